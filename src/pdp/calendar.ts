@@ -1,0 +1,116 @@
+/**
+ * Dates as numbers, without a clock: a date is the count of days since 1970-01-01, an instant
+ * the milliseconds since 1970-01-01T00:00:00Z. Gregorian calendar, years 0001 to 9999.
+ */
+
+const DATE = /^(\d{4})-(\d{2})-(\d{2})$/;
+const INSTANT =
+  /^(\d{4}-\d{2}-\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d{2}):(\d{2}))$/;
+const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
+const DAY_MS = 86_400_000;
+
+/** Days since 1970-01-01 of `YYYY-MM-DD`; undefined for what is no date (30 February). */
+export function parseDate(text: string): number | undefined {
+  const parts = DATE.exec(text);
+  if (!parts) return undefined;
+  const [year, month, day] = [Number(parts[1]), Number(parts[2]), Number(parts[3])];
+  if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) return undefined;
+  return daysFromCivil(year, month, day);
+}
+
+/** Milliseconds since the epoch of an RFC 3339 date-time with seconds and an offset; else undefined. */
+export function parseInstant(text: string): number | undefined {
+  const parts = INSTANT.exec(text);
+  if (!parts) return undefined;
+  const days = parseDate(parts[1] ?? '');
+  const [hour, minute, second] = [Number(parts[2]), Number(parts[3]), Number(parts[4])];
+  const [offsetHour, offsetMinute] = [Number(parts[7] ?? 0), Number(parts[8] ?? 0)];
+  if (days === undefined || hour > 23 || minute > 59 || second > 59) return undefined;
+  if (offsetHour > 23 || offsetMinute > 59) return undefined;
+  const fraction = parts[5] ? Math.trunc(Number(`0.${parts[5]}`) * 1000) : 0;
+  const offset = (offsetHour * 60 + offsetMinute) * (parts[6] === '-' ? -1 : 1);
+  return days * DAY_MS + ((hour * 60 + minute - offset) * 60 + second) * 1000 + fraction;
+}
+
+/** `YYYY-MM-DD` of a count of days since 1970-01-01. */
+export function formatDate(days: number): string {
+  const { year, month, day } = civilFromDays(days);
+  return `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`;
+}
+
+/**
+ * A function that gives the date (days since 1970-01-01) of an instant in a time zone.
+ * Offsets are looked up once per quarter of an hour, the finest step any zone changes at.
+ * @throws RangeError for a name that is no IANA time zone.
+ */
+export function dayInZone(timeZone: string): (instantMs: number) => number {
+  const format = new Intl.DateTimeFormat('en-US', {
+    timeZone,
+    calendar: 'gregory',
+    numberingSystem: 'latn',
+    year: 'numeric',
+    month: 'numeric',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: 'numeric',
+    second: 'numeric',
+    hourCycle: 'h23',
+  });
+  let quarter = Number.NaN;
+  let offsetMs = 0;
+  return (instantMs) => {
+    const current = Math.floor(instantMs / 900_000);
+    if (current !== quarter) {
+      offsetMs = zoneOffsetMs(format, current * 900_000);
+      quarter = current;
+    }
+    return Math.floor((instantMs + offsetMs) / DAY_MS);
+  };
+}
+
+function zoneOffsetMs(format: Intl.DateTimeFormat, instantMs: number): number {
+  const part: Record<string, number> = {};
+  for (const { type, value } of format.formatToParts(instantMs)) part[type] = Number(value);
+  const days = daysFromCivil(part['year'] ?? 1970, part['month'] ?? 1, part['day'] ?? 1);
+  const seconds =
+    ((part['hour'] ?? 0) * 60 + (part['minute'] ?? 0)) * 60 + (part['second'] ?? 0);
+  return days * DAY_MS + seconds * 1000 - instantMs;
+}
+
+function daysIn(year: number, month: number): number {
+  const leap = (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0;
+  return month === 2 && leap ? 29 : (MONTH_DAYS[month - 1] ?? 0);
+}
+
+// Proleptic Gregorian day count; years start in March so that the leap day is the year's last.
+function daysFromCivil(year: number, month: number, day: number): number {
+  const y = month <= 2 ? year - 1 : year;
+  const era = Math.floor(y / 400);
+  const yearOfEra = y - era * 400;
+  const dayOfYear = Math.floor((153 * (month > 2 ? month - 3 : month + 9) + 2) / 5) + day - 1;
+  const dayOfEra =
+    yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
+  return era * 146_097 + dayOfEra - 719_468;
+}
+
+function civilFromDays(days: number): { year: number; month: number; day: number } {
+  const z = days + 719_468;
+  const era = Math.floor(z / 146_097);
+  const dayOfEra = z - era * 146_097;
+  const yearOfEra = Math.floor(
+    (dayOfEra -
+      Math.floor(dayOfEra / 1460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
+  );
+  const dayOfYear =
+    dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const shifted = Math.floor((5 * dayOfYear + 2) / 153);
+  const month = shifted < 10 ? shifted + 3 : shifted - 9;
+  return {
+    year: yearOfEra + era * 400 + (month <= 2 ? 1 : 0),
+    month,
+    day: dayOfYear - Math.floor((153 * shifted + 2) / 5) + 1,
+  };
+}

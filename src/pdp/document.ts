@@ -1,0 +1,302 @@
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
+import packSchema from '../../policies/pack.schema.json' with { type: 'json' };
+import policySchema from '../../policies/policy.schema.json' with { type: 'json' };
+import { type Condition, parseCondition, PolicyProblem } from './condition.ts';
+import { type FactSpec, suggestion } from './facts.ts';
+
+export type Texts = Readonly<Record<string, string>>;
+export type Effect = 'permit' | 'deny' | 'review' | 'oblige';
+export type Layer = 'statute' | 'regulation' | 'agreement' | 'national_choice' | 'steward';
+export type Concern = 'sovereignty' | 'residency' | 'consent';
+export type Confidence = 'high' | 'medium' | 'low' | 'not_confirmed';
+
+export interface Citation {
+  readonly instrument: string;
+  readonly article: string;
+  readonly confidence: Confidence;
+}
+
+export interface Outcome {
+  readonly when?: Condition;
+  readonly effect: Effect;
+}
+
+export interface Obligation {
+  readonly sentence: Texts;
+  readonly due: 'from_start' | 'throughout' | 'before_release' | { readonly fact: string };
+  readonly evidence: Texts;
+}
+
+/**
+ * One rule: where `applies` is true, `holds` true gives `then` (nothing, if not given), `holds`
+ * false the first of `outcomes` whose `when` is true. A rule without `holds` goes straight there.
+ */
+export interface Rule {
+  readonly id: string;
+  readonly title: Texts;
+  readonly sentence: Texts;
+  readonly applies: Condition;
+  readonly holds?: Condition;
+  readonly then?: Effect;
+  readonly outcomes: readonly Outcome[];
+  readonly obligation?: Obligation;
+  readonly cites: readonly Citation[];
+  readonly note?: string;
+}
+
+export interface PolicyDocument {
+  readonly policy: string;
+  readonly version: number;
+  readonly layer: Layer;
+  readonly concern: Concern;
+  readonly title: Texts;
+  readonly instrument: string;
+  readonly in_force: { readonly from: string; readonly until?: string };
+  readonly rules: readonly Rule[];
+}
+
+export interface DerivedSpec {
+  readonly title: Texts;
+  readonly condition?: unknown;
+  readonly union?: readonly string[];
+  readonly without_home?: true;
+}
+
+export interface PackDocument {
+  readonly pack: string;
+  readonly version: number;
+  readonly title: Texts;
+  readonly home: string;
+  readonly timezone: string;
+  readonly reviewed_by: string | null;
+  readonly instruments: Readonly<Record<string, { title: Texts; kind: string; url?: string }>>;
+  readonly examiners: Readonly<Record<Layer, { role: 'steward' | 'authority'; title: Texts }>>;
+  readonly expiries: readonly { name: string; fact: string; always?: boolean }[];
+  readonly purposes: Readonly<Record<string, { title: Texts; broader?: readonly string[] }>>;
+  readonly sectors: Readonly<Record<string, { title: Texts; broader?: readonly string[] }>>;
+  readonly place_groups: Readonly<Record<string, readonly string[]>>;
+  readonly facts: Readonly<Record<string, Omit<FactSpec, 'path'>>>;
+  readonly derived: Readonly<Record<string, DerivedSpec>>;
+}
+
+/** A mistake in a file of a pack, where it is and what was expected. */
+export interface FileProblem {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  /** The rule it is in, where it is in one. */
+  readonly rule?: string;
+  readonly message: string;
+}
+
+/** A parsed file: its content, and the way back from a path in it to a line. */
+export interface SourceFile<T> {
+  readonly file: string;
+  readonly content: T;
+  problemAt(path: readonly (string | number)[], message: string): FileProblem;
+}
+
+export type Parsed<T> = { readonly ok: true; readonly source: SourceFile<T> } | { readonly ok: false; readonly problems: readonly FileProblem[] };
+
+const MAX_BYTES = 4 * 1024 * 1024;
+const MAX_PROBLEMS = 50;
+const MAX_NESTING = 200;
+
+const ajv = new Ajv2020({ allErrors: true, strict: false, verbose: true });
+addFormats.default(ajv);
+const isPolicy: ValidateFunction = ajv.compile(policySchema);
+const isPack: ValidateFunction = ajv.compile(packSchema);
+
+/** A policy document from its YAML text; problems name file, line, column and rule. */
+export function parsePolicy(file: string, text: string): Parsed<PolicyDocument> {
+  const read = readYaml(file, text);
+  if (!read.ok) return read;
+  const { source } = read;
+  const rules: Rule[] = [];
+  const problems: FileProblem[] = [];
+  const raw = source.content as { rules?: unknown } | null;
+  for (const [i, rule] of (Array.isArray(raw?.rules) ? (raw.rules as unknown[]) : []).entries()) {
+    try {
+      rules.push(parseRule(rule, ['rules', i]));
+    } catch (error) {
+      if (!(error instanceof PolicyProblem)) throw error;
+      problems.push(source.problemAt(error.path, error.message));
+    }
+  }
+  problems.push(...schemaProblems(isPolicy, source, isInsideCondition));
+  if (problems.length > 0) return { ok: false, problems: problems.slice(0, MAX_PROBLEMS) };
+  const content = { ...(source.content as PolicyDocument), rules };
+  return { ok: true, source: { file, content, problemAt: source.problemAt } };
+}
+
+/** A pack's own file from its YAML text. */
+export function parsePack(file: string, text: string): Parsed<PackDocument> {
+  const read = readYaml(file, text);
+  if (!read.ok) return read;
+  const problems = schemaProblems(isPack, read.source, () => false);
+  if (problems.length > 0) return { ok: false, problems };
+  return { ok: true, source: { ...read.source, content: read.source.content as PackDocument } };
+}
+
+function parseRule(source: unknown, path: readonly (string | number)[]): Rule {
+  const raw = (typeof source === 'object' && source !== null ? source : {}) as Record<string, unknown>;
+  const { applies, holds, otherwise, outcome, ...rest } = raw;
+  const key = outcome === undefined ? 'otherwise' : 'outcome';
+  const condition = (value: unknown, name: string): Condition => parseCondition(value, [...path, name]);
+  return {
+    ...(rest as unknown as Rule),
+    applies: applies === undefined ? { kind: 'constant', value: true } : condition(applies, 'applies'),
+    ...(holds === undefined ? {} : { holds: condition(holds, 'holds') }),
+    outcomes: parseOutcomes(outcome ?? otherwise, [...path, key]),
+  };
+}
+
+function parseOutcomes(source: unknown, path: readonly (string | number)[]): readonly Outcome[] {
+  if (!Array.isArray(source)) return [{ effect: source as Effect }];
+  return source.map((item: unknown, i) => {
+    const { when, effect } = (item ?? {}) as { when?: unknown; effect: Effect };
+    if (when === undefined) return { effect };
+    return { effect, when: parseCondition(when, [...path, i, 'when']) };
+  });
+}
+
+/** `parseCondition` has said it better already. */
+function isInsideCondition(error: ErrorObject): boolean {
+  return /^\/rules\/\d+\/(applies|holds|(otherwise|outcome)\/\d+\/when)\b/.test(error.instancePath);
+}
+
+function schemaProblems(
+  validate: ValidateFunction,
+  source: SourceFile<unknown>,
+  skip: (error: ErrorObject) => boolean,
+): FileProblem[] {
+  if (validate(source.content)) return [];
+  const problems = new Map<string, FileProblem>();
+  for (const error of validate.errors ?? []) {
+    if (skip(error) || ['oneOf', 'anyOf', 'not', 'if'].includes(error.keyword)) continue;
+    const problem = source.problemAt(pointerPath(error), describe(error));
+    problems.set(`${problem.line}:${problem.message}`, problem);
+  }
+  if (problems.size === 0) {
+    const left = (validate.errors ?? []).filter((error) => !skip(error));
+    for (const error of left) {
+      const problem = source.problemAt(pointerPath(error), ruleShape(error));
+      problems.set(`${problem.line}:${problem.message}`, problem);
+    }
+  }
+  return [...problems.values()].slice(0, MAX_PROBLEMS);
+}
+
+function ruleShape(error: ErrorObject): string {
+  return /^\/rules\/\d+$/.test(error.instancePath)
+    ? 'a rule has either "outcome", or "holds" and "otherwise"'
+    : `${error.instancePath || 'the document'} ${error.message ?? 'is not as expected'}`;
+}
+
+function pointerPath(error: ErrorObject): (string | number)[] {
+  const path = error.instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+  const extra = (error.params as { additionalProperty?: string }).additionalProperty;
+  return extra === undefined ? path : [...path, extra];
+}
+
+function describe(error: ErrorObject): string {
+  const where = error.instancePath.split('/').at(-1) ?? '';
+  const params = error.params as Record<string, unknown>;
+  switch (error.keyword) {
+    case 'additionalProperties': {
+      const name = String(params['additionalProperty']);
+      const known = Object.keys((error.parentSchema as { properties?: object }).properties ?? {});
+      return `unknown key "${name}"${suggestion(name, known)}`;
+    }
+    case 'required':
+      return `"${String(params['missingProperty'])}" is missing`;
+    case 'enum': {
+      const allowed = params['allowedValues'] as string[];
+      return `"${where}" must be one of ${allowed.join(', ')}${suggestion(error.data, allowed)}`;
+    }
+    default:
+      return `"${where}" ${error.message ?? 'is not as expected'}`;
+  }
+}
+
+function readYaml(file: string, text: string): Parsed<unknown> {
+  const fail = (line: number, column: number, message: string): Parsed<unknown> => ({
+    ok: false,
+    problems: [{ file, line, column, message }],
+  });
+  if (Buffer.byteLength(text) > MAX_BYTES) return fail(1, 1, `at most ${MAX_BYTES} bytes`);
+  const deep = tooDeep(text);
+  if (deep) return fail(deep, 1, `at most ${MAX_NESTING} levels of nesting`);
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, strict: true });
+  const wrong = document.errors.map((error) => ({
+    file,
+    line: error.linePos?.[0].line ?? 1,
+    column: error.linePos?.[0].col ?? 1,
+    message: (error.message.split('\n')[0] ?? '').replace(/ at line \d+.*$/, ''),
+  }));
+  if (wrong.length > 0) return { ok: false, problems: wrong.slice(0, MAX_PROBLEMS) };
+  let content: unknown;
+  try {
+    content = document.toJS({ maxAliasCount: 50 });
+  } catch (error) {
+    return fail(1, 1, error instanceof Error ? error.message : 'aliases that cannot be resolved');
+  }
+  return { ok: true, source: sourceFile(file, content, document, lines) };
+}
+
+/** The first line that nests deeper than the YAML parser's stack should be asked to follow. */
+function tooDeep(text: string): number | undefined {
+  let flow = 0;
+  let line = 0;
+  for (const current of text.split('\n')) {
+    line++;
+    const indent = current.length - current.trimStart().length;
+    const dashes = /^(?:\s*-\s)+/.exec(current)?.[0].length ?? 0;
+    if (Math.max(indent, dashes) > MAX_NESTING * 2) return line;
+    for (const character of current) {
+      if (character === '[' || character === '{') flow++;
+      else if (character === ']' || character === '}') flow--;
+      if (flow > MAX_NESTING) return line;
+    }
+  }
+  return undefined;
+}
+
+function sourceFile(file: string, content: unknown, document: Document, lines: LineCounter): SourceFile<unknown> {
+  return {
+    file,
+    content,
+    problemAt(path, message) {
+      const offset = offsetOf(document, path);
+      const { line, col } = lines.linePos(offset);
+      const rule =
+        path[0] === 'rules' && typeof path[1] === 'number'
+          ? (content as { rules?: { id?: unknown }[] }).rules?.[path[1]]?.id
+          : undefined;
+      return { file, line: Math.max(line, 1), column: Math.max(col, 1), message, ...(typeof rule === 'string' ? { rule } : {}) };
+    },
+  };
+}
+
+/** Where the deepest part of `path` that exists begins: a key where there is one, else its value. */
+function offsetOf(document: Document, path: readonly (string | number)[]): number {
+  for (let length = path.length; length > 0; length--) {
+    const parent = document.getIn(path.slice(0, length - 1), true);
+    const key = path[length - 1];
+    if (isMap(parent)) {
+      const pair = parent.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      const range = isScalar(pair?.key) ? pair.key.range : undefined;
+      if (range) return range[0];
+    }
+    const node = document.getIn(path.slice(0, length), true) as { range?: [number, number, number] } | undefined;
+    if (node?.range) return node.range[0];
+  }
+  return 0;
+}

@@ -1,0 +1,372 @@
+import { parseDate, parseInstant } from './calendar.ts';
+import { COUNTRIES } from './countries.ts';
+import { type CodeSet, EMPTY_SET, UNKNOWN_SET } from './logic.ts';
+
+/** Where a fact comes from; a caller may assert `request` facts only. */
+export type FactSource = 'register' | 'request' | 'derived';
+
+export type FactType =
+  | 'boolean'
+  | 'integer'
+  | 'number'
+  | 'text'
+  | 'code'
+  | 'enum'
+  | 'country'
+  | 'date'
+  | 'datetime'
+  | 'set'
+  | 'object'
+  | 'list';
+
+/** What a pack's `facts.yaml` says of one fact. */
+export interface FactSpec {
+  readonly path: string;
+  readonly type: FactType;
+  /** Member type of a set. */
+  readonly of?: 'code' | 'enum' | 'country' | 'text';
+  /** Allowed values of an enum, or of a set of enums. */
+  readonly values?: readonly string[];
+  /** Order of an enum's values, for `lt` … `gteq`; facts with ranks compare with one another. */
+  readonly ranks?: Readonly<Record<string, number>>;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly source: FactSource;
+  /**
+   * The authority's record that fills this fact: a registration of the requester, or an
+   * authorisation of the project; `field` where the fact is one field of the record.
+   */
+  readonly record?: {
+    readonly register: 'registration' | 'authorisation';
+    readonly kind: string;
+    readonly field?: string;
+  };
+  /**
+   * What absence means: `none` (there is none, which is known), or the value it counts as.
+   * Not given: absence is unknown.
+   */
+  readonly absent?: 'none' | { readonly counts_as: unknown };
+  readonly title: Readonly<Record<string, string>>;
+  readonly basis: string;
+}
+
+/**
+ * Facts in the evaluator's form, one slot a fact: booleans, numbers (dates are days, instants
+ * milliseconds), strings, `CodeSet`; `null` is known to be none, `undefined` is unknown.
+ * An object's own slot says whether there is one.
+ */
+export type Frame = unknown[];
+
+export interface FactProblem {
+  /** JSON pointer into the facts. */
+  readonly path: string;
+  readonly expected: string;
+}
+
+/** The explicit facts of one case: two trees whose leaves are facts. */
+export interface Facts {
+  readonly dataset?: unknown;
+  readonly request?: unknown;
+}
+
+/** A set that is known not to be stated; equal to the empty set but for `exists`. */
+export const NONE_SET: CodeSet = { items: [], open: false };
+
+const MAX_MEMBERS = 100_000;
+const MAX_TEXT = 20_000;
+const CODE = /^[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,199}$/;
+
+interface Node {
+  readonly key: string;
+  readonly path: string;
+  slot: number;
+  spec: FactSpec | undefined;
+  readonly children: Map<string, Node>;
+}
+
+/** The facts of a pack: which there are, of which type, and how JSON becomes a frame. */
+export class Vocabulary {
+  readonly specs: readonly FactSpec[];
+  readonly #root: Node;
+  readonly #slots = new Map<string, number>();
+
+  constructor(specs: readonly FactSpec[]) {
+    this.specs = specs;
+    this.#root = node('', '');
+    specs.forEach((spec, slot) => {
+      this.#slots.set(spec.path, slot);
+      let at = this.#root;
+      for (const key of spec.path.split('.')) {
+        let next = at.children.get(key);
+        if (!next) {
+          next = node(key, at.path ? `${at.path}.${key}` : key);
+          at.children.set(key, next);
+        }
+        at = next;
+      }
+      at.spec = spec;
+      at.slot = slot;
+    });
+  }
+
+  get(path: string): FactSpec | undefined {
+    const slot = this.#slots.get(path);
+    return slot === undefined ? undefined : this.specs[slot];
+  }
+
+  slotOf(path: string): number | undefined {
+    return this.#slots.get(path);
+  }
+
+  /**
+   * What is wrong with explicit facts: unknown names, wrong types, values that do not exist.
+   * `null` is the same as absent everywhere. An empty answer means that `load` loses nothing.
+   */
+  check(facts: unknown): FactProblem[] {
+    const problems: FactProblem[] = [];
+    if (!isObject(facts)) return [{ path: '', expected: 'an object with "dataset" and "request"' }];
+    this.#checkMembers(this.#root, facts, '', problems);
+    return problems;
+  }
+
+  /** As `check`, for one branch: `dataset`, `request`, or an object below them. */
+  checkAt(branch: string, value: unknown): FactProblem[] {
+    const problems: FactProblem[] = [];
+    let at: Node | undefined = this.#root;
+    for (const key of branch.split('.')) at = at?.children.get(key);
+    if (!at) return [{ path: '', expected: `a fact, not ${branch}` }];
+    if (at.spec && at.spec.type !== 'object') checkValue(at.spec, value, '', problems);
+    else if (isObject(value)) this.#checkMembers(at, value, '', problems);
+    else problems.push({ path: '', expected: 'an object' });
+    return problems;
+  }
+
+  #checkMembers(at: Node, value: object, pointer: string, problems: FactProblem[]): void {
+    for (const [key, member] of Object.entries(value)) {
+      const path = `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+      const child = at.children.get(key);
+      if (!child) {
+        problems.push({ path, expected: unknownName(key, [...at.children.keys()]) });
+      } else if (member !== null && member !== undefined) {
+        this.#checkNode(child, member, path, problems);
+      }
+    }
+  }
+
+  #checkNode(at: Node, value: unknown, path: string, problems: FactProblem[]): void {
+    if (at.spec?.type === 'list') {
+      if (!Array.isArray(value) || value.length > MAX_MEMBERS) {
+        problems.push({ path, expected: `a list of at most ${MAX_MEMBERS} objects` });
+        return;
+      }
+      value.forEach((item, i) => {
+        if (isObject(item)) this.#checkMembers(at, item, `${path}/${i}`, problems);
+        else problems.push({ path: `${path}/${i}`, expected: 'an object' });
+      });
+    } else if (at.spec && at.spec.type !== 'object') {
+      checkValue(at.spec, value, path, problems);
+    } else if (isObject(value)) {
+      this.#checkMembers(at, value, path, problems);
+    } else {
+      problems.push({ path, expected: 'an object' });
+    }
+  }
+
+  /**
+   * The frame of explicit facts, with `width` slots in all (the rest is for derived facts).
+   * Values that `check` would refuse count as unknown.
+   */
+  load(facts: Facts, width: number = this.specs.length): Frame {
+    const frame: Frame = Array.from({ length: width });
+    for (const child of this.#root.children.values()) {
+      loadNode(child, (facts as Record<string, unknown>)[child.key], frame);
+    }
+    return frame;
+  }
+}
+
+function node(key: string, path: string): Node {
+  return { key, path, slot: -1, spec: undefined, children: new Map() };
+}
+
+function loadNode(at: Node, value: unknown, frame: Frame): void {
+  const { spec } = at;
+  if (spec && spec.type !== 'object') {
+    if (spec.type === 'list') loadList(at, value, frame);
+    else frame[at.slot] = loadValue(spec, value);
+    return;
+  }
+  let members: Record<string, unknown> = {};
+  if (isObject(value)) {
+    members = value;
+  } else if (spec?.absent === 'none') {
+    fillNone(at, frame);
+    return;
+  } else if (spec?.absent) {
+    members = spec.absent.counts_as as Record<string, unknown>;
+  }
+  if (spec) frame[at.slot] = true;
+  for (const child of at.children.values()) loadNode(child, members[child.key], frame);
+}
+
+/** There is no such object: its members are none too, unless their absence counts as a value. */
+function fillNone(at: Node, frame: Frame): void {
+  if (at.spec) frame[at.slot] = at.spec.type === 'object' ? false : noneOf(at.spec);
+  for (const child of at.children.values()) fillNone(child, frame);
+}
+
+function noneOf(spec: FactSpec): unknown {
+  if (spec.absent && spec.absent !== 'none') return loadValue(spec, spec.absent.counts_as);
+  return spec.type === 'set' ? NONE_SET : null;
+}
+
+/** A list of objects loads as one set a member: the countries of the recipients. */
+function loadList(at: Node, value: unknown, frame: Frame): void {
+  const items = Array.isArray(value) ? (value as unknown[]) : undefined;
+  for (const child of at.children.values()) {
+    if (!items) {
+      frame[child.slot] = UNKNOWN_SET;
+      continue;
+    }
+    const codes = new Set<string>();
+    let open = false;
+    for (const item of items) {
+      const code = isObject(item) && child.spec ? loadScalar(child.spec, item[child.key]) : undefined;
+      if (typeof code === 'string') codes.add(code);
+      else open = true;
+    }
+    frame[child.slot] = { items: [...codes], open } satisfies CodeSet;
+  }
+  frame[at.slot] = items ? items.length > 0 : undefined;
+}
+
+function loadValue(spec: FactSpec, value: unknown): unknown {
+  if (value === undefined || value === null) {
+    if (spec.absent === 'none') return spec.type === 'set' ? NONE_SET : null;
+    if (spec.absent) return loadValue(spec, spec.absent.counts_as);
+    return spec.type === 'set' ? UNKNOWN_SET : undefined;
+  }
+  if (spec.type !== 'set') return loadScalar(spec, value);
+  if (!Array.isArray(value)) return UNKNOWN_SET;
+  if (value.length === 0) return EMPTY_SET;
+  for (const item of value) if (typeof item !== 'string') return UNKNOWN_SET;
+  return { items: value as string[], open: false } satisfies CodeSet;
+}
+
+function loadScalar(spec: FactSpec, value: unknown): unknown {
+  switch (spec.type) {
+    case 'boolean':
+      return typeof value === 'boolean' ? value : undefined;
+    case 'integer':
+    case 'number':
+      return typeof value === 'number' ? value : undefined;
+    case 'date':
+      return typeof value === 'string' ? parseDate(value) : undefined;
+    case 'datetime':
+      return typeof value === 'string' ? parseInstant(value) : undefined;
+    default:
+      return typeof value === 'string' ? value : undefined;
+  }
+}
+
+function checkValue(spec: FactSpec, value: unknown, path: string, problems: FactProblem[]): void {
+  const expected = spec.type === 'set' ? undefined : scalarExpectation(spec.type, spec, value);
+  if (expected) problems.push({ path, expected });
+  if (spec.type !== 'set') return;
+  if (!Array.isArray(value) || value.length > MAX_MEMBERS) {
+    problems.push({ path, expected: `a list of at most ${MAX_MEMBERS} values` });
+    return;
+  }
+  const seen = new Set<unknown>();
+  value.forEach((item, i) => {
+    const wrong = seen.has(item) ? 'each value once' : scalarExpectation(spec.of ?? 'code', spec, item);
+    seen.add(item);
+    if (wrong) problems.push({ path: `${path}/${i}`, expected: wrong });
+  });
+}
+
+/** What a value of this type should have been; undefined when it is one. */
+function scalarExpectation(type: FactType, spec: FactSpec, value: unknown): string | undefined {
+  switch (type) {
+    case 'boolean':
+      return typeof value === 'boolean' ? undefined : 'true or false';
+    case 'integer':
+    case 'number':
+      return numberExpectation(type, spec, value);
+    case 'enum':
+      return typeof value === 'string' && spec.values?.includes(value)
+        ? undefined
+        : `one of ${spec.values?.join(', ')}${suggestion(value, spec.values ?? [])}`;
+    case 'country':
+      return typeof value === 'string' && COUNTRIES.has(value)
+        ? undefined
+        : 'an ISO 3166-1 alpha-2 country code, such as RW';
+    case 'date':
+      return typeof value === 'string' && parseDate(value) !== undefined
+        ? undefined
+        : 'a date that exists, YYYY-MM-DD';
+    case 'datetime':
+      return typeof value === 'string' && parseInstant(value) !== undefined
+        ? undefined
+        : 'an RFC 3339 date-time with seconds and an offset';
+    case 'code':
+      return typeof value === 'string' && CODE.test(value)
+        ? undefined
+        : 'a code: letters, digits, "_", "-", ".", ":", "/", "#", at most 200';
+    case 'text':
+      return isText(value) ? undefined : `a text, or an object of texts by language`;
+    default:
+      return undefined;
+  }
+}
+
+function numberExpectation(type: FactType, spec: FactSpec, value: unknown): string | undefined {
+  const minimum = spec.minimum ?? Number.MIN_SAFE_INTEGER;
+  const maximum = spec.maximum ?? Number.MAX_SAFE_INTEGER;
+  const isKind = type === 'integer' ? Number.isSafeInteger(value) : Number.isFinite(value);
+  const fits = isKind && (value as number) >= minimum && (value as number) <= maximum;
+  if (fits) return undefined;
+  const kind = type === 'integer' ? 'a whole number' : 'a number';
+  return spec.maximum === undefined
+    ? `${kind} from ${minimum}`
+    : `${kind} from ${minimum} to ${maximum}`;
+}
+
+function isText(value: unknown): boolean {
+  if (typeof value === 'string') return value.length <= MAX_TEXT;
+  return isObject(value) && Object.values(value).every((text) => typeof text === 'string');
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function unknownName(key: string, names: readonly string[]): string {
+  return `one of ${names.join(', ')}${suggestion(key, names)}`;
+}
+
+/** " (did you mean …?)" for the nearest of `names` within two edits, or nothing. */
+export function suggestion(wrong: unknown, names: readonly string[]): string {
+  if (typeof wrong !== 'string' || wrong.length > 100) return '';
+  let best: string | undefined;
+  let bestDistance = Math.min(3, Math.ceil(wrong.length / 2));
+  for (const name of names) {
+    const distance = editDistance(wrong, name);
+    if (distance < bestDistance) [best, bestDistance] = [name, distance];
+  }
+  return best === undefined ? '' : ` (did you mean ${best}?)`;
+}
+
+function editDistance(a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > 2) return 3;
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitute = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(substitute, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,417 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import {
+  chmod,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Pool } from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { startEmbedded } from '../../src/db/embedded.ts';
+
+const FAST = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' } as const;
+const MODULE = new URL('../../src/db/embedded.ts', import.meta.url).href;
+
+describe('data', () => {
+  test('survives a stop and a start', async () => {
+    await using dir = await temporary();
+    {
+      await using first = await startEmbedded({ dataDir: dir.path, settings: FAST });
+      expect(first.startedByUs).toBe(true);
+      await query(first.connectionString, 'create table kept as select 42 as n');
+    }
+    await using second = await startEmbedded({ dataDir: dir.path, settings: FAST });
+    expect(second.startedByUs).toBe(true);
+    expect(await query(second.connectionString, 'select n from kept')).toEqual([{ n: 42 }]);
+  });
+
+  test('is durable, sorted and cased the same everywhere, and private', async () => {
+    await using dir = await temporary();
+    await using database = await startEmbedded({ dataDir: dir.path });
+    const [row] = await query(
+      database.connectionString,
+      `select current_setting('fsync') as fsync, current_setting('data_checksums') as checksums,
+         current_setting('listen_addresses') as addresses, current_setting('is_superuser') as super,
+         datlocprovider as provider, datlocale as locale, current_database() as name,
+         lower('ÉCOLE') as lower, 'z' < 'é' as by_code_point
+       from pg_database where datname = current_database()`,
+    );
+    expect(row).toEqual({
+      fsync: 'on',
+      checksums: 'on',
+      addresses: '',
+      super: 'on',
+      provider: 'b',
+      locale: 'C.UTF-8',
+      name: 'umutungo',
+      lower: 'école',
+      by_code_point: true,
+    });
+    await query(database.connectionString, 'create extension pg_trgm');
+    // Accented letters are letters to the search.
+    const [trigrams] = await query(
+      database.connectionString,
+      `select similarity('ÉTÉ', 'été') as alike, similarity('été', 'ôtô') as apart`,
+    );
+    expect(trigrams).toEqual({ alike: 1, apart: 0 });
+  });
+
+  test('values of refused rows are not written to the log', async () => {
+    await using dir = await prepared();
+    await using database = await startEmbedded({ dataDir: dir.path, settings: FAST });
+    await query(database.connectionString, 'create table person (id text primary key)');
+    await query(database.connectionString, `insert into person values ('1199-secret')`);
+    const again = query(database.connectionString, `insert into person values ('1199-secret')`);
+    await expect(again).rejects.toThrow('duplicate key');
+    const log = await readFile(join(dir.path, 'postgres.log'), 'utf8');
+    expect(log).toContain('duplicate key');
+    expect(log).not.toContain('secret');
+  });
+
+  test('no acknowledged row is lost when the server is killed', async () => {
+    await using dir = await prepared();
+    let acknowledged = 0;
+    {
+      await using database = await startEmbedded({ dataDir: dir.path });
+      await query(database.connectionString, 'create table written (n int primary key)');
+      const pool = new Pool({ connectionString: database.connectionString, max: 1 });
+      pool.on('error', () => undefined);
+      const writing = (async () => {
+        for (;;) {
+          await pool.query('insert into written values ($1)', [acknowledged + 1]);
+          acknowledged += 1;
+        }
+      })();
+      await sleep(400);
+      process.kill(await postmasterPid(dir.path), 'SIGKILL');
+      await expect(writing).rejects.toThrow('onnection');
+      await pool.end();
+    }
+    expect(acknowledged).toBeGreaterThan(10);
+    await using database = await startEmbedded({ dataDir: dir.path });
+    const [row] = await query(
+      database.connectionString,
+      'select count(*)::int, max(n) from written where n <= $1',
+      [acknowledged],
+    );
+    expect(row).toEqual({ count: acknowledged, max: acknowledged });
+  });
+});
+
+describe('who stops the server', () => {
+  test('the next process, when the one that started it was killed', async () => {
+    await using dir = await prepared();
+    await using killed = await startProcess(dir.path);
+    expect(killed.startedByUs).toBe(true);
+    await query(killed.connectionString, 'create table kept as select 42 as n');
+    await killed.kill();
+    const pid = await postmasterPid(dir.path);
+    expect(isAlive(pid)).toBe(true);
+
+    const next = await startEmbedded({ dataDir: dir.path });
+    expect(next.startedByUs).toBe(false);
+    expect(await query(next.connectionString, 'select n from kept')).toEqual([{ n: 42 }]);
+    await next.stop();
+    expect(isAlive(pid)).toBe(false);
+  });
+
+  test('two processes at once on a new directory share one server, the last one stops it', async () => {
+    await using dir = await temporary();
+    const [first, second] = await Promise.all([startProcess(dir.path), startProcess(dir.path)]);
+    await using cleanup = new AsyncDisposableStack();
+    for (const node of [first, second]) cleanup.use(node);
+    expect(first.startedByUs).not.toBe(second.startedByUs);
+    const pid = await postmasterPid(dir.path);
+    // Also when it is the one that started the server that leaves.
+    const [starter, joiner] = first.startedByUs ? [first, second] : [second, first];
+    await starter.stop();
+    expect(isAlive(pid)).toBe(true);
+    expect(await query(joiner.connectionString, 'select 1 as n')).toEqual([{ n: 1 }]);
+    await joiner.stop();
+    expect(isAlive(pid)).toBe(false);
+    // Nothing of the cluster that lost is left.
+    expect((await readdir(dir.path)).toSorted()).toEqual(['postgres', 'postgres.log', 'sock']);
+  });
+
+  test('processes that come and go at the same moment never find it gone', async () => {
+    await using dir = await prepared();
+    const visit = async (delayMs: number): Promise<void> => {
+      await sleep(delayMs);
+      for (let round = 0; round < 4; round += 1) {
+        await using database = await startEmbedded({ dataDir: dir.path, settings: FAST });
+        await query(database.connectionString, 'select 1');
+      }
+    };
+    await Promise.all([0, 5, 30, 60].map(visit));
+    await expect(postmasterPid(dir.path)).rejects.toThrow('ENOENT');
+  });
+
+  test('a stop leaves no process, no socket, and may be called twice', async () => {
+    await using dir = await prepared();
+    const database = await startEmbedded({ dataDir: dir.path, settings: FAST });
+    const pid = await postmasterPid(dir.path);
+    await Promise.all([database.stop(), database.stop()]);
+    expect(isAlive(pid)).toBe(false);
+    expect(await readdir(join(dir.path, 'sock'))).toEqual([]);
+  });
+
+  test('Ctrl-C reaches the service and not the server', async () => {
+    await using dir = await prepared();
+    await using service = await startProcess(dir.path);
+    const pid = await postmasterPid(dir.path);
+    // To the whole group; the service queries once more before it stops the server.
+    await service.stop();
+    expect(isAlive(pid)).toBe(false);
+  });
+});
+
+describe('remains of a crash', () => {
+  test('a lock file naming another live program, and a socket nobody listens on', async () => {
+    await using dir = await prepared();
+    const killed = await startEmbedded({ dataDir: dir.path, settings: FAST });
+    const pid = await postmasterPid(dir.path);
+    process.kill(pid, 'SIGKILL');
+    await killed.stop();
+    const lock = join(dir.path, 'postgres/postmaster.pid');
+    const socketLock = join(dir.path, 'sock/.s.PGSQL.5432.lock');
+    expect(await readdir(join(dir.path, 'sock'))).toContain('.s.PGSQL.5432');
+    for (const path of [lock, socketLock]) {
+      const lines = (await readFile(path, 'utf8')).split('\n');
+      await writeFile(path, [process.pid, ...lines.slice(1)].join('\n'));
+    }
+    await using database = await startEmbedded({ dataDir: dir.path, settings: FAST });
+    expect(database.startedByUs).toBe(true);
+  });
+
+  test('an empty lock file', async () => {
+    await using dir = await prepared();
+    const lock = join(dir.path, 'postgres/postmaster.pid');
+    await writeFile(lock, '');
+    await utimes(lock, 1, 1);
+    await using database = await startEmbedded({ dataDir: dir.path, settings: FAST });
+    expect(database.startedByUs).toBe(true);
+  });
+
+  test('a first start that was killed half way', async () => {
+    await using dir = await temporary();
+    await using killed = spawnProcess(dir.path);
+    const halfMade = async (): Promise<string | undefined> =>
+      (await readdir(dir.path)).find((entry) => entry.startsWith('postgres.init-'));
+    await expect.poll(halfMade, { interval: 5, timeout: 5_000 }).toBeDefined();
+    await killed.kill();
+    const left = await halfMade();
+    expect(left).toBeDefined();
+    await (await startEmbedded({ dataDir: dir.path, settings: FAST })).stop();
+    // Another process could still be at it, so only an old one is removed.
+    await utimes(join(dir.path, left ?? ''), 1, 1);
+    await rm(join(dir.path, 'postgres'), { recursive: true });
+    await using database = await startEmbedded({ dataDir: dir.path, settings: FAST });
+    expect(database.startedByUs).toBe(true);
+    expect(await halfMade()).toBeUndefined();
+  });
+});
+
+describe('places', () => {
+  test('below a directory nobody else may enter', async () => {
+    await using dir = await temporary();
+    const closed = join(dir.path, 'closed');
+    await mkdir(closed);
+    await chmod(closed, 0o700);
+    await using database = await startEmbedded({ dataDir: join(closed, 'data'), settings: FAST });
+    expect(await query(database.connectionString, 'select 1 as n')).toEqual([{ n: 1 }]);
+  });
+
+  test('a path too long for a socket, with characters that need quoting', async () => {
+    await using dir = await temporary();
+    const dataDir = join(dir.path, `a b, "c" %20 é`, 'x'.repeat(100));
+    await using database = await startEmbedded({ dataDir, settings: FAST });
+    await using joined = await startEmbedded({ dataDir, settings: FAST });
+    expect(joined.startedByUs).toBe(false);
+    const [row] = await query(database.connectionString, 'show data_directory');
+    expect(row).toEqual({ data_directory: join(dataDir, 'postgres') });
+  });
+
+  test('a socket path with characters that need quoting', async () => {
+    await using dir = await temporary();
+    const dataDir = join(dir.path, `a b,"%20é`);
+    await using database = await startEmbedded({ dataDir, settings: FAST });
+    expect(database.connectionString).toContain(encodeURIComponent(join(dataDir, 'sock')));
+    const pool = new Pool({ connectionString: database.connectionString });
+    expect((await pool.query('select 1 as n')).rows).toEqual([{ n: 1 }]);
+    await pool.end();
+  });
+});
+
+describe('refusals', () => {
+  test('data of another version is left alone', async () => {
+    await using dir = await temporary();
+    await mkdir(join(dir.path, 'postgres'));
+    await writeFile(join(dir.path, 'postgres/PG_VERSION'), '17\n');
+    const start = startEmbedded({ dataDir: dir.path });
+    await expect(start).rejects.toThrow(/written by PostgreSQL 17.*brings PostgreSQL 18/);
+    expect(await readdir(join(dir.path, 'postgres'))).toEqual(['PG_VERSION']);
+  });
+
+  test('a directory of something else is left alone', async () => {
+    await using dir = await temporary();
+    await mkdir(join(dir.path, 'postgres'));
+    await writeFile(join(dir.path, 'postgres/notes.txt'), 'mine');
+    await expect(startEmbedded({ dataDir: dir.path })).rejects.toThrow('is not a PostgreSQL');
+  });
+
+  test('a server that cannot start says why', async () => {
+    await using dir = await prepared();
+    const start = startEmbedded({
+      dataDir: dir.path,
+      settings: { ...FAST, shared_buffers: 'lots' },
+    });
+    await expect(start).rejects.toThrow(
+      /did not start: a setting is not valid\.[^]*invalid value for parameter "shared_buffers"/,
+    );
+  });
+});
+
+/** Making a cluster takes most of a second; most tests copy this one. */
+let madeBefore: Awaited<ReturnType<typeof temporary>>;
+beforeAll(async () => {
+  madeBefore = await temporary();
+  await (await startEmbedded({ dataDir: madeBefore.path, settings: FAST })).stop();
+});
+afterAll(async () => {
+  await madeBefore[Symbol.asyncDispose]();
+});
+
+/** A directory of its own with a stopped cluster in it. */
+async function prepared(): ReturnType<typeof temporary> {
+  const dir = await temporary();
+  await cp(madeBefore.path, dir.path, { recursive: true });
+  return dir;
+}
+
+/** A directory of its own; a server still running in it at the end is killed, so that none leaks. */
+async function temporary(): Promise<{ path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), 'umutungo-embedded-'));
+  const remove = async (): Promise<void> => {
+    const pid = await postmasterPid(path).catch(() => undefined);
+    if (pid !== undefined && isAlive(pid)) process.kill(pid, 'SIGQUIT');
+    await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  };
+  return { path, [Symbol.asyncDispose]: remove };
+}
+
+async function query(
+  connectionString: string,
+  text: string,
+  values: unknown[] = [],
+): Promise<unknown[]> {
+  const client = new Client(connectionString);
+  await client.connect();
+  try {
+    return (await client.query(text, values)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+async function postmasterPid(dataDir: string): Promise<number> {
+  const [pid] = (await readFile(join(dataDir, 'postgres/postmaster.pid'), 'utf8')).split('\n');
+  return Number(pid);
+}
+
+/** An orphan may stay a zombie where no init process collects it; that is not alive. */
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  if (process.platform !== 'linux') return true;
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return !text.slice(text.lastIndexOf(')')).startsWith(') Z');
+}
+
+/** Starts the database and reports on one line; on SIGINT queries it once more and stops it. */
+const PROGRAM = `
+  import { Client } from ${JSON.stringify(import.meta.resolve('pg'))};
+  import { startEmbedded } from ${JSON.stringify(MODULE)};
+  const [dataDir] = process.argv.slice(1);
+  const database = await startEmbedded({ dataDir, settings: ${JSON.stringify(FAST)} });
+  const { connectionString, startedByUs } = database;
+  const alive = setInterval(() => {}, 1000);
+  process.once('SIGINT', async () => {
+    const client = new Client(connectionString);
+    await client.connect();
+    await client.query('select 1');
+    await client.end();
+    await database.stop();
+    clearInterval(alive);
+    console.log('still answers');
+  });
+  console.log(JSON.stringify({ connectionString, startedByUs }));
+`;
+
+interface NodeProcess extends AsyncDisposable {
+  /** The next line it prints; empty when it ended. */
+  nextLine(): Promise<string>;
+  /** To the process and everything in its group, as a terminal does on Ctrl-C. */
+  signalGroup(signal: NodeJS.Signals): void;
+  /** Waits for the end and returns the exit code. */
+  exitCode(): Promise<number | null>;
+  kill(): Promise<void>;
+}
+
+function spawnProcess(dataDir: string): NodeProcess {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', PROGRAM, dataDir], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
+  const exited = once(child, 'exit');
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const exitCode = async (): Promise<number | null> => {
+    await exited;
+    return child.exitCode;
+  };
+  const kill = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await exited;
+  };
+  return {
+    nextLine: async () => (await lines.next()).value ?? '',
+    signalGroup: (signal) => process.kill(-(child.pid ?? Number.NaN), signal),
+    exitCode,
+    kill,
+    [Symbol.asyncDispose]: kill,
+  };
+}
+
+interface ServiceProcess extends NodeProcess {
+  readonly connectionString: string;
+  readonly startedByUs: boolean;
+  stop(): Promise<void>;
+}
+
+/** A second Node process that has the database open. */
+async function startProcess(dataDir: string): Promise<ServiceProcess> {
+  const node = spawnProcess(dataDir);
+  const report: { connectionString: string; startedByUs: boolean } = JSON.parse(
+    await node.nextLine(),
+  );
+  const stop = async (): Promise<void> => {
+    node.signalGroup('SIGINT');
+    expect(await node.nextLine()).toBe('still answers');
+    expect(await node.exitCode()).toBe(0);
+  };
+  return { ...node, ...report, stop };
+}

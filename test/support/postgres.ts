@@ -1,0 +1,67 @@
+/** Databases for tests, each a clone of the migrated template that `global-setup.ts` made. */
+
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, DatabaseError } from 'pg';
+import { inject } from 'vitest';
+
+/** A database of one's own; `await using` drops it. */
+export interface TestDatabase extends AsyncDisposable {
+  readonly connectionString: string;
+  /** Drops the database and cuts the sessions that are still open in it. */
+  drop(): Promise<void>;
+}
+
+/** A migrated database with no rows of anybody else, in about 50 ms. */
+export function createTestDatabase(): Promise<TestDatabase> {
+  return create(inject('testServer').template);
+}
+
+/** A database without any migration, for tests of the migrations themselves. */
+export function createEmptyDatabase(): Promise<TestDatabase> {
+  return create('template1');
+}
+
+async function create(template: string): Promise<TestDatabase> {
+  const { adminUrl, prefix } = inject('testServer');
+  const name = `${prefix}${randomBytes(6).toString('hex')}`;
+  await withAdmin(adminUrl, (client) => cloneWithRetry(client, name, template));
+  let dropped: Promise<void> | undefined;
+  const drop = (): Promise<void> =>
+    (dropped ??= withAdmin(adminUrl, async (client) => {
+      await client.query(`drop database if exists ${name} with (force)`);
+    }));
+  return { connectionString: withDatabase(adminUrl, name), drop, [Symbol.asyncDispose]: drop };
+}
+
+const OBJECT_IN_USE = '55006';
+
+/** A template cannot be cloned while anybody, such as an autovacuum worker, is connected to it. */
+async function cloneWithRetry(client: Client, name: string, template: string): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await client.query(`create database ${name} template ${template}`);
+      return;
+    } catch (error) {
+      const inUse = error instanceof DatabaseError && error.code === OBJECT_IN_USE;
+      if (!inUse || tries === 50) throw error;
+      await sleep(100);
+    }
+  }
+}
+
+async function withAdmin(url: string, work: (client: Client) => Promise<void>): Promise<void> {
+  const client = new Client(url);
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+function withDatabase(url: string, database: string): string {
+  const changed = new URL(url);
+  changed.pathname = `/${database}`;
+  return changed.href;
+}
