@@ -43,14 +43,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 
 const NAME = 'umutungo';
-const PORT = 5432;
 /** `sun_path` is 104 bytes on macOS, 108 on Linux, its closing NUL included. */
 const SOCKET_PATH_LIMIT = 104;
-const SOCKET_FILE = `.s.PGSQL.${PORT}`;
+const FIRST_PORT = 10_000;
+const PORTS = 50_000;
 /** Any number will do as long as every release keeps it: it says "I use this server". */
 const HOLD_KEY = 7_852_417;
 const READY_TIMEOUT_MS = 60_000;
 const POLL_MS = 40;
+const LOST_RACE_PAUSE_MS = 200;
 const FAST_SHUTDOWN_MS = 30_000;
 const IMMEDIATE_SHUTDOWN_MS = 10_000;
 const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
@@ -97,8 +98,7 @@ export interface EmbeddedPostgres extends AsyncDisposable {
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const binaries = await findBinaries();
-  await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
-  const dataDir = await realpath(resolve(options.dataDir));
+  const dataDir = await prepareDataDir(resolve(options.dataDir));
   const pgdata = join(dataDir, 'postgres');
   await refuseOtherVersion(pgdata, binaries.major);
   const identity = await chooseIdentity(dataDir, pgdata, binaries);
@@ -118,7 +118,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedP
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= release());
   return {
-    connectionString: connectionString(hold.socketDir),
+    connectionString: connectionString(hold),
     startedByUs: child !== undefined,
     stop,
     [Symbol.asyncDispose]: stop,
@@ -154,6 +154,7 @@ interface Cluster {
 interface Hold {
   readonly client: Client;
   readonly socketDir: string;
+  readonly port: number;
   readonly postmasterPid: number;
 }
 
@@ -313,6 +314,22 @@ async function giveTo(account: Identity['account'], dir: string): Promise<void> 
 // ---------------------------------------------------------------------------------------------
 // Socket
 
+/**
+ * The port only names the socket file. It comes from the cluster's own identifier, so that it stays
+ * the same for the life of the data and differs when the data directory is deleted and made anew: a
+ * forgotten server of the deleted one removes its socket file by name when it ends, which must not
+ * be the name of the new one.
+ */
+async function portOf(pgdata: string): Promise<number> {
+  // The file begins with the system identifier, 64 bits in native order.
+  const control = await readFile(join(pgdata, 'global/pg_control'));
+  return FIRST_PORT + Number(control.readBigUInt64LE(0) % BigInt(PORTS));
+}
+
+function socketFile(socketDir: string, port: number): string {
+  return join(socketDir, `.s.PGSQL.${port}`);
+}
+
 async function prepareSocketDir(dataDir: string, identity: Identity): Promise<string> {
   const near = join(dataDir, 'sock');
   const short = `${NAME}-${createHash('sha256').update(dataDir).digest('hex').slice(0, 16)}`;
@@ -334,12 +351,12 @@ async function prepareSocketDir(dataDir: string, identity: Identity): Promise<st
 }
 
 function fitsSocket(dir: string): boolean {
-  return Buffer.byteLength(join(dir, SOCKET_FILE)) < SOCKET_PATH_LIMIT;
+  return Buffer.byteLength(socketFile(dir, FIRST_PORT)) < SOCKET_PATH_LIMIT;
 }
 
-function connectionString(socketDir: string): string {
-  // Port and sslmode are said, so that PGPORT and PGSSLMODE of the environment have no say.
-  const query = `host=${encodeURIComponent(socketDir)}&port=${PORT}`;
+function connectionString({ socketDir, port }: Hold): string {
+  const query = `host=${encodeURIComponent(socketDir)}&port=${port}`;
+  // With sslmode said, PGSSLMODE of the environment has no say.
   return `postgresql://${NAME}@localhost/${NAME}?${query}&sslmode=disable`;
 }
 
@@ -361,7 +378,8 @@ async function joinOrLaunch(
     const result = await takeHold(cluster);
     if ('client' in result) {
       const ours = attempt?.child.pid === result.postmasterPid;
-      cluster.log(`PostgreSQL ${ours ? 'started' : 'already running, joined'}: ${cluster.pgdata}`);
+      const socket = socketFile(result.socketDir, result.port);
+      cluster.log(`PostgreSQL ${ours ? 'started' : 'already running, joined'}: ${socket}`);
       return { hold: result, child: ours ? attempt?.child : undefined };
     }
     if (codeOf(result.failure) === 'EACCES') throw result.failure;
@@ -369,7 +387,9 @@ async function joinOrLaunch(
       await explainExit(cluster, attempt);
       attempt = undefined;
     } else if (attempt === undefined && isAbsent(result.failure)) {
-      attempt = await launch(cluster);
+      attempt = await launch(cluster).catch((error: unknown) => {
+        throw unusable(cluster, error);
+      });
     }
     if (Date.now() > deadline) throw await notReady(cluster, result.failure);
     await sleep(POLL_MS);
@@ -381,21 +401,24 @@ async function joinOrLaunch(
  * file may be stale, and a process may be a zombie that nobody collects.
  */
 async function takeHold(cluster: Cluster): Promise<Hold | { readonly failure: unknown }> {
-  const result = await takeHoldAt(cluster, cluster.socketDir);
+  const port = await portOf(cluster.pgdata).catch((failure: unknown) => ({ failure }));
+  if (typeof port === 'object') return port;
+  const result = await takeHoldAt(cluster, cluster.socketDir, port);
   if ('client' in result || !isAbsent(result.failure)) return result;
   // A server started under another TMPDIR listens elsewhere; line 5 of its pid file says where.
   const elsewhere = (await readLock(join(cluster.pgdata, 'postmaster.pid')))?.socketDir;
   if (!elsewhere?.startsWith('/') || elsewhere === cluster.socketDir) return result;
-  return takeHoldAt(cluster, elsewhere);
+  return takeHoldAt(cluster, elsewhere, port);
 }
 
 async function takeHoldAt(
   cluster: Cluster,
   socketDir: string,
+  port: number,
 ): Promise<Hold | { readonly failure: unknown }> {
   const client = new Client({
     host: socketDir,
-    port: PORT,
+    port,
     user: NAME,
     database: 'postgres',
     ssl: false,
@@ -419,7 +442,7 @@ async function takeHoldAt(
           'was removed; in that case it stops by itself within two minutes.',
       );
     }
-    return { client, socketDir, postmasterPid: theirs.pid };
+    return { client, socketDir, port, postmasterPid: theirs.pid };
   } catch (failure) {
     client.end().catch(() => undefined);
     return { failure };
@@ -431,14 +454,15 @@ async function launch(cluster: Cluster): Promise<Attempt> {
   if (!(await hasCluster(cluster.pgdata))) await createCluster(cluster);
   await giveTo(cluster.identity.account, cluster.pgdata);
   await discardStaleLock(join(cluster.pgdata, 'postmaster.pid'));
-  await discardStaleLock(join(cluster.socketDir, `${SOCKET_FILE}.lock`));
+  const port = await portOf(cluster.pgdata);
+  await discardStaleLock(`${socketFile(cluster.socketDir, port)}.lock`);
   const { size } = (await statOrNothing(cluster.logFile)) ?? { size: 0 };
   const full = size > LOG_LIMIT_BYTES;
   if (full) await rename(cluster.logFile, `${cluster.logFile}.1`);
   const logFile = await open(cluster.logFile, 'a', 0o600);
   try {
     const child = spawnAs(cluster.identity, join(cluster.binaries.dir, 'postgres'), {
-      args: serverArguments(cluster),
+      args: serverArguments(cluster, port),
       // A session of its own: a terminal's Ctrl-C must reach the service, which closes its pools
       // and then stops the server, and not both at once.
       detached: true,
@@ -452,12 +476,12 @@ async function launch(cluster: Cluster): Promise<Attempt> {
   }
 }
 
-function serverArguments(cluster: Cluster): string[] {
+function serverArguments(cluster: Cluster, port: number): string[] {
   const settings: Record<string, string> = {
     listen_addresses: '',
     // A list: quotes keep commas and spaces of the path together.
     unix_socket_directories: `"${cluster.socketDir.replaceAll('"', '""')}"`,
-    port: String(PORT),
+    port: String(port),
     cluster_name: NAME,
     logging_collector: 'off',
     log_checkpoints: 'off',
@@ -472,12 +496,23 @@ function serverArguments(cluster: Cluster): string[] {
   return ['-D', cluster.pgdata, ...options];
 }
 
-/** Throws when the server failed for good; returns when it only lost to another one. */
+/** Throws when the server failed for good; returns when trying again makes sense. */
 async function explainExit(cluster: Cluster, attempt: Attempt): Promise<void> {
+  // Somebody joined it before we did, was the last one out, and stopped it.
+  if (attempt.child.exitCode === 0) return;
   const lines = await logTail(cluster.logFile, attempt.logOffset);
-  if (LOST_RACE.test(lines)) return;
+  if (LOST_RACE.test(lines)) return sleep(LOST_RACE_PAUSE_MS);
   throw new Error(
     `PostgreSQL did not start: ${inPlainWords(lines)}\nThe last lines of ${cluster.logFile}:\n${lines}`,
+  );
+}
+
+/** A file system error of our own, said as PostgreSQL's are. */
+function unusable(cluster: Cluster, error: unknown): unknown {
+  if (!(error instanceof Error) || codeOf(error) === undefined) return error;
+  return new Error(
+    `PostgreSQL cannot use ${cluster.dataDir}: ${inPlainWords(error.message)}\n${error.message}`,
+    { cause: error },
   );
 }
 
@@ -495,11 +530,11 @@ async function notReady(cluster: Cluster, cause: unknown): Promise<Error> {
 const LOST_RACE = /lock file ".*" (already exists|is empty)|shared memory block|already in use/;
 
 const PLAIN_WORDS: readonly (readonly [RegExp, string])[] = [
-  [/No space left on device/, 'the disk is full.'],
-  [/Disk quota exceeded/, 'the disk quota is used up.'],
-  [/Read-only file system/, 'the data directory is on a read-only file system.'],
+  [/No space left on device/i, 'the disk is full.'],
+  [/Disk quota exceeded/i, 'the disk quota is used up.'],
+  [/Read-only file system/i, 'the data directory is on a read-only file system.'],
   [/invalid permissions|wrong ownership/, 'the data directory has the wrong owner or permissions.'],
-  [/Permission denied/, 'it may not read or write one of its files.'],
+  [/Permission denied/i, 'it may not read or write one of its files.'],
   [/Cannot allocate memory|could not map anonymous shared memory/, 'there is not enough memory.'],
   [/error while loading shared libraries|Library not loaded/, 'a system library is missing.'],
   [/unrecognized configuration parameter|invalid value for parameter/, 'a setting is not valid.'],
@@ -513,11 +548,24 @@ function inPlainWords(lines: string): string {
 async function logTail(path: string, from: number): Promise<string> {
   const text = await readFile(path).catch(() => Buffer.alloc(0));
   const start = Math.max(from > text.length ? 0 : from, text.length - LOG_TAIL_BYTES);
-  return text.subarray(start).toString('utf8').trim().split('\n').slice(-12).join('\n');
+  return lastLines(text.subarray(start).toString('utf8'));
+}
+
+function lastLines(text: string): string {
+  return text.trim().split('\n').slice(-12).join('\n');
 }
 
 // ---------------------------------------------------------------------------------------------
 // The cluster on disk
+
+async function prepareDataDir(path: string): Promise<string> {
+  // The directories above it are not ours to close.
+  await mkdir(dirname(path), { recursive: true });
+  await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  });
+  return realpath(path);
+}
 
 async function refuseOtherVersion(pgdata: string, major: string): Promise<void> {
   const text = await readFile(join(pgdata, 'PG_VERSION'), 'utf8').catch(() => undefined);
@@ -598,7 +646,9 @@ function runInitdb(cluster: Cluster, args: string[]): Promise<string | undefined
   child.stderr?.on('data', collect);
   return new Promise((settle) => {
     child.on('error', (error) => settle(error.message));
-    child.on('close', (code) => settle(code === 0 ? undefined : `${output}(initdb: ${code})`));
+    child.on('close', (code) =>
+      settle(code === 0 ? undefined : lastLines(`${output}\ninitdb: ${code}`)),
+    );
   });
 }
 

@@ -25,7 +25,7 @@ export interface Reason {
   readonly concern: Concern;
   readonly title: Texts;
   readonly sentence: Texts;
-  readonly citations: readonly Citation[];
+  readonly citations: readonly (Citation & { readonly title: Texts })[];
   readonly facts: readonly FactReading[];
 }
 
@@ -80,6 +80,7 @@ export function explain(program: Program, facts: Facts): Explanation {
   const reasons: Reason[] = [];
   const missing = new Set<number>();
   const readByApplicable = new Set<number>();
+  const specs = program.vocabulary.specs.length;
   const unknownReads = new Map<number, ReadonlySet<number>>();
   for (const { rule, traced } of tracer.rules) {
     tracer.reads = new Set();
@@ -91,7 +92,7 @@ export function explain(program: Program, facts: Facts): Explanation {
     unknownReads.set(rule.holdsSlot, base);
     if (applies === FALSE) continue;
     for (const slot of base) readByApplicable.add(slot);
-    if (uncertain) for (const slot of base) if (isUnknown(frame[slot])) missing.add(slot);
+    if (uncertain) for (const slot of base) if (slot < specs && isUnknown(frame[slot])) missing.add(slot);
     reasons.push(reasonOf(program, rule, effect, uncertain, readings(program, facts, frame, base)));
   }
   const rank = (reason: Reason): number => order(reason, verdict.effect);
@@ -219,7 +220,10 @@ function reasonOf(
     concern: document.concern,
     title: rule.title,
     sentence: rule.sentence,
-    citations: rule.cites,
+    citations: rule.cites.map((citation) => ({
+      ...citation,
+      title: program.pack.instruments[citation.instrument]?.title ?? { en: citation.instrument },
+    })),
     facts: facts.filter(({ fact }) => program.vocabulary.get(fact)?.type !== 'object' || facts.every((other) => !other.fact.startsWith(`${fact}.`))),
   };
 }

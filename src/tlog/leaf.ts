@@ -18,8 +18,14 @@ export function leafHash(entry: Uint8Array): Uint8Array {
   return hash('sha256', input, 'buffer');
 }
 
-/** Hash of an inner node: `SHA-256(0x01 || left || right)`, 32 bytes. Both children are hashes of 32 bytes. */
+/**
+ * Hash of an inner node: `SHA-256(0x01 || left || right)`, 32 bytes. Throws RangeError when a child
+ * is not 32 bytes: with other lengths two different pairs could have one hash.
+ */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
+  if (left.length !== HASH_SIZE || right.length !== HASH_SIZE) {
+    throw new RangeError('a child of a node is a hash of 32 bytes');
+  }
   const input = Buffer.allocUnsafe(1 + 2 * HASH_SIZE);
   input[0] = 0x01;
   input.set(left, 1);

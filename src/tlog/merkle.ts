@@ -18,12 +18,14 @@ export const emptyFrontier: Frontier = { size: 0, hashes: [] };
 
 /**
  * The frontier after appending leaf hashes (32 bytes each), in order. The given frontier stays as
- * it is. Throws RangeError when the tree would outgrow 2^53 - 1 leaves.
+ * it is. Throws RangeError for a leaf of another length, and when the tree would outgrow
+ * 2^53 - 1 leaves.
  */
 export function appendLeaves(frontier: Frontier, leafHashes: Iterable<Uint8Array>): Frontier {
   const hashes = [...frontier.hashes];
   let { size } = frontier;
   for (const leaf of leafHashes) {
+    if (leaf.length !== HASH_SIZE) throw new RangeError('a leaf is a hash of 32 bytes');
     let node = leaf;
     // A trailing one in the size is a finished left sibling: join it, as a carry in addition.
     for (let carry = size; carry % 2 === 1; carry = (carry - 1) / 2) {

@@ -120,7 +120,7 @@ function parseSignature(line: string): NoteSignature | undefined {
 
 /** Whether a text is valid in a note: Unicode, no control characters below space, LF at the end. */
 function isNoteText(text: string): boolean {
-  // oxlint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex -- they are what the format forbids
   return text.isWellFormed() && text.endsWith('\n') && !/[\u0000-\u0009\u000b-\u001f]/.test(text);
 }
 

@@ -36,12 +36,14 @@ test('a bundle gives back exactly its entries, and no proper prefix of it passes
   );
 });
 
+const emptyEntries = (count: number): Uint8Array[] =>
+  Array.from({ length: count }, () => new Uint8Array());
+
 test('a bundle holds 256 entries of 65,535 bytes and no more', () => {
   const longest = new Uint8Array(MAX_ENTRY_SIZE).fill(1);
   expect(decodeEntryBundle(encodeEntryBundle([longest]))?.[0]?.length).toBe(65_535);
   expect(() => encodeEntryBundle([new Uint8Array(MAX_ENTRY_SIZE + 1)])).toThrow(RangeError);
-  const empty = new Uint8Array();
-  expect(decodeEntryBundle(encodeEntryBundle(Array(256).fill(empty)))).toHaveLength(256);
-  expect(() => encodeEntryBundle(Array(257).fill(empty))).toThrow(RangeError);
+  expect(decodeEntryBundle(encodeEntryBundle(emptyEntries(256)))).toHaveLength(256);
+  expect(() => encodeEntryBundle(emptyEntries(257))).toThrow(RangeError);
   expect(decodeEntryBundle(new Uint8Array(257 * 2))).toBeUndefined();
 });

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { emptyRoot, leafHash } from '../../src/tlog/leaf.ts';
+import { emptyRoot, leafHash, nodeHash } from '../../src/tlog/leaf.ts';
 import {
   appendLeaves,
   decodeFrontier,
@@ -74,6 +74,16 @@ describe('frontier', () => {
       expect(() => decodeFrontier(size, new Uint8Array(hashes * 32))).toThrow(RangeError);
     }
     expect(() => decodeFrontier(1, new Uint8Array(31))).toThrow(RangeError);
+  });
+
+  test('takes hashes of 32 bytes only', () => {
+    const [leaf = emptyRoot] = testLeaves(1);
+    for (const length of [0, 31, 33]) {
+      const other = new Uint8Array(length);
+      expect(() => appendLeaves(emptyFrontier, [other])).toThrow(RangeError);
+      expect(() => nodeHash(other, leaf)).toThrow(RangeError);
+      expect(() => nodeHash(leaf, other)).toThrow(RangeError);
+    }
   });
 
   test('counts exactly up to 2^53 - 1 leaves and refuses one more', () => {

@@ -130,6 +130,8 @@ describe('consistency proofs', () => {
   });
 });
 
+const failing: ReadTile = () => Promise.reject(new Error('disk'));
+
 describe('tiles', () => {
   test('are read once each, and only those that a proof needs', async () => {
     const large = testLeaves(70_000);
@@ -151,7 +153,6 @@ describe('tiles', () => {
   });
 
   test('that cannot be read reject with the error of the reader', async () => {
-    const failing: ReadTile = () => Promise.reject(new Error('disk'));
     await expect(consistencyProof(1, 700, failing)).rejects.toThrow('disk');
   });
 });

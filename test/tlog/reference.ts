@@ -3,6 +3,8 @@
  * RFC writes them, tiles cut from a list of leaves, and the copied vectors.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { emptyRoot, leafHash, nodeHash } from '../../src/tlog/leaf.ts';
 import { ed25519Signer, formatVerifierKey, parseVerifierKey } from '../../src/tlog/note-key.ts';
 import type { NoteVerifier } from '../../src/tlog/note-key.ts';
@@ -104,10 +106,10 @@ export function vectorText(path: string): string {
 
 /** All files below a folder of vectors, as paths below `test/vectors/tlog/`, sorted. */
 export function vectorFiles(folder: string): string[] {
-  const base = new URL(`${folder}/`, vectors);
-  return readdirSync(base, { recursive: true, withFileTypes: true })
+  const root = fileURLToPath(vectors);
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => `${entry.parentPath}/${entry.name}`.slice(vectors.pathname.length))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
     .toSorted();
 }
 

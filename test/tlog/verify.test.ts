@@ -179,9 +179,11 @@ describe('a sound log', () => {
 
   test('passes without keys, but then no signature counts as verified', async () => {
     const { verifiers: _, ...withoutKeys } = sound;
-    const report = await verifyLog(withoutKeys);
-    expect(report).toMatchObject({ ok: true, signatureVerified: false, signedSize: 0 });
-    expect(report.checkpointsChecked).toBe(7);
+    for (const given of [withoutKeys, { ...sound, verifiers: [] }]) {
+      const report = await verifyLog(given);
+      expect(report).toMatchObject({ ok: true, signatureVerified: false, signedSize: 0 });
+      expect(report.checkpointsChecked).toBe(7);
+    }
   });
 
   test('passes without checkpoints, but then nothing is signed', async () => {
@@ -227,6 +229,12 @@ describe('damage', () => {
     const [mismatch] = problems.filter(({ code }) => code === 'trusted_root_mismatch');
     expect(mismatch?.detail).toContain('last root that held was that of size 100');
     expect(signedSize).toBe(100);
+  });
+
+  test('of one signature is enough for signatures not to count as verified', async () => {
+    const checkpoints = [signed(100), signed(256, rootAt(256), stranger)];
+    const report = await verifyLog({ ...sound, checkpoints });
+    expect(report).toMatchObject({ ok: false, signatureVerified: false, signedSize: 200 });
   });
 
   test('before a gap is told apart from what the gap hides', async () => {

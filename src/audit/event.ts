@@ -1,0 +1,91 @@
+import { createHash, randomBytes } from 'node:crypto';
+import canonicalize from 'canonicalize';
+import { v7 as uuidv7 } from 'uuid';
+import { leafHash } from '../tlog/leaf.ts';
+
+/** What a change or a decision tells the record. */
+export interface EventInput {
+  /** The operation that caused it. */
+  readonly type: string;
+  readonly actor: string;
+  readonly role: string;
+  /** Identifiers of what it is about: no personal data, no free text. */
+  readonly subject_ids: readonly string[];
+  /** `success`, or the effect of a decision. */
+  readonly outcome: string;
+  /** What happened, in full; lies beside the leaf. */
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/** An event as it is stored: the exact bytes of the leaf, and the body that the leaf binds. */
+export interface SealedEvent {
+  readonly event_id: string;
+  readonly type: string;
+  readonly time: string;
+  /** Pseudonym of the actor. */
+  readonly actor: string;
+  readonly role: string;
+  readonly subject_ids: readonly string[];
+  readonly outcome: string;
+  readonly leaf: Buffer;
+  readonly leaf_hash: Buffer;
+  readonly body: Buffer;
+}
+
+const VERSION = 1;
+
+/**
+ * Makes the leaf and the body of an event. The leaf is the canonical JSON (RFC 8785) of
+ * `{v, event_id, type, time, actor, role, subject_ids, outcome, body_sha256, nonce}`. The nonce
+ * keeps a leaf hash from being guessed; the body's own salt keeps its digest from being guessed
+ * once the body has been erased.
+ * @param time RFC 3339 in UTC. @param pseudonym maps the actor to what may stand in a leaf.
+ */
+export function sealEvent(
+  input: EventInput,
+  time: string,
+  pseudonym: (actor: string) => string,
+): SealedEvent {
+  const event_id = uuidv7({ msecs: Date.parse(time) });
+  const body = canonicalBytes({
+    ...input.body,
+    actor: input.actor,
+    salt: randomBytes(16).toString('base64url'),
+  });
+  const actor = pseudonym(input.actor);
+  const { type, role, subject_ids, outcome } = input;
+  const leaf = canonicalBytes({
+    v: VERSION,
+    event_id,
+    type,
+    time,
+    actor,
+    role,
+    subject_ids,
+    outcome,
+    body_sha256: sha256Hex(body),
+    nonce: randomBytes(16).toString('base64url'),
+  });
+  return { event_id, type, time, actor, role, subject_ids, outcome, leaf, leaf_hash: Buffer.from(leafHash(leaf)), body };
+}
+
+/** Does the leaf bind this body? */
+export function leafBindsBody(leaf: Uint8Array, body: Uint8Array): boolean {
+  const { body_sha256 } = JSON.parse(Buffer.from(leaf).toString('utf8')) as { body_sha256?: string };
+  return body_sha256 === sha256Hex(body);
+}
+
+/** Canonical JSON (RFC 8785) in UTF-8. @throws TypeError for what JSON cannot hold. */
+export function canonicalBytes(value: unknown): Buffer {
+  return Buffer.from(canonicalText(value), 'utf8');
+}
+
+export function canonicalText(value: unknown): string {
+  const text = canonicalize(value);
+  if (text === undefined) throw new TypeError('not a JSON value');
+  return text;
+}
+
+function sha256Hex(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

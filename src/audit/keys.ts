@@ -1,0 +1,73 @@
+import { createHmac, createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { calculateJwkThumbprint, CompactSign, exportJWK, type JWK } from 'jose';
+import { ed25519Signer, type NoteSigner } from '../tlog/note-key.ts';
+
+/** The keys of the record. They live outside the database; whoever holds both can rewrite it. */
+export interface LogKeys {
+  readonly checkpoints: NoteSigner;
+  readonly receipts: ReceiptSigner;
+  /** A stable pseudonym of an actor, for leaves. */
+  readonly pseudonym: (actor: string) => string;
+}
+
+export interface ReceiptSigner {
+  /** The public key as a JWK (RFC 8037), for `/log/jwks.json`. */
+  readonly jwk: JWK;
+  /** JWS compact serialisation (RFC 7515, EdDSA) of a JSON object. */
+  sign(claims: Readonly<Record<string, unknown>>): Promise<string>;
+}
+
+/**
+ * Reads the keys in `folder`, making those that are not there yet. The log key's name is the
+ * log's origin (C2SP tlog-checkpoint). Files are 0600; several processes may start at once.
+ */
+export async function loadLogKeys(folder: string, origin: string): Promise<LogKeys> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const checkpoints = createPrivateKey(await readOrMake(join(folder, 'log-ed25519.pem'), newEd25519));
+  const receipts = createPrivateKey(await readOrMake(join(folder, 'receipt-ed25519.pem'), newEd25519));
+  const secret = await readOrMake(join(folder, 'pseudonym.key'), () => randomBytes(32).toString('base64url'));
+  return {
+    checkpoints: ed25519Signer(origin, checkpoints),
+    receipts: await receiptSigner(receipts),
+    pseudonym: (actor) => createHmac('sha256', secret).update(actor).digest('base64url').slice(0, 22),
+  };
+}
+
+function newEd25519(): string {
+  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+// Written aside and linked into place: whoever comes second reads the first one's key, and a
+// crash leaves no half-written key under the final name.
+async function readOrMake(path: string, make: () => string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const aside = `${path}.${randomBytes(6).toString('hex')}`;
+  await writeFile(aside, make(), { mode: 0o600, flush: true });
+  try {
+    await link(aside, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    await rm(aside, { force: true });
+  }
+  return readFile(path, 'utf8');
+}
+
+async function receiptSigner(key: KeyObject): Promise<ReceiptSigner> {
+  const { d: _secret, ...jwk } = await exportJWK(key);
+  const kid = await calculateJwkThumbprint(jwk);
+  const encoder = new TextEncoder();
+  return {
+    jwk: { ...jwk, kid, alg: 'EdDSA', use: 'sig' },
+    sign: (claims) =>
+      new CompactSign(encoder.encode(JSON.stringify(claims)))
+        .setProtectedHeader({ alg: 'EdDSA', kid, typ: 'receipt+jwt' })
+        .sign(key),
+  };
+}

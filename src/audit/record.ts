@@ -1,0 +1,59 @@
+import { type Db, transact, type Tx } from '../db/connection.ts';
+import type { EventInput, SealedEvent } from './event.ts';
+import { sealEvent } from './event.ts';
+import type { LogKeys } from './keys.ts';
+import { insertEvents } from './store.ts';
+
+/** The log, as those see it who write events. */
+export interface Log {
+  readonly origin: string;
+  readonly keys: LogKeys;
+  /** Tells the sequencer that there is something to do; a hint, never needed for safety. */
+  wake(): void;
+}
+
+/** What a command needs to change something. */
+export interface Writer {
+  readonly db: Db;
+  /** The one clock of the service. */
+  readonly clock: () => Date;
+  readonly log: Log;
+}
+
+/** Where a change is on the log, as the caller is told. */
+export interface Recorded {
+  readonly event_id: string;
+  readonly leaf_hash: string;
+  readonly index: number | null;
+  readonly receipt: string;
+}
+
+/**
+ * Runs one change in one transaction; it must record its event with `record` inside. No event, no
+ * change: when the event cannot be written, the error undoes everything.
+ */
+export async function change<T>(writer: Writer, work: (tx: Tx) => Promise<T>): Promise<T> {
+  const result = await transact(writer.db, work);
+  writer.log.wake();
+  return result;
+}
+
+/** Writes an event in the caller's transaction and signs its receipt. `time` is RFC 3339 in UTC. */
+export async function record(tx: Tx, log: Log, time: string, input: EventInput): Promise<Recorded> {
+  const event = sealEvent(input, time, log.keys.pseudonym);
+  const [receipt] = await Promise.all([signReceipt(log, event), insertEvents(tx, [event])]);
+  return { event_id: event.event_id, leaf_hash: event.leaf_hash.toString('base64'), index: null, receipt };
+}
+
+/**
+ * The promise that an event will be in the log: whoever holds it can prove that one is missing.
+ * JWS over `{iss: origin, iat, event_id, leaf_hash}`.
+ */
+export function signReceipt(log: Log, event: SealedEvent): Promise<string> {
+  return log.keys.receipts.sign({
+    iss: log.origin,
+    iat: Math.floor(Date.parse(event.time) / 1000),
+    event_id: event.event_id,
+    leaf_hash: event.leaf_hash.toString('base64'),
+  });
+}

@@ -1,0 +1,69 @@
+import type { Db } from '../db/connection.ts';
+import { publish } from './publisher.ts';
+import type { Log } from './record.ts';
+import { sequence } from './sequencer.ts';
+
+const POLL_MS = 200;
+const PUBLISH_MS = 500;
+const BACKOFF_MS = 2_000;
+
+export interface LogRunner extends AsyncDisposable {
+  wake(): void;
+}
+
+/**
+ * Sequences and publishes in the background until disposed. Every replica runs one; the locks in
+ * the database make that safe, this loop only makes it prompt. A failure is said once, waited out,
+ * and tried again: decisions go on, the checkpoint stays the last good one.
+ */
+export function runLog(db: Db, log: Omit<Log, 'wake'>, clock: () => Date, warn: (message: string) => void): LogRunner {
+  let stopped = false;
+  let rouse: (() => void) | undefined;
+  let lastWarning = '';
+  let publishedAt = 0;
+  const sleep = (ms: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      rouse = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  const step = async (): Promise<number> => {
+    let done = 0;
+    for (let taken = 1; taken > 0; done += taken) taken = await sequence(db);
+    const now = performance.now();
+    if (now - publishedAt >= PUBLISH_MS) {
+      await publish(db, { ...log, wake: () => {} }, clock().toISOString());
+      publishedAt = now;
+    }
+    return done;
+  };
+  const loop = async (): Promise<void> => {
+    while (!stopped) {
+      let pause = POLL_MS;
+      try {
+        await step();
+        lastWarning = '';
+      } catch (error) {
+        const message = `log: ${error instanceof Error ? error.message : 'unknown error'}`;
+        if (message !== lastWarning && !stopped) warn(message);
+        lastWarning = message;
+        pause = BACKOFF_MS;
+      }
+      if (!stopped) await sleep(pause);
+    }
+    // What was acknowledged before the stop gets its index and its checkpoint, if the database is there.
+    await sequence(db).catch(() => 0);
+    await publish(db, { ...log, wake: () => {} }, clock().toISOString()).catch(() => {});
+  };
+  const running = loop();
+  return {
+    wake: () => rouse?.(),
+    async [Symbol.asyncDispose]() {
+      stopped = true;
+      rouse?.();
+      await running;
+    },
+  };
+}

@@ -1,0 +1,73 @@
+import type { Db, Tx } from '../db/connection.ts';
+import { transact } from '../db/connection.ts';
+import { leafHash } from '../tlog/leaf.ts';
+import { appendLeaves, decodeFrontier, emptyFrontier, encodeFrontier, type Frontier, perfectRoot, rootOf } from '../tlog/merkle.ts';
+import { newTiles, TILE_WIDTH } from '../tlog/tiles.ts';
+import { insertHead, insertLeaves, insertTile, lockHead, readHead, readLeafHashes, readTiles, takePending, updateHead } from './store.ts';
+
+const BATCH = 1024;
+
+/** Makes the log at the very first start. The origin is fixed from then on; the stored one wins. */
+export async function openLog(db: Db, origin: string): Promise<string> {
+  const empty = emptyFrontier;
+  await insertHead(db, {
+    origin,
+    size: 0,
+    root: Buffer.from(rootOf(empty)),
+    frontier: Buffer.from(encodeFrontier(empty)),
+  });
+  return (await readHead(db))?.origin ?? origin;
+}
+
+/**
+ * Gives waiting events their indices and extends the tree, in one transaction. Returns how many.
+ * Any number of replicas may do this at once: the lock on the head is the safety rule. A crash
+ * leaves the events waiting; the next call takes them again.
+ */
+export async function sequence(db: Db): Promise<number> {
+  return transact(db, async (tx) => {
+    const head = await lockHead(tx);
+    const events = await takePending(tx, BATCH);
+    if (events.length === 0) return 0;
+    // Hashed again from the leaf's bytes: the queue's own column is not trusted.
+    const hashes = events.map(({ leaf }) => Buffer.from(leafHash(leaf)));
+    const leaves = events.map(({ event_id }, i) => ({
+      idx: head.size + i,
+      event_id,
+      leaf_hash: hashes[i] ?? Buffer.alloc(0),
+    }));
+    await insertLeaves(tx, leaves);
+    const frontier = appendLeaves(frontierOf(head.size, head.frontier), hashes);
+    await storeFullTiles(tx, head.size, frontier.size);
+    await updateHead(tx, {
+      size: frontier.size,
+      root: Buffer.from(rootOf(frontier)),
+      frontier: Buffer.from(encodeFrontier(frontier)),
+    });
+    return events.length;
+  });
+}
+
+function frontierOf(size: number, bytes: Uint8Array): Frontier {
+  const frontier = decodeFrontier(size, bytes);
+  if (!frontier) throw new Error('the head of the log is damaged: its frontier does not fit its size');
+  return frontier;
+}
+
+async function storeFullTiles(tx: Tx, from: number, to: number): Promise<void> {
+  for (const { level, n, width } of newTiles(from, to)) {
+    if (width !== TILE_WIDTH) continue;
+    await insertTile(tx, level, n, await buildTile(tx, level, n, width));
+  }
+}
+
+/**
+ * The hashes of a tile (C2SP tlog-tiles): leaf hashes on level 0, above it the roots of full tiles
+ * one level down.
+ */
+export async function buildTile(db: Db, level: number, n: number, width: number): Promise<Buffer> {
+  const first = n * TILE_WIDTH;
+  if (level === 0) return Buffer.concat(await readLeafHashes(db, first, width));
+  const below = await readTiles(db, level - 1, first, width);
+  return Buffer.concat(below.map((hashes) => perfectRoot(hashes)));
+}

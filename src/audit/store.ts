@@ -1,0 +1,246 @@
+import { sql } from 'kysely';
+import type { Db, Tx } from '../db/connection.ts';
+import type { SealedEvent } from './event.ts';
+
+/** There is one log in a database; the year is in its origin. */
+export const LOG_ID = 1;
+
+/** Writes events and queues their leaves, in one statement. */
+export async function insertEvents(tx: Tx, events: readonly SealedEvent[]): Promise<void> {
+  const rows = events.map(({ leaf_hash: _hash, subject_ids, ...row }) => ({ ...row, subject_ids: [...subject_ids] }));
+  const pending = events.map(({ event_id, leaf_hash }) => ({ event_id, leaf_hash }));
+  await tx
+    .with('event', (db) => db.insertInto('audit_event').values(rows))
+    .insertInto('audit_pending')
+    .values(pending)
+    .execute();
+}
+
+export interface Head {
+  readonly origin: string;
+  readonly size: number;
+  readonly root: Buffer;
+  readonly frontier: Buffer;
+}
+
+export async function insertHead(db: Db, head: Head): Promise<void> {
+  await db
+    .insertInto('log_head')
+    .values({ log_id: LOG_ID, ...head })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
+export async function readHead(db: Db): Promise<Head | undefined> {
+  return db
+    .selectFrom('log_head')
+    .select(['origin', 'size', 'root', 'frontier'])
+    .where('log_id', '=', LOG_ID)
+    .executeTakeFirst();
+}
+
+/** The head, locked: at most one sequencer appends, whichever replica it is in. */
+export async function lockHead(tx: Tx): Promise<Head> {
+  return tx
+    .selectFrom('log_head')
+    .select(['origin', 'size', 'root', 'frontier'])
+    .where('log_id', '=', LOG_ID)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+}
+
+export interface PendingEvent {
+  readonly id: number;
+  readonly event_id: string;
+  readonly leaf: Buffer;
+}
+
+/** Takes the oldest events off the queue, in its order. Call it with the head locked. */
+export async function takePending(tx: Tx, limit: number): Promise<PendingEvent[]> {
+  const { rows } = await sql<PendingEvent>`
+    with taken as (
+      delete from audit_pending where id in (select id from audit_pending order by id limit ${limit})
+      returning id, event_id
+    )
+    select taken.id, taken.event_id, audit_event.leaf
+    from taken join audit_event using (event_id)
+    order by taken.id`.execute(tx);
+  return rows;
+}
+
+export interface Leaf {
+  readonly idx: number;
+  readonly event_id: string;
+  readonly leaf_hash: Buffer;
+}
+
+export async function insertLeaves(tx: Tx, leaves: readonly Leaf[]): Promise<void> {
+  await sql`
+    insert into log_leaf (log_id, idx, event_id, leaf_hash)
+    select ${LOG_ID}, * from unnest(
+      ${leaves.map(({ idx }) => idx)}::bigint[],
+      ${leaves.map(({ event_id }) => event_id)}::uuid[],
+      ${leaves.map(({ leaf_hash }) => leaf_hash)}::bytea[])`.execute(tx);
+}
+
+export async function insertTile(tx: Tx, level: number, n: number, hashes: Buffer): Promise<void> {
+  await tx.insertInto('log_tile').values({ log_id: LOG_ID, level, n, hashes }).execute();
+}
+
+export async function updateHead(tx: Tx, head: Omit<Head, 'origin'>): Promise<void> {
+  await tx.updateTable('log_head').set(head).where('log_id', '=', LOG_ID).execute();
+}
+
+/** Leaf hashes from index `from`, at most `count`, in order. */
+export async function readLeafHashes(db: Db, from: number, count: number): Promise<Buffer[]> {
+  const rows = await db
+    .selectFrom('log_leaf')
+    .select('leaf_hash')
+    .where('log_id', '=', LOG_ID)
+    .where('idx', '>=', from)
+    .orderBy('idx')
+    .limit(count)
+    .execute();
+  return rows.map(({ leaf_hash }) => leaf_hash);
+}
+
+/** Full tiles of a level from number `from`, at most `count`, in order. */
+export async function readTiles(db: Db, level: number, from: number, count: number): Promise<Buffer[]> {
+  const rows = await db
+    .selectFrom('log_tile')
+    .select('hashes')
+    .where('log_id', '=', LOG_ID)
+    .where('level', '=', level)
+    .where('n', '>=', from)
+    .orderBy('n')
+    .limit(count)
+    .execute();
+  return rows.map(({ hashes }) => hashes);
+}
+
+export interface StoredCheckpoint {
+  readonly size: number;
+  readonly root: Buffer;
+  readonly note: string;
+}
+
+export async function readNewestCheckpoint(db: Db): Promise<StoredCheckpoint | undefined> {
+  return db
+    .selectFrom('log_checkpoint')
+    .select(['size', 'root', 'note'])
+    .where('log_id', '=', LOG_ID)
+    .orderBy('size', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
+
+export async function readCheckpoints(db: Db, limit: number): Promise<StoredCheckpoint[]> {
+  return db
+    .selectFrom('log_checkpoint')
+    .select(['size', 'root', 'note'])
+    .where('log_id', '=', LOG_ID)
+    .orderBy('size', 'desc')
+    .limit(limit)
+    .execute();
+}
+
+/** Stores a signed checkpoint; the same statement from another replica is no conflict. */
+export async function insertCheckpoint(db: Db, checkpoint: StoredCheckpoint, signedAt: string): Promise<void> {
+  await db
+    .insertInto('log_checkpoint')
+    .values({ log_id: LOG_ID, ...checkpoint, signed_at: signedAt, published_at: signedAt })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
+export interface EventRow {
+  readonly event_id: string;
+  readonly type: string;
+  readonly time: string;
+  readonly role: string;
+  readonly subject_ids: string[];
+  readonly outcome: string;
+  readonly leaf: Buffer;
+  readonly body: Buffer;
+  readonly idx: number | null;
+}
+
+function selectEvents(db: Db) {
+  return db
+    .selectFrom('audit_event')
+    .leftJoin('log_leaf', 'log_leaf.event_id', 'audit_event.event_id')
+    .select([
+      'audit_event.event_id',
+      'audit_event.type',
+      'audit_event.time',
+      'audit_event.role',
+      'audit_event.subject_ids',
+      'audit_event.outcome',
+      'audit_event.leaf',
+      'audit_event.body',
+      'log_leaf.idx',
+    ]);
+}
+
+export async function readEvent(db: Db, eventId: string): Promise<EventRow | undefined> {
+  return selectEvents(db).where('audit_event.event_id', '=', eventId).executeTakeFirst();
+}
+
+export interface EventFilter {
+  readonly type?: string | undefined;
+  readonly subject?: string | undefined;
+  /** Only events older than this one. */
+  readonly before?: string | undefined;
+}
+
+/** Events, newest first. */
+export async function readEvents(db: Db, filter: EventFilter, limit: number): Promise<EventRow[]> {
+  let query = selectEvents(db).orderBy('audit_event.event_id', 'desc').limit(limit);
+  if (filter.type !== undefined) query = query.where('audit_event.type', '=', filter.type);
+  if (filter.subject !== undefined) {
+    query = query.where(sql<boolean>`audit_event.subject_ids @> array[${filter.subject}]`);
+  }
+  if (filter.before !== undefined) query = query.where('audit_event.event_id', '<', filter.before);
+  return query.execute();
+}
+
+/** The index of an event, or null before it is sequenced. */
+export async function readIndex(db: Db, eventId: string): Promise<number | null> {
+  const row = await db
+    .selectFrom('log_leaf')
+    .select('idx')
+    .where('event_id', '=', eventId)
+    .executeTakeFirst();
+  return row?.idx ?? null;
+}
+
+export interface LogEntryRow {
+  readonly idx: number;
+  readonly event_id: string;
+  readonly leaf_hash: Buffer;
+  readonly leaf: Buffer | null;
+  readonly body: Buffer | null;
+}
+
+/** Entries of the log from index `from`, in order; what a verifier reads. */
+export async function readEntries(db: Db, from: number, limit: number): Promise<LogEntryRow[]> {
+  return db
+    .selectFrom('log_leaf')
+    .leftJoin('audit_event', 'audit_event.event_id', 'log_leaf.event_id')
+    .select(['log_leaf.idx', 'log_leaf.event_id', 'log_leaf.leaf_hash', 'audit_event.leaf', 'audit_event.body'])
+    .where('log_leaf.log_id', '=', LOG_ID)
+    .where('log_leaf.idx', '>=', from)
+    .orderBy('log_leaf.idx')
+    .limit(limit)
+    .execute();
+}
+
+/** How many events wait for their index, and how many are neither waiting nor in the tree. */
+export async function countUnsequenced(db: Db): Promise<{ pending: number; lost: number }> {
+  const { rows } = await sql<{ pending: number; lost: number }>`
+    select (select count(*) from audit_pending) as pending,
+      (select count(*) from audit_event e
+        where not exists (select from audit_pending p where p.event_id = e.event_id)
+          and not exists (select from log_leaf l where l.event_id = e.event_id)) as lost`.execute(db);
+  return rows[0] ?? { pending: 0, lost: 0 };
+}

@@ -1,0 +1,91 @@
+import { Kysely, PostgresDialect, type Transaction } from 'kysely';
+import pg from 'pg';
+import { ServiceError } from '../errors.ts';
+import type { Schema } from './schema.ts';
+
+/** For reads. */
+export type Db = Kysely<Schema>;
+/** For writes: a function that takes one cannot be called outside a transaction. */
+export type Tx = Transaction<Schema>;
+
+export interface Database extends AsyncDisposable {
+  readonly db: Db;
+}
+
+const MAX_TRIES = 5;
+
+// Dates stay texts, timestamps become RFC 3339 in UTC; bigints here are counts below 2^53.
+const PARSERS: ReadonlyMap<number, (text: string) => unknown> = new Map<number, (text: string) => unknown>([
+  [pg.types.builtins.DATE, (text) => text],
+  [pg.types.builtins.TIMESTAMPTZ, (text) => new Date(text).toISOString()],
+  [pg.types.builtins.INT8, Number],
+]);
+
+/**
+ * A pool on `connectionString`. Every statement and every wait for a lock or a connection is
+ * bounded, so that a slow or lost database gives errors and not a queue.
+ */
+export function connect(connectionString: string, poolSize: number): Database {
+  const pool = new pg.Pool({
+    connectionString,
+    max: poolSize,
+    connectionTimeoutMillis: 5_000,
+    idleTimeoutMillis: 30_000,
+    application_name: 'umutungo',
+    options:
+      '-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=20s -c TimeZone=UTC',
+    types: { getTypeParser },
+  });
+  // Without a listener an idle connection that the server closes would end the process.
+  pool.on('error', () => {});
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  return { db, [Symbol.asyncDispose]: () => db.destroy() };
+}
+
+function getTypeParser(oid: number, format?: string): (value: string) => unknown {
+  const parser = format === 'binary' ? undefined : PARSERS.get(oid);
+  return parser ?? (pg.types.getTypeParser(oid, 'text') as (value: string) => unknown);
+}
+
+/**
+ * Runs `work` in a transaction, again if the database asks for it (serialization failure 40001,
+ * deadlock 40P01). `work` must do nothing that a rollback does not undo.
+ * @throws ServiceError `unavailable` when the database cannot be reached or gives no answer in time.
+ */
+export async function transact<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await db.transaction().execute(work);
+    } catch (error) {
+      const code = sqlState(error);
+      const retriable = code === '40001' || code === '40P01';
+      if (!retriable || attempt === MAX_TRIES) throw asUnavailable(error);
+    }
+  }
+}
+
+/** The SQLSTATE of a database error, or the code of a connection error. */
+export function sqlState(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** Is this the violation of a unique constraint? */
+export function isDuplicate(error: unknown): boolean {
+  return sqlState(error) === '23505';
+}
+
+// 08 connection, 53 resources (disk full, too many connections), 57 operator intervention and
+// statement timeout, 55P03 lock timeout, 58 system error.
+const UNAVAILABLE = /^(08|53|57|58|55P03|ECONN|ENOENT|EPIPE|ETIMEDOUT|EAI_)/;
+const UNAVAILABLE_MESSAGE = /timeout exceeded when trying to connect|Connection terminated|terminating connection/;
+
+/** Connection losses, timeouts and a full disk become one error that a caller may retry. */
+export function asUnavailable(error: unknown): unknown {
+  const code = sqlState(error);
+  const message = error instanceof Error ? error.message : '';
+  if ((code && UNAVAILABLE.test(code)) || UNAVAILABLE_MESSAGE.test(message)) {
+    return new ServiceError('unavailable', 'The database cannot answer now. Nothing was changed.');
+  }
+  return error;
+}

@@ -1,0 +1,247 @@
+import type { ColumnType, Generated } from 'kysely';
+
+/** Timestamps are written and read as RFC 3339 texts in UTC, dates as `YYYY-MM-DD`. */
+type Instant = string;
+type CalendarDate = string;
+/** Written as JSON text, read as the value. */
+export type Json<T> = ColumnType<T, string, string>;
+type NullableJson<T> = ColumnType<T | null, string | null, string | null>;
+export type Texts = Readonly<Record<string, string>>;
+
+interface Versioned {
+  version: number;
+  created_at: ColumnType<Instant, Instant, never>;
+  updated_at: Instant;
+}
+
+export interface OrganisationTable extends Versioned {
+  id: string;
+  name: Json<Texts>;
+  country: string;
+  legal_form: string;
+  homepage: string | null;
+}
+
+export interface AgreementTable extends Versioned {
+  id: string;
+  title: Json<Texts>;
+  kinds: string[];
+  binding: boolean;
+  sectors: string[];
+  purposes: string[];
+  valid_from: CalendarDate;
+  valid_until: CalendarDate;
+  signatories: string[];
+  subprocessors_authorised: string[] | null;
+}
+
+export interface ProjectTable extends Versioned {
+  id: string;
+  organisation: string;
+  title: Json<Texts>;
+  purposes: string[];
+  sector: string;
+  stage: string;
+  team: NullableJson<readonly unknown[]>;
+  poc: NullableJson<Readonly<Record<string, unknown>>>;
+  knowledge_transfer: NullableJson<Readonly<Record<string, unknown>>>;
+  benefit_sharing: boolean | null;
+}
+
+export interface RegistrationTable extends Versioned {
+  id: string;
+  kind: string;
+  organisation: string;
+  fields: Json<Readonly<Record<string, unknown>>>;
+  revoked: boolean;
+}
+
+export interface AuthorisationTable extends Versioned {
+  id: string;
+  kind: string;
+  project: string;
+  dataset: string | null;
+  fields: Json<Readonly<Record<string, unknown>>>;
+  revoked: boolean;
+}
+
+export type DatasetStatus = 'draft' | 'active' | 'retired';
+
+export interface DatasetTable extends Versioned {
+  id: string;
+  status: DatasetStatus;
+  publisher: string;
+  sector: string | null;
+  classification: string | null;
+  document: Json<Readonly<Record<string, unknown>>>;
+  search: unknown;
+}
+
+export interface DatasetVersionTable {
+  dataset: string;
+  version: number;
+  status: DatasetStatus;
+  document: Json<Readonly<Record<string, unknown>>>;
+  updated_at: Instant;
+  event_id: string;
+}
+
+export type ConsentStatus = 'given' | 'refused' | 'withdrawn';
+
+export interface ConsentRecordTable {
+  dataset: string;
+  purpose: string;
+  subject: string;
+  status: ConsentStatus;
+  at: Instant;
+  by_parent: boolean;
+  covers_transfer_abroad: boolean;
+  recorded_at: Instant;
+}
+
+export interface ConsentTotalTable {
+  dataset: string;
+  purpose: string;
+  given: number;
+  refused: number;
+  withdrawn: number;
+  given_by_parent: number;
+  given_covering_transfer: number;
+  last_withdrawal_at: Instant | null;
+}
+
+export interface PolicyVersionTable {
+  sha256: string;
+  policy: string;
+  version: number;
+  document: string;
+  created_at: Instant;
+  event_id: string;
+}
+
+export interface PackVersionTable {
+  sha256: string;
+  pack: string;
+  version: number;
+  document: string;
+  created_at: Instant;
+  event_id: string;
+}
+
+export interface PackInForceTable {
+  only_one: Generated<boolean>;
+  pack_sha256: string;
+  policy_sha256: string[];
+  since: Instant;
+}
+
+export interface DecisionTable {
+  id: string;
+  simulation: boolean;
+  effect: 'permit' | 'deny' | 'review';
+  dataset: string | null;
+  project: string | null;
+  created_by: string;
+  created_at: Instant;
+  document: string;
+  event_id: string;
+  leaf_hash: Buffer;
+  receipt: string;
+}
+
+export interface AccessRequestTable {
+  id: string;
+  dataset: string;
+  dataset_version: number;
+  project: string;
+  agreement: string | null;
+  purpose: string;
+  request: Json<Readonly<Record<string, unknown>>>;
+  decision: string;
+  effect: 'permit' | 'deny' | 'review';
+  created_at: Instant;
+  created_by: string;
+}
+
+export interface IdempotencyKeyTable {
+  actor: string;
+  operation: string;
+  key: string;
+  request_sha256: string;
+  resource: string;
+  created_at: Instant;
+}
+
+export interface AuditEventTable {
+  event_id: string;
+  type: string;
+  time: Instant;
+  actor: string;
+  role: string;
+  subject_ids: string[];
+  outcome: string;
+  leaf: Buffer;
+  body: Buffer;
+}
+
+export interface AuditPendingTable {
+  id: Generated<number>;
+  event_id: string;
+  leaf_hash: Buffer;
+}
+
+export interface LogLeafTable {
+  log_id: number;
+  idx: number;
+  event_id: string;
+  leaf_hash: Buffer;
+}
+
+export interface LogTileTable {
+  log_id: number;
+  level: number;
+  n: number;
+  hashes: Buffer;
+}
+
+export interface LogHeadTable {
+  log_id: number;
+  origin: string;
+  size: number;
+  root: Buffer;
+  frontier: Buffer;
+}
+
+export interface LogCheckpointTable {
+  log_id: number;
+  size: number;
+  root: Buffer;
+  note: string;
+  signed_at: Instant;
+  published_at: Instant | null;
+}
+
+/** The database, one interface a table; columns have the names of the API's members. */
+export interface Schema {
+  organisation: OrganisationTable;
+  agreement: AgreementTable;
+  project: ProjectTable;
+  registration: RegistrationTable;
+  authorisation: AuthorisationTable;
+  dataset: DatasetTable;
+  dataset_version: DatasetVersionTable;
+  consent_record: ConsentRecordTable;
+  consent_total: ConsentTotalTable;
+  policy_version: PolicyVersionTable;
+  pack_version: PackVersionTable;
+  pack_in_force: PackInForceTable;
+  decision: DecisionTable;
+  access_request: AccessRequestTable;
+  idempotency_key: IdempotencyKeyTable;
+  audit_event: AuditEventTable;
+  audit_pending: AuditPendingTable;
+  log_leaf: LogLeafTable;
+  log_tile: LogTileTable;
+  log_head: LogHeadTable;
+  log_checkpoint: LogCheckpointTable;
+}
