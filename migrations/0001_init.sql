@@ -161,9 +161,7 @@ create table decision (
   created_by text not null,
   created_at timestamptz not null,
   document text not null, -- canonical JSON (RFC 8785): facts, policy versions, answer
-  event_id uuid not null,
-  leaf_hash bytea not null,
-  receipt text not null
+  event_id uuid not null
 );
 
 create table access_request (

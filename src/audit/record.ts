@@ -1,8 +1,9 @@
 import { type Db, transact, type Tx } from '../db/connection.ts';
+import { leafHash } from '../tlog/leaf.ts';
 import type { EventInput, SealedEvent } from './event.ts';
 import { sealEvent } from './event.ts';
 import type { LogKeys } from './keys.ts';
-import { insertEvents } from './store.ts';
+import { insertEvents, readEvent } from './store.ts';
 
 /** The log, as those see it who write events. */
 export interface Log {
@@ -45,11 +46,21 @@ export async function record(tx: Tx, log: Log, time: string, input: EventInput):
   return { event_id: event.event_id, leaf_hash: event.leaf_hash.toString('base64'), index: null, receipt };
 }
 
+/** The same receipt again, of an event that is stored; with its index, once it has one. */
+export async function receiptOf({ db, log }: Pick<Writer, 'db' | 'log'>, eventId: string): Promise<Recorded> {
+  const row = await readEvent(db, eventId);
+  if (!row) throw new Error(`the event ${eventId} is gone`);
+  const leaf_hash = Buffer.from(leafHash(row.leaf));
+  const receipt = await signReceipt(log, { event_id: eventId, time: row.time, leaf_hash });
+  return { event_id: eventId, leaf_hash: leaf_hash.toString('base64'), index: row.idx, receipt };
+}
+
 /**
  * The promise that an event will be in the log: whoever holds it can prove that one is missing.
- * JWS over `{iss: origin, iat, event_id, leaf_hash}`.
+ * JWS over `{iss: origin, iat, event_id, leaf_hash}`; Ed25519 is deterministic, so the same event
+ * always has the same receipt.
  */
-export function signReceipt(log: Log, event: SealedEvent): Promise<string> {
+export function signReceipt(log: Log, event: Pick<SealedEvent, 'event_id' | 'time' | 'leaf_hash'>): Promise<string> {
   return log.keys.receipts.sign({
     iss: log.origin,
     iat: Math.floor(Date.parse(event.time) / 1000),

@@ -32,6 +32,8 @@ export function connect(connectionString: string, poolSize: number): Database {
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     application_name: 'umutungo',
+    // Statements that are awaited together on one connection go out together: one round trip.
+    pipeline: true,
     options:
       '-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=20s -c TimeZone=UTC',
     types: { getTypeParser },
@@ -52,10 +54,14 @@ function getTypeParser(oid: number, format?: string): (value: string) => unknown
  * deadlock 40P01). `work` must do nothing that a rollback does not undo.
  * @throws ServiceError `unavailable` when the database cannot be reached or gives no answer in time.
  */
-export async function transact<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
+export async function transact<T>(
+  db: Db,
+  work: (tx: Tx) => Promise<T>,
+  isolation: 'read committed' | 'repeatable read' = 'read committed',
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await db.transaction().execute(work);
+      return await db.transaction().setIsolationLevel(isolation).execute(work);
     } catch (error) {
       const code = sqlState(error);
       const retriable = code === '40001' || code === '40P01';

@@ -113,7 +113,12 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedP
     log: options.log ?? (() => undefined),
   };
   const { hold, child } = await joinOrLaunch(cluster);
-  await createDatabase(hold.client);
+  try {
+    await createDatabase(hold.client);
+  } catch (error) {
+    await leave(cluster, hold, child);
+    throw error;
+  }
   const release = keepHold(cluster, hold, child);
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= release());
@@ -502,8 +507,10 @@ async function explainExit(cluster: Cluster, attempt: Attempt): Promise<void> {
   if (attempt.child.exitCode === 0) return;
   const lines = await logTail(cluster.logFile, attempt.logOffset);
   if (LOST_RACE.test(lines)) return sleep(LOST_RACE_PAUSE_MS);
+  const { signalCode } = attempt.child;
+  const reason = signalCode === null ? inPlainWords(lines) : `it was ended by ${signalCode}.`;
   throw new Error(
-    `PostgreSQL did not start: ${inPlainWords(lines)}\nThe last lines of ${cluster.logFile}:\n${lines}`,
+    `PostgreSQL did not start: ${reason}\nThe last lines of ${cluster.logFile}:\n${lines}`,
   );
 }
 

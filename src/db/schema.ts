@@ -145,8 +145,6 @@ export interface DecisionTable {
   created_at: Instant;
   document: string;
   event_id: string;
-  leaf_hash: Buffer;
-  receipt: string;
 }
 
 export interface AccessRequestTable {

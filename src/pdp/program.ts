@@ -44,13 +44,13 @@ export interface Derivation {
 
 /**
  * A pack and its policies, compiled once for many decisions. Nothing in it changes; it may be
- * shared by any number of callers and cached by `sha256`.
+ * shared by any number of callers.
  */
 export interface Program {
   readonly pack: PackDocument;
+  /** SHA-256 (hex) of the bytes of the pack's own file. */
+  readonly packSha256: string;
   readonly policies: readonly PolicyReference[];
-  /** SHA-256 (hex) over the pack's and the policies' bytes: the identity of the whole. */
-  readonly sha256: string;
   readonly vocabulary: Vocabulary;
   readonly derivations: readonly Derivation[];
   /** In an order in which every rule comes after the rules that it refers to. */
@@ -85,8 +85,7 @@ export function buildProgram(packFile: PackFile, policyFiles: readonly PackFile[
     version: content.version,
     sha256: hashes[i] ?? '',
   }));
-  const identity = sha256([sha256(packFile.text), ...hashes].join('\n'));
-  return new Builder(pack.source, sources).build(references, identity);
+  return new Builder(pack.source, sources).build(references, sha256(packFile.text));
 }
 
 /** The facts of one case in the program's form, with the facts of the pack itself (home). */
@@ -121,7 +120,7 @@ class Builder {
     this.#broader = closure({ ...pack.content.purposes, ...pack.content.sectors });
   }
 
-  build(policies: readonly PolicyReference[], identity: string): BuildResult {
+  build(policies: readonly PolicyReference[], packSha256: string): BuildResult {
     this.#declareFacts();
     this.#declareDerived();
     this.#checkExpiries();
@@ -130,8 +129,8 @@ class Builder {
     if (this.#problems.length > 0) return { ok: false, problems: this.#problems };
     const program: Program = {
       pack: this.#pack.content,
+      packSha256,
       policies,
-      sha256: identity,
       vocabulary: this.#vocabulary,
       derivations: this.#derivations,
       rules,

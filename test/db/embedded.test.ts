@@ -316,7 +316,7 @@ afterAll(() => shared[Symbol.asyncDispose]());
 type Directory = { readonly path: string } & AsyncDisposable;
 
 async function temporary(): Promise<Directory> {
-  const path = await mkdtemp(join(tmpdir(), 'umutungo-embedded-'));
+  const path = await mkdtemp(join(tmpdir(), 'umutungo-test-'));
   const remove = async (): Promise<void> => {
     await endLeftover(path);
     await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });

@@ -10,8 +10,8 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +26,8 @@ export interface TestServer {
   readonly adminUrl: string;
   /** The migrated database to clone. */
   readonly template: string;
+  /** The same without migrations. */
+  readonly emptyTemplate: string;
   /** Every database of this run starts with it; the teardown drops those left behind. */
   readonly prefix: string;
 }
@@ -43,6 +45,10 @@ const SETTINGS = {
   full_page_writes: 'off',
   max_connections: '200',
 } as const;
+/** Sorts as the embedded server does, whatever the server's own default. */
+const LOCALE = `encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8' lc_collate 'C'`;
+const PREFIX = 'umutungo-test-';
+const ABANDONED_MS = 6 * 60 * 60_000;
 const IMAGE = 'postgres:18';
 const DOCKER_SOCKET = '/var/run/docker.sock';
 
@@ -56,10 +62,12 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const prefix = `t_${randomBytes(4).toString('hex')}_`;
   const template = `${prefix}template`;
   cleanup.defer(() => dropDatabases(server.url, prefix));
-  await execute(server.url, `create database ${template}`);
+  const emptyTemplate = `${prefix}empty`;
+  await execute(server.url, `create database ${emptyTemplate} template template0 ${LOCALE}`);
+  await execute(server.url, `create database ${template} template ${emptyTemplate}`);
   const { migrate } = await import('../../src/db/migrate.ts');
   await migrate(withDatabase(server.url, template));
-  project.provide('testServer', { adminUrl: server.url, template, prefix });
+  project.provide('testServer', { adminUrl: server.url, template, emptyTemplate, prefix });
 
   // From here on the teardown owns them; until here a failure has cleaned up.
   const owned = cleanup.move();
@@ -85,18 +93,44 @@ async function chooseServer(): Promise<Server> {
 }
 
 async function startTemporary(): Promise<Server> {
-  const dir = await mkdtemp(join(tmpdir(), 'umutungo-test-'));
-  const remove = (): Promise<void> => rm(dir, { recursive: true, force: true, maxRetries: 3 });
+  await sweep();
+  const dir = await mkdtemp(join(tmpdir(), PREFIX));
+  const abandon = (): void => endAndRemove(dir);
+  // Vitest runs no teardown when it is interrupted.
+  process.once('exit', abandon);
+  const database = await startEmbedded({ dataDir: dir, settings: SETTINGS });
+  const stop = async (): Promise<void> => {
+    await database.stop();
+    await rm(dir, { recursive: true, force: true, maxRetries: 3 });
+    process.off('exit', abandon);
+  };
+  return { name: 'the embedded PostgreSQL', url: database.connectionString, stop };
+}
+
+/** Synchronous, since it runs while the process exits. */
+function endAndRemove(dir: string): void {
+  const lock = join(dir, 'postgres/postmaster.pid');
   try {
-    const database = await startEmbedded({ dataDir: dir, settings: SETTINGS });
-    const stop = async (): Promise<void> => {
-      await database.stop();
-      await remove();
-    };
-    return { name: 'the embedded PostgreSQL', url: database.connectionString, stop };
-  } catch (error) {
-    await remove();
-    throw error;
+    const [pid] = readFileSync(lock, 'utf8').split('\n');
+    process.kill(Number(pid), 'SIGQUIT');
+    const clock = new Int32Array(new SharedArrayBuffer(4));
+    for (let tries = 0; tries < 100 && existsSync(lock); tries += 1) Atomics.wait(clock, 0, 0, 20);
+  } catch {
+    // It does not run.
+  }
+  rmSync(dir, { recursive: true, force: true, maxRetries: 3, retryDelay: 100 });
+}
+
+/** Removes what runs left behind that were killed outright. Nothing takes hours. */
+async function sweep(): Promise<void> {
+  for (const entry of await readdir(tmpdir())) {
+    if (!entry.startsWith(PREFIX)) continue;
+    const dir = join(tmpdir(), entry);
+    const { mtimeMs, uid } = await lstat(dir).catch(() => ({ mtimeMs: Infinity, uid: -1 }));
+    const mine = uid === process.getuid?.();
+    // Only the directory: its process id may be somebody else's by now.
+    if (mine && Date.now() - mtimeMs > ABANDONED_MS)
+      await rm(dir, { recursive: true, force: true });
   }
 }
 

@@ -19,7 +19,7 @@ export function createTestDatabase(): Promise<TestDatabase> {
 
 /** A database without any migration, for tests of the migrations themselves. */
 export function createEmptyDatabase(): Promise<TestDatabase> {
-  return create('template1');
+  return create(inject('testServer').emptyTemplate);
 }
 
 async function create(template: string): Promise<TestDatabase> {

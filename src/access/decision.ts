@@ -1,0 +1,104 @@
+import type { Recorded } from '../audit/record.ts';
+import { explain, type Explanation, type Expiry } from '../pdp/explain.ts';
+import type { Facts } from '../pdp/facts.ts';
+import type { PolicyReference, Program } from '../pdp/program.ts';
+
+/**
+ * A decision as it is stored, in canonical JSON: what it was made from and what came out. Loading
+ * the versions that it names and deciding its facts again gives the same bytes.
+ */
+export interface StoredDecision {
+  readonly v: 1;
+  readonly simulation: boolean;
+  /** RFC 3339; also the fact `request.as_of` where the facts have none. */
+  readonly as_of: string;
+  readonly pack: { readonly pack: string; readonly version: number; readonly sha256: string };
+  readonly policies: readonly PolicyReference[];
+  readonly facts: Facts;
+  readonly effect: 'permit' | 'deny' | 'review';
+  readonly deny: readonly string[];
+  readonly review: readonly string[];
+  readonly obligations: readonly string[];
+  readonly missing_facts: readonly string[];
+  readonly expiry: Expiry | null;
+}
+
+export interface Decided {
+  readonly stored: StoredDecision;
+  readonly explanation: Explanation;
+}
+
+/** Decides explicit facts. Pure: the instant is in `asOf`. */
+export function decide(program: Program, facts: Facts, { asOf, simulation }: { asOf: string; simulation: boolean }): Decided {
+  const explanation = explain(program, facts);
+  const stored: StoredDecision = {
+    v: 1,
+    simulation,
+    as_of: asOf,
+    pack: { pack: program.pack.pack, version: program.pack.version, sha256: program.packSha256 },
+    policies: program.policies,
+    facts,
+    effect: explanation.effect,
+    deny: explanation.deny,
+    review: explanation.review,
+    obligations: explanation.oblige,
+    missing_facts: explanation.missing,
+    expiry: explanation.expiry,
+  };
+  return { stored, explanation };
+}
+
+/** A decision as the API shows it. */
+export interface DecisionView extends Recorded {
+  readonly id: string;
+  readonly simulation: boolean;
+  readonly effect: StoredDecision['effect'];
+  readonly as_of: string;
+  readonly summary: string;
+  readonly deny: string[];
+  readonly review: string[];
+  readonly reasons: Explanation['reasons'];
+  readonly obligations: Explanation['obligations'];
+  readonly missing_facts: string[];
+  readonly examiners: Explanation['examiners'];
+  readonly expiry: Expiry | null;
+  readonly pack: StoredDecision['pack'];
+  readonly policies: readonly PolicyReference[];
+}
+
+export function viewOf(id: string, { stored, explanation }: Decided, recorded: Recorded): DecisionView {
+  return {
+    id,
+    simulation: stored.simulation,
+    effect: stored.effect,
+    as_of: stored.as_of,
+    summary: summaryOf(stored, explanation),
+    deny: [...stored.deny],
+    review: [...stored.review],
+    reasons: explanation.reasons,
+    obligations: explanation.obligations,
+    missing_facts: [...stored.missing_facts],
+    examiners: explanation.examiners,
+    expiry: stored.expiry,
+    pack: stored.pack,
+    policies: stored.policies,
+    ...recorded,
+  };
+}
+
+function summaryOf({ effect, deny, review, obligations, expiry, missing_facts }: StoredDecision, { examiners }: Explanation): string {
+  const missing = missing_facts.length > 0 ? ` Missing facts: ${missing_facts.join(', ')}.` : '';
+  switch (effect) {
+    case 'deny':
+      return deny.length > 0 ? `Denied by ${deny.join(', ')}.${missing}` : `Denied: nothing permits it.${missing}`;
+    case 'review': {
+      const who = examiners.map(({ title }) => title['en']).join('; ');
+      return `A person must decide (${review.join(', ')}): ${who}. Until then nothing may be released.${missing}`;
+    }
+    case 'permit': {
+      const duties = obligations.length > 0 ? ` with ${obligations.length} obligations (${obligations.join(', ')})` : '';
+      const end = expiry ? `, at the longest until ${expiry.date} (${expiry.name.replaceAll('_', ' ')})` : '';
+      return `Permitted by the policies${duties}${end}.${missing}`;
+    }
+  }
+}

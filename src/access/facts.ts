@@ -1,0 +1,100 @@
+import { type Dataset, datasetFacts } from '../catalogue/dataset.ts';
+import type { ConsentTotal } from '../consent/consent.ts';
+import { consentFacts } from '../consent/consent.ts';
+import { type Parties, recordSpecs } from '../parties/party.ts';
+import type { Program } from '../pdp/program.ts';
+
+/** What a caller of a request may say; everything else comes from the registers. */
+export type Asked = Readonly<Record<string, unknown>>;
+
+/** What the registers know that a request touches, all of one moment. */
+export interface Registers {
+  readonly project: Parties['project'];
+  readonly organisation: Parties['organisation'];
+  readonly agreement: Parties['agreement'] | null;
+  /** Of the project's organisation, not revoked. */
+  readonly registrations: readonly Parties['registration'][];
+  /** Of the project, not revoked; those for other datasets are passed over. */
+  readonly authorisations: readonly Parties['authorisation'][];
+}
+
+/** The dataset's facts for a request with this purpose: its own, and the consent on record. */
+export function factsOfDataset(dataset: Dataset, totals: readonly ConsentTotal[], purpose: unknown): Record<string, unknown> {
+  const facts = datasetFacts(dataset);
+  const subjectCount = facts['subject_count'];
+  const consent = consentFacts(facts['consent'], totals, { purpose, subjectCount });
+  return consent === undefined ? facts : { ...facts, consent };
+}
+
+/** `request.*` as far as the registers know it; `datasetId` picks authorisations for one dataset. */
+export function factsOfRegisters(program: Program, registers: Registers, datasetId: string | null): Record<string, unknown> {
+  const { project, organisation, agreement } = registers;
+  const facts: Record<string, unknown> = {
+    requester: { name: organisation.name, country: organisation.country, legal_form: organisation.legal_form },
+    agreement: agreement && factsOfAgreement(agreement),
+    poc: project.poc && { stage: project.stage, ...project.poc },
+    knowledge_transfer: project.knowledge_transfer,
+    benefit_sharing: project.benefit_sharing,
+  };
+  for (const spec of recordSpecs(program, 'registration')) {
+    place(facts, spec.path, newest(registers.registrations, spec.record?.kind, datasetId), spec.record?.field);
+  }
+  for (const spec of recordSpecs(program, 'authorisation')) {
+    place(facts, spec.path, newest(registers.authorisations, spec.record?.kind, datasetId), spec.record?.field);
+  }
+  return facts;
+}
+
+export function factsOfAgreement(agreement: Parties['agreement']): Record<string, unknown> {
+  const { id, kinds, binding, sectors, purposes, valid_from, valid_until, signatories, subprocessors_authorised } = agreement;
+  return { id, kinds, binding, sectors, purposes, valid_from, valid_until, signatories, subprocessors_authorised };
+}
+
+/** What the caller asked over what the registers know: names nest, the registers never lose. */
+export function overlay(asked: Asked, registers: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const merged: Record<string, unknown> = { ...asked };
+  for (const [key, value] of Object.entries(registers)) {
+    const mine = merged[key];
+    merged[key] = isRecord(mine) && isRecord(value) ? { ...mine, ...value } : value;
+  }
+  return merged;
+}
+
+interface AuthorityRecord {
+  readonly id: string;
+  readonly kind: string;
+  readonly dataset?: string | null;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The record of a kind that counts: one for this very dataset before one for all, then the one
+ * that is valid longest. Two records never add up: a second country needs an authorisation that
+ * names both.
+ */
+function newest(records: readonly AuthorityRecord[], kind: string | undefined, dataset: string | null): AuthorityRecord | undefined {
+  const rank = ({ dataset: of, fields, id }: AuthorityRecord): string =>
+    `${of ? 1 : 0} ${typeof fields['valid_until'] === 'string' ? fields['valid_until'] : ''} ${id}`;
+  return records
+    .filter((each) => each.kind === kind && (!each.dataset || each.dataset === dataset))
+    .toSorted((a, b) => (rank(a) < rank(b) ? 1 : -1))[0];
+}
+
+/** Puts a record's fields, or its one field, at a path such as `request.output.disclosure_test`. */
+function place(facts: Record<string, unknown>, path: string, record: AuthorityRecord | undefined, field: string | undefined): void {
+  const keys = path.split('.').slice(1);
+  const last = keys.pop();
+  if (last === undefined || !record) return;
+  let at = facts;
+  for (const key of keys) {
+    const next = at[key];
+    const branch = isRecord(next) ? { ...next } : {};
+    at[key] = branch;
+    at = branch;
+  }
+  at[last] = field === undefined ? record.fields : (record.fields[field] ?? null);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,126 @@
+import { sql } from 'kysely';
+import type { Db, Tx } from '../db/connection.ts';
+import type { DatasetStatus } from '../db/schema.ts';
+import type { Dataset, DatasetDocument } from './dataset.ts';
+import { matches, searchVector } from './search.ts';
+
+const COLUMNS = ['id', 'version', 'status', 'publisher', 'document', 'created_at', 'updated_at'] as const;
+
+export async function readDataset(db: Db, id: string): Promise<Dataset | undefined> {
+  const row = await db.selectFrom('dataset').select(COLUMNS).where('id', '=', id).executeTakeFirst();
+  return row as Dataset | undefined;
+}
+
+export async function readDatasetsById(db: Db, ids: readonly string[]): Promise<Dataset[]> {
+  if (ids.length === 0) return [];
+  return (await db.selectFrom('dataset').select(COLUMNS).where('id', 'in', ids).execute()) as Dataset[];
+}
+
+/** What a list holds; each member narrows. */
+export interface DatasetFilter {
+  readonly q?: string | undefined;
+  readonly publisher?: string | undefined;
+  readonly sector?: string | undefined;
+  readonly classification?: string | undefined;
+  readonly status?: DatasetStatus | undefined;
+  /** Drafts and retired datasets of this publisher only, `*` for those of all. */
+  readonly allOf: string | null;
+  readonly after?: { readonly created_at: string; readonly id: string } | undefined;
+}
+
+/** Datasets, newest registration first. */
+export async function readDatasets(db: Db, filter: DatasetFilter, limit: number): Promise<Dataset[]> {
+  let query = db.selectFrom('dataset').select(COLUMNS).orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit);
+  if (filter.allOf === null) query = query.where('status', '=', 'active');
+  else if (filter.allOf !== '*') {
+    const own = filter.allOf;
+    query = query.where((where) => where.or([where('status', '=', 'active'), where('publisher', '=', own)]));
+  }
+  for (const column of ['publisher', 'sector', 'classification', 'status'] as const) {
+    const value = filter[column];
+    if (value !== undefined) query = query.where(column, '=', value);
+  }
+  if (filter.q !== undefined) query = query.where(matches(filter.q));
+  if (filter.after) {
+    const { created_at, id } = filter.after;
+    query = query.where(sql<boolean>`(created_at, id) < (${created_at}::timestamptz, ${id})`);
+  }
+  return (await query.execute()) as Dataset[];
+}
+
+/** @throws a unique violation when the id is taken. */
+export async function insertDataset(tx: Tx, dataset: Dataset): Promise<void> {
+  const { document, ...row } = dataset;
+  await tx.insertInto('dataset').values({ ...row, ...indexed(dataset.id, document) }).execute();
+}
+
+/** Puts the next version in place; false when the dataset is not at `version` any more. */
+export async function updateDataset(tx: Tx, dataset: Dataset, version: number): Promise<boolean> {
+  const { id, document, created_at: _created, publisher: _publisher, ...row } = dataset;
+  const { numUpdatedRows } = await tx
+    .updateTable('dataset')
+    .set({ ...row, ...indexed(id, document) })
+    .where('id', '=', id)
+    .where('version', '=', version)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+function indexed(id: string, document: DatasetDocument) {
+  const { sector, classification } = document as { sector?: string; classification?: string };
+  return {
+    sector: sector ?? null,
+    classification: classification ?? null,
+    document: JSON.stringify(document),
+    search: searchVector(id, document),
+  };
+}
+
+export async function insertDatasetVersion(tx: Tx, dataset: Dataset, eventId: string): Promise<void> {
+  const { id, version, status, document, updated_at } = dataset;
+  await tx
+    .insertInto('dataset_version')
+    .values({ dataset: id, version, status, document: JSON.stringify(document), updated_at, event_id: eventId })
+    .execute();
+}
+
+function selectVersions(db: Db) {
+  return db
+    .selectFrom('dataset_version')
+    .innerJoin('dataset', 'dataset.id', 'dataset_version.dataset')
+    .select([
+      'dataset.id',
+      'dataset_version.version',
+      'dataset_version.status',
+      'dataset.publisher',
+      'dataset_version.document',
+      'dataset.created_at',
+      'dataset_version.updated_at',
+    ]);
+}
+
+/** Versions of a dataset, newest first, those below `before`. */
+export async function readDatasetVersions(db: Db, id: string, before: number | undefined, limit: number): Promise<Dataset[]> {
+  let query = selectVersions(db).where('dataset_version.dataset', '=', id).orderBy('dataset_version.version', 'desc').limit(limit);
+  if (before !== undefined) query = query.where('dataset_version.version', '<', before);
+  return (await query.execute()) as Dataset[];
+}
+
+export async function readDatasetVersion(db: Db, id: string, version: number): Promise<Dataset | undefined> {
+  const row = await selectVersions(db)
+    .where('dataset_version.dataset', '=', id)
+    .where('dataset_version.version', '=', version)
+    .executeTakeFirst();
+  return row as Dataset | undefined;
+}
+
+/** The event that made a version of a dataset. */
+export async function readVersionEvent(db: Db, id: string, version: number): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('dataset_version')
+    .select('event_id')
+    .where('dataset', '=', id)
+    .where('version', '=', version)
+    .executeTakeFirst();
+  return row?.event_id;
+}

@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto';
+import { canonicalText } from '../audit/event.ts';
+import { change, record, type Recorded, type Writer } from '../audit/record.ts';
+import { type InputProblem, ServiceError } from '../errors.ts';
+import { parseInstant } from '../pdp/calendar.ts';
+import type { Principal } from '../principal.ts';
+import type { ConsentRecord } from './consent.ts';
+import { lockDataset, writeRecords } from './store.ts';
+
+// A clock of another system may run a little ahead of ours.
+const AHEAD_MS = 5 * 60_000;
+
+/**
+ * Records statements of people about a dataset, all or none, and one event for them. The event
+ * names purposes, a count and a digest, and no subject: pseudonyms stay in the register.
+ * @throws ServiceError `invalid_request` for a subject twice or a moment in the future,
+ * `older_than_recorded` where the record is newer than the statement.
+ */
+export async function recordConsents(
+  writer: Writer,
+  principal: Principal,
+  type: 'recordConsent' | 'recordConsents',
+  { dataset, records }: { readonly dataset: string; readonly records: readonly ConsentRecord[] },
+): Promise<Recorded> {
+  return change(writer, async (tx) => {
+    const now = writer.clock();
+    const prefix = type === 'recordConsents' ? '/records/' : '';
+    refuse(checkRecords(records, now, (i) => (prefix ? `${prefix}${i}` : '')));
+    await lockDataset(tx, dataset);
+    const { older } = await writeRecords(tx, dataset, records, now.toISOString());
+    if (older.length > 0) refuseOlder(records, older, prefix);
+    const { actor, role } = principal;
+    const purposes = [...new Set(records.map(({ purpose }) => purpose))].toSorted();
+    const digest = createHash('sha256').update(canonicalText(records)).digest('hex');
+    return record(tx, writer.log, now.toISOString(), {
+      type,
+      actor,
+      role,
+      subject_ids: [dataset],
+      outcome: 'success',
+      body: { dataset, purposes, records: records.length, records_sha256: digest, statuses: countStatuses(records) },
+    });
+  });
+}
+
+function countStatuses(records: readonly ConsentRecord[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { status } of records) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
+function checkRecords(records: readonly ConsentRecord[], now: Date, path: (i: number) => string): InputProblem[] {
+  const problems: InputProblem[] = [];
+  const seen = new Set<string>();
+  records.forEach(({ purpose, subject, at }, i) => {
+    const key = `${purpose}\n${subject}`;
+    if (seen.has(key)) problems.push({ path: `${path(i)}/subject`, expected: 'each subject once for a purpose' });
+    seen.add(key);
+    if ((parseInstant(at) ?? Number.NaN) > now.getTime() + AHEAD_MS) {
+      problems.push({ path: `${path(i)}/at`, expected: 'a moment that is not in the future' });
+    }
+  });
+  return problems;
+}
+
+function refuse(problems: readonly InputProblem[]): void {
+  if (problems.length > 0) throw new ServiceError('invalid_request', 'Nothing was recorded.', problems.slice(0, 100));
+}
+
+function refuseOlder(records: readonly ConsentRecord[], older: readonly { purpose: string; subject: string }[], prefix: string): never {
+  const problems = older.map(({ purpose, subject }) => {
+    const index = records.findIndex((each) => each.purpose === purpose && each.subject === subject);
+    return { path: `${prefix ? `${prefix}${index}` : ''}/at`, expected: 'a moment after that of the record that is kept' };
+  });
+  throw new ServiceError('older_than_recorded', 'A later statement of the same person is on record. Nothing was recorded.', problems);
+}

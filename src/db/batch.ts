@@ -1,0 +1,70 @@
+/** The result of one member of a batch: a value, or the error that is this member's alone. */
+export type Settled<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
+
+export interface BatchOptions {
+  /** Members of one batch at most. */
+  readonly max: number;
+  /** Batches that run at once at most. */
+  readonly lanes: number;
+  /** Callers that may wait; more are refused at once, so that a slow database makes no queue. */
+  readonly waiting: number;
+  /** The error for a caller that is refused. */
+  readonly overflow: () => Error;
+}
+
+interface Waiter<I, O> {
+  readonly item: I;
+  readonly resolve: (value: O) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Group commit: callers that come while a batch is under way go together in the next one, so the
+ * database syncs once for all of them. Alone, a caller waits for nobody. When a whole batch fails,
+ * its members run one by one: one bad member never fails its neighbours.
+ */
+export function batched<I, O>(
+  run: (items: readonly I[]) => Promise<readonly Settled<O>[]>,
+  { max, lanes, waiting, overflow }: BatchOptions,
+): (item: I) => Promise<O> {
+  const queue: Waiter<I, O>[] = [];
+  let busy = 0;
+
+  const settle = (waiters: readonly Waiter<I, O>[], results: readonly Settled<O>[]): void => {
+    waiters.forEach(({ resolve, reject }, i) => {
+      const result = results[i];
+      if (result?.ok) resolve(result.value);
+      else reject(result?.error ?? new Error('a batch has no result for a member'));
+    });
+  };
+
+  const runOne = async (waiters: readonly Waiter<I, O>[]): Promise<void> => {
+    try {
+      settle(waiters, await run(waiters.map(({ item }) => item)));
+    } catch (error) {
+      if (waiters.length === 1) waiters[0]?.reject(error);
+      else for (const waiter of waiters) await runOne([waiter]);
+    }
+  };
+
+  const pump = (): void => {
+    while (busy < lanes && queue.length > 0) {
+      busy++;
+      void runOne(queue.splice(0, max)).finally(() => {
+        busy--;
+        pump();
+      });
+    }
+  };
+
+  return (item) =>
+    new Promise((resolve, reject) => {
+      if (queue.length >= waiting) {
+        reject(overflow());
+        return;
+      }
+      queue.push({ item, resolve, reject });
+      // After this turn of the event loop, so that callers of the same turn share a batch.
+      if (queue.length === 1) setImmediate(pump);
+    });
+}

@@ -1,0 +1,129 @@
+import { sql } from 'kysely';
+import type { Db, Tx } from '../db/connection.ts';
+import { PARTIES, type Parties, type PartyInput, type PartyKind, type Reference } from './party.ts';
+
+type Row<Kind extends PartyKind> = Parties[Kind];
+
+export async function readParty<Kind extends PartyKind>(db: Db, kind: Kind, id: string): Promise<Row<Kind> | undefined> {
+  const row = await db.selectFrom(kind as PartyKind).selectAll().where('id', '=', id).executeTakeFirst();
+  return row as Row<Kind> | undefined;
+}
+
+/** Which rows of a register a caller's list holds; each filter narrows. */
+export interface PartyFilter {
+  readonly organisation?: string | undefined;
+  readonly project?: string | undefined;
+  /** Only these projects (a partner's own). */
+  readonly projects?: readonly string[] | undefined;
+  /** Only rows after this id. */
+  readonly after?: string | undefined;
+}
+
+/** Rows of a register in the order of their ids. */
+export async function readParties<Kind extends PartyKind>(
+  db: Db,
+  kind: Kind,
+  filter: PartyFilter,
+  limit: number,
+): Promise<Row<Kind>[]> {
+  let query = db.selectFrom(kind as PartyKind).selectAll().orderBy('id').limit(limit);
+  if (filter.after !== undefined) query = query.where('id', '>', filter.after);
+  if (filter.organisation !== undefined) {
+    query = query.where(
+      kind === 'agreement'
+        ? sql<boolean>`signatories @> array[${filter.organisation}]`
+        : sql<boolean>`organisation = ${filter.organisation}`,
+    );
+  }
+  const own = kind === 'project' ? sql.ref('id') : sql.ref('project');
+  if (filter.project !== undefined) query = query.where(sql<boolean>`${own} = ${filter.project}`);
+  if (filter.projects !== undefined) query = query.where(sql<boolean>`${own} = any(${[...filter.projects]}::text[])`);
+  return (await query.execute()) as Row<Kind>[];
+}
+
+/** @throws a unique violation when the id is taken. */
+export async function insertParty<Kind extends PartyKind>(tx: Tx, kind: Kind, input: PartyInput<Kind>, now: string): Promise<Row<Kind>> {
+  const row = { ...columns(kind, input), version: 1, created_at: now, updated_at: now };
+  return (await tx.insertInto(kind as PartyKind).values(row as never).returningAll().executeTakeFirstOrThrow()) as Row<Kind>;
+}
+
+/** The row one version on; undefined when it is not at `version` any more. */
+export async function updateParty<Kind extends PartyKind>(
+  tx: Tx,
+  kind: Kind,
+  input: PartyInput<Kind>,
+  version: number,
+  now: string,
+): Promise<Row<Kind> | undefined> {
+  const { id, ...rest } = columns(kind, input) as { id: string };
+  const row = await tx
+    .updateTable(kind as PartyKind)
+    .set({ ...rest, version: version + 1, updated_at: now } as never)
+    .where('id', '=', id)
+    .where('version', '=', version)
+    .returningAll()
+    .executeTakeFirst();
+  return row as Row<Kind> | undefined;
+}
+
+function columns<Kind extends PartyKind>(kind: Kind, input: PartyInput<Kind>): Record<string, unknown> {
+  const json: readonly string[] = PARTIES[kind].json;
+  return Object.fromEntries(
+    Object.entries(input).map(([key, value]) => [
+      key,
+      json.includes(key) && value !== null ? JSON.stringify(value) : value,
+    ]),
+  );
+}
+
+/** Those of the references that name nothing. */
+export async function missingReferences(tx: Tx, references: readonly Reference[]): Promise<Reference[]> {
+  const missing: Reference[] = [];
+  for (const table of new Set(references.map((reference) => reference.table))) {
+    const wanted = references.filter((reference) => reference.table === table);
+    const rows = await tx
+      .selectFrom(table)
+      .select('id')
+      .where('id', 'in', wanted.map(({ id }) => id))
+      .execute();
+    const found = new Set(rows.map(({ id }) => id));
+    missing.push(...wanted.filter(({ id }) => !found.has(id)));
+  }
+  return missing;
+}
+
+/** What the authority knows of these projects: what a decision about them may read. */
+export interface ProjectRecords {
+  readonly projects: ReadonlyMap<string, { readonly project: Parties['project']; readonly organisation: Parties['organisation'] }>;
+  readonly registrations: readonly Parties['registration'][];
+  readonly authorisations: readonly Parties['authorisation'][];
+}
+
+/** Projects with their organisations, registrations and authorisations; revoked ones left out. */
+export async function readProjectRecords(db: Db, ids: readonly string[]): Promise<ProjectRecords> {
+  const [projects, organisations, registrations, authorisations] = await Promise.all([
+    db.selectFrom('project').selectAll().where('id', 'in', ids).execute(),
+    db
+      .selectFrom('organisation')
+      .selectAll()
+      .where('id', 'in', (inner) => inner.selectFrom('project').select('organisation').where('project.id', 'in', ids))
+      .execute(),
+    db
+      .selectFrom('registration')
+      .selectAll()
+      .where('revoked', '=', false)
+      .where('organisation', 'in', (inner) => inner.selectFrom('project').select('project.organisation').where('project.id', 'in', ids))
+      .execute(),
+    db.selectFrom('authorisation').selectAll().where('revoked', '=', false).where('project', 'in', ids).execute(),
+  ]);
+  const organisationOf = new Map(organisations.map((organisation) => [organisation.id, organisation]));
+  const entries = projects.flatMap((project) => {
+    const organisation = organisationOf.get(project.organisation);
+    return organisation ? [[project.id, { project, organisation }] as const] : [];
+  });
+  return { projects: new Map(entries), registrations, authorisations };
+}
+
+export async function readAgreements(db: Db, ids: readonly string[]): Promise<Parties['agreement'][]> {
+  return ids.length === 0 ? [] : db.selectFrom('agreement').selectAll().where('id', 'in', ids).execute();
+}

@@ -1,0 +1,92 @@
+import { change, record, type Recorded, type Writer } from '../audit/record.ts';
+import type { Tx } from '../db/connection.ts';
+import { ServiceError, type InputProblem } from '../errors.ts';
+import { sha256 } from '../pdp/program.ts';
+import { compilePack, type PackFiles } from './files.ts';
+import {
+  insertPackVersion,
+  insertPolicyVersion,
+  lockInForce,
+  readPackVersion,
+  readPolicyVersion,
+  upsertInForce,
+} from './store.ts';
+
+export interface PackLoad {
+  /** Names of the policies, and of the pack, of which a new version came into force. */
+  readonly changed: readonly string[];
+  readonly recorded: Recorded | null;
+}
+
+interface Entry {
+  readonly kind: 'pack' | 'policy';
+  readonly name: string;
+  readonly version: number;
+  readonly sha256: string;
+  readonly document: string;
+  readonly file: string;
+}
+
+/**
+ * Brings the files of a pack into force. Nothing in force is ever edited: a file whose content
+ * changed under the same version number is refused. Loading what is in force already does nothing
+ * and leaves no event.
+ * @throws ServiceError `invalid_policy`; the last good version stays in force.
+ */
+export async function reloadPack(
+  writer: Writer,
+  by: { readonly actor: string; readonly role: string },
+  files: PackFiles,
+): Promise<PackLoad> {
+  const program = compilePack(files);
+  const pack: Entry = entry('pack', program.pack.pack, program.pack.version, files.pack);
+  const policies = files.policies.map((file, i) => {
+    const { policy, version } = program.policies[i] ?? { policy: '', version: 0 };
+    return entry('policy', policy, version, file);
+  });
+  return change(writer, async (tx) => {
+    const now = writer.clock().toISOString();
+    const inForce = await lockInForce(tx);
+    const wanted = { pack_sha256: pack.sha256, policy_sha256: policies.map(({ sha256: hash }) => hash) };
+    const same = inForce?.pack_sha256 === wanted.pack_sha256 && String(inForce.policy_sha256) === String(wanted.policy_sha256);
+    if (same) return { changed: [], recorded: null };
+    const fresh = await newEntries(tx, [pack, ...policies]);
+    const changed = fresh.map(({ name }) => name);
+    const recorded = await record(tx, writer.log, now, {
+      type: 'reloadPack',
+      ...by,
+      subject_ids: [pack.name],
+      outcome: 'success',
+      body: { ...wanted, changed: fresh.map(({ kind, name, version, sha256: hash }) => ({ kind, name, version, sha256: hash })) },
+    });
+    for (const { kind, name, version, sha256: hash, document } of fresh) {
+      const row = { sha256: hash, name, version, document, created_at: now, event_id: recorded.event_id };
+      await (kind === 'pack' ? insertPackVersion(tx, row) : insertPolicyVersion(tx, row));
+    }
+    await upsertInForce(tx, wanted, now);
+    return { changed, recorded };
+  });
+}
+
+function entry(kind: Entry['kind'], name: string, version: number, { file, text }: { file: string; text: string }): Entry {
+  return { kind, name, version, sha256: sha256(text), document: text, file };
+}
+
+async function newEntries(tx: Tx, entries: readonly Entry[]): Promise<Entry[]> {
+  const fresh: Entry[] = [];
+  const problems: InputProblem[] = [];
+  for (const each of entries) {
+    const stored = await (each.kind === 'pack' ? readPackVersion : readPolicyVersion)(tx, each.name, each.version);
+    if (!stored) fresh.push(each);
+    else if (stored.sha256 !== each.sha256) {
+      problems.push({
+        path: `${each.file}:1:1`,
+        expected: `a higher version: version ${each.version} of ${each.name} is kept with other content`,
+      });
+    }
+  }
+  if (problems.length > 0) {
+    throw new ServiceError('invalid_policy', 'What was in force is never edited.', problems);
+  }
+  return fresh;
+}

@@ -1,0 +1,48 @@
+import { ServiceError } from './errors.ts';
+
+/** The strong entity tag (RFC 9110 section 8.8) of a version. */
+export function etagOf(version: number): string {
+  return `"${version}"`;
+}
+
+/**
+ * The version that a caller has read and means to change.
+ * @throws ServiceError `precondition_required` without If-Match, `precondition_failed` for a tag
+ * that is none of ours.
+ */
+export function expectedVersion(ifMatch: string | undefined): number {
+  if (ifMatch === undefined) {
+    throw new ServiceError('precondition_required', 'If-Match with the ETag of the version that you read is required, so that nobody is overwritten.', [
+      { path: 'If-Match', expected: 'the ETag of the version that you read' },
+    ]);
+  }
+  const version = /^"([1-9]\d{0,8})"$/.exec(ifMatch)?.[1];
+  if (version === undefined) throw staleVersion();
+  return Number(version);
+}
+
+export function staleVersion(): ServiceError {
+  return new ServiceError('precondition_failed', 'Somebody changed it since you read it. Read it again, then decide.');
+}
+
+/** RFC 7396 merge patch: members of `patch` replace, `null` removes, objects merge. */
+export function mergePatch(target: unknown, patch: unknown): unknown {
+  if (!isPlainObject(patch)) return patch;
+  const merged = new Map<string, unknown>(isPlainObject(target) ? Object.entries(target) : []);
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) merged.delete(key);
+    else merged.set(key, mergePatch(merged.get(key), value));
+  }
+  return Object.fromEntries(merged);
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A resource as JSON shows it: without the members that are not there. */
+export function withoutNulls<T extends object>(row: T): { [K in keyof T]: Exclude<T[K], null> } {
+  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null && value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], null>;
+  };
+}
