@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Db, Tx } from './db/connection.ts';
 import { ServiceError } from './errors.ts';
 
@@ -6,36 +7,66 @@ export interface IdempotentCall {
   readonly actor: string;
   readonly operation: string;
   readonly key: string;
+  /** SHA-256 (hex) of the body's bytes. */
   readonly request_sha256: string;
 }
 
-/**
- * What the same call made before, if it was made: the resource's id.
- * @throws ServiceError `idempotency_key_reused` when the key came with another body.
- */
-export async function resourceOf(db: Db, call: IdempotentCall): Promise<string | undefined> {
-  const row = await db
-    .selectFrom('idempotency_key')
-    .select(['request_sha256', 'resource'])
-    .where('actor', '=', call.actor)
-    .where('operation', '=', call.operation)
-    .where('key', '=', call.key)
-    .executeTakeFirst();
-  if (row && row.request_sha256 !== call.request_sha256) {
-    throw new ServiceError('idempotency_key_reused', 'This Idempotency-Key came with another body before.', [
-      { path: 'Idempotency-Key', expected: 'a new key for a new request' },
-    ]);
+/** What calls with an Idempotency-Key have made: the ids of resources. */
+export class Claims {
+  readonly #claims = new Map<string, { request_sha256: string; resource: string }>();
+
+  add(call: IdempotentCall, resource: string): void {
+    this.#claims.set(nameOf(call), { request_sha256: call.request_sha256, resource });
   }
-  return row?.resource;
+
+  /**
+   * What the same call made before, if it was made.
+   * @throws ServiceError `idempotency_key_reused` when the key came with another body.
+   */
+  resourceOf(call: IdempotentCall): string | undefined {
+    const claim = this.#claims.get(nameOf(call));
+    if (claim && claim.request_sha256 !== call.request_sha256) {
+      throw new ServiceError('idempotency_key_reused', 'This Idempotency-Key came with another body before.', [
+        { path: 'Idempotency-Key', expected: 'a new key for a new request' },
+      ]);
+    }
+    return claim?.resource;
+  }
+}
+
+function nameOf({ actor, operation, key }: IdempotentCall): string {
+  return JSON.stringify([actor, operation, key]);
+}
+
+/** What these calls have made before, in one statement. */
+export async function readClaims(db: Db, calls: readonly IdempotentCall[]): Promise<Claims> {
+  const claims = new Claims();
+  if (calls.length === 0) return claims;
+  const rows = await db
+    .selectFrom('idempotency_key')
+    .select(['actor', 'operation', 'key', 'request_sha256', 'resource'])
+    .where(
+      sql<boolean>`(actor, operation, key) in (select * from unnest(
+        ${calls.map(({ actor }) => actor)}::text[], ${calls.map(({ operation }) => operation)}::text[],
+        ${calls.map(({ key }) => key)}::text[]))`,
+    )
+    .execute();
+  for (const { resource, ...call } of rows) claims.add(call, resource);
+  return claims;
 }
 
 /**
- * Claims the key for a resource in the transaction that makes it.
- * @throws a unique violation when another transaction has claimed it: then nothing of this one
- * happens, and `resourceOf` tells what the other made.
+ * Claims keys for resources in the transaction that makes them.
+ * @throws a unique violation when another transaction has claimed one: then nothing of this one
+ * happens, and `readClaims` tells what the other made.
  */
-export async function claimKey(tx: Tx, call: IdempotentCall, resource: string, now: string): Promise<void> {
-  await tx.insertInto('idempotency_key').values({ ...call, resource, created_at: now }).execute();
+export async function claimKeys(
+  tx: Tx,
+  calls: readonly (IdempotentCall & { readonly resource: string })[],
+  now: string,
+): Promise<void> {
+  if (calls.length === 0) return;
+  await tx.insertInto('idempotency_key').values(calls.map((call) => ({ ...call, created_at: now }))).execute();
 }
 
 /** Forgets keys that are older than `before`. */

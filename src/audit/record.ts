@@ -33,8 +33,12 @@ export interface Recorded {
  * Runs one change in one transaction; it must record its event with `record` inside. No event, no
  * change: when the event cannot be written, the error undoes everything.
  */
-export async function change<T>(writer: Writer, work: (tx: Tx) => Promise<T>): Promise<T> {
-  const result = await transact(writer.db, work);
+export async function change<T>(
+  writer: Writer,
+  work: (tx: Tx) => Promise<T>,
+  isolation?: 'read committed' | 'repeatable read',
+): Promise<T> {
+  const result = await transact(writer.db, work, isolation);
   writer.log.wake();
   return result;
 }

@@ -2,7 +2,7 @@ import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { type Db, isDuplicate, type Tx } from '../db/connection.ts';
 import type { DatasetStatus } from '../db/schema.ts';
 import { notFound, ServiceError } from '../errors.ts';
-import { claimKey, type IdempotentCall } from '../idempotency.ts';
+import { claimKeys, type IdempotentCall } from '../idempotency.ts';
 import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import { staleVersion } from '../versions.ts';
@@ -41,7 +41,7 @@ export async function registerDataset(
     await check(tx, writer, input.document);
     const now = writer.clock().toISOString();
     const dataset: Dataset = { ...input, version: 1, created_at: now, updated_at: now };
-    if (idempotent) await claimKey(tx, idempotent, input.id, now);
+    if (idempotent) await claimKeys(tx, [{ ...idempotent, resource: input.id }], now);
     try {
       await insertDataset(tx, dataset);
     } catch (error) {

@@ -1,7 +1,7 @@
 import { isDuplicate } from '../db/connection.ts';
 import type { DatasetStatus } from '../db/schema.ts';
 import { notFound, ServiceError } from '../errors.ts';
-import { type IdempotentCall, resourceOf } from '../idempotency.ts';
+import { type IdempotentCall, readClaims } from '../idempotency.ts';
 import type { Call, Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
@@ -121,7 +121,9 @@ async function register(deps: CatalogueRoutes, call: Call<'registerDataset'>): P
     headers.idempotencyKey === undefined
       ? undefined
       : { actor: principal.actor, operation: 'registerDataset', key: headers.idempotencyKey, request_sha256: call.bodySha256 };
-  const before = idempotent && (await resourceOf(deps.db, idempotent));
+  const madeBefore = async (): Promise<string | undefined> =>
+    idempotent && (await readClaims(deps.db, [idempotent])).resourceOf(idempotent);
+  const before = await madeBefore();
   if (before !== undefined) return registered(deps, before);
   try {
     const changed = await registerDataset(deps, principal, { id, status, publisher, document: documentOf(rest) }, idempotent);
@@ -129,7 +131,7 @@ async function register(deps: CatalogueRoutes, call: Call<'registerDataset'>): P
   } catch (error) {
     // The same call, at the same time: the other one has made it.
     if (!idempotent || !isDuplicate(error)) throw error;
-    return registered(deps, (await resourceOf(deps.db, idempotent)) ?? id);
+    return registered(deps, (await madeBefore()) ?? id);
   }
 }
 

@@ -4,576 +4,576 @@
  */
 
 export interface paths {
-    "/livez": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/livez": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /** Is the process alive? */
-        get: operations["getLiveness"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getLiveness"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/readyz": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/readyz": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * Can the service answer requests?
          * @description 503 while the database cannot be reached or no pack is loaded.
          */
-        get: operations["getReadiness"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getReadiness"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/openapi.json": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/openapi.json": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /** This contract, as JSON */
-        get: operations["getContract"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getContract"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/docs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/docs": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /** This contract, for reading */
-        get: operations["getDocs"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getDocs"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/datasets": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/datasets": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * Find datasets
          * @description Newest registration first. Partners, holders and stewards of other publishers see active
          *     datasets; a publisher's stewards, auditors and the authority see drafts and retired ones too.
          */
-        get: operations["listDatasets"];
-        put?: never;
+        readonly get: operations["listDatasets"];
+        readonly put?: never;
         /**
          * Register a dataset
          * @description The publisher is the steward's organisation. Every policy fact is optional: what is left out
          *     is unknown, and an unknown fact never turns into a permission.
          */
-        post: operations["registerDataset"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["registerDataset"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/datasets/{dataset}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+    readonly "/v1/datasets/{dataset}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /** Read a dataset */
-        get: operations["getDataset"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
+        readonly get: operations["getDataset"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
         /**
          * Change a dataset
          * @description RFC 7396 merge patch; `null` removes a member, and a removed policy fact is unknown. Makes a
          *     new version; earlier ones are kept. `If-Match` carries the ETag of the version that was read.
          */
-        patch: operations["changeDataset"];
-        trace?: never;
+        readonly patch: operations["changeDataset"];
+        readonly trace?: never;
     };
-    "/v1/datasets/{dataset}/retire": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+    readonly "/v1/datasets/{dataset}/retire": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        get?: never;
-        put?: never;
+        readonly get?: never;
+        readonly put?: never;
         /**
          * Retire a dataset
          * @description A retired dataset is kept with all versions, cannot be changed, and no request for it is permitted any more.
          */
-        post: operations["retireDataset"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["retireDataset"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/datasets/{dataset}/versions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+    readonly "/v1/datasets/{dataset}/versions": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /**
          * List the versions of a dataset
          * @description Newest first.
          */
-        get: operations["listDatasetVersions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["listDatasetVersions"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/datasets/{dataset}/versions/{version}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
-                version: components["parameters"]["Version"];
+    readonly "/v1/datasets/{dataset}/versions/{version}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
+                readonly version: components["parameters"]["Version"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /** Read one version of a dataset */
-        get: operations["getDatasetVersion"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getDatasetVersion"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/datasets/{dataset}/consent-records": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+    readonly "/v1/datasets/{dataset}/consent-records": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /**
          * List consent records
          * @description By purpose and subject. Subjects are pseudonyms; names are never stored.
          */
-        get: operations["listConsentRecords"];
-        put?: never;
+        readonly get: operations["listConsentRecords"];
+        readonly put?: never;
         /**
          * Record one person's consent, refusal or withdrawal
          * @description One record a subject and purpose; a later statement replaces an earlier one. `at` is the
          *     moment at which the person spoke: for a withdrawal the moment they applied, from which it
          *     has effect (Law 058/2021 Art. 8). A statement older than the one on record is refused.
          */
-        post: operations["recordConsent"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["recordConsent"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/datasets/{dataset}/consent-records/bulk": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+    readonly "/v1/datasets/{dataset}/consent-records/bulk": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        get?: never;
-        put?: never;
+        readonly get?: never;
+        readonly put?: never;
         /**
          * Record many people's consent
          * @description All or none; at most 10,000 records, no subject twice for one purpose.
          */
-        post: operations["recordConsents"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["recordConsents"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/datasets/{dataset}/consent": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+    readonly "/v1/datasets/{dataset}/consent": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /**
          * Consent of a dataset by purpose
          * @description What the policies read as `dataset.consent.*` for a request with that purpose.
          */
-        get: operations["getConsent"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getConsent"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/organisations": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/organisations": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /** List organisations */
-        get: operations["listOrganisations"];
-        put?: never;
+        readonly get: operations["listOrganisations"];
+        readonly put?: never;
         /** Register an organisation */
-        post: operations["registerOrganisation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["registerOrganisation"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/organisations/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Id"];
+    readonly "/v1/organisations/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /** Read an organisation */
-        get: operations["getOrganisation"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
+        readonly get: operations["getOrganisation"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
         /** Change an organisation */
-        patch: operations["changeOrganisation"];
-        trace?: never;
+        readonly patch: operations["changeOrganisation"];
+        readonly trace?: never;
     };
-    "/v1/agreements": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/agreements": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * List agreements
          * @description Auditors and the authority see all; others those that their organisation signed.
          */
-        get: operations["listAgreements"];
-        put?: never;
+        readonly get: operations["listAgreements"];
+        readonly put?: never;
         /** Register an agreement */
-        post: operations["registerAgreement"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["registerAgreement"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/agreements/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Id"];
+    readonly "/v1/agreements/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /** Read an agreement */
-        get: operations["getAgreement"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
+        readonly get: operations["getAgreement"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
         /** Change an agreement */
-        patch: operations["changeAgreement"];
-        trace?: never;
+        readonly patch: operations["changeAgreement"];
+        readonly trace?: never;
     };
-    "/v1/projects": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/projects": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * List projects
          * @description Stewards, auditors and the authority see all; a partner sees its own.
          */
-        get: operations["listProjects"];
-        put?: never;
+        readonly get: operations["listProjects"];
+        readonly put?: never;
         /** Register a project */
-        post: operations["registerProject"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["registerProject"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/projects/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Id"];
+    readonly "/v1/projects/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /** Read a project */
-        get: operations["getProject"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
+        readonly get: operations["getProject"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
         /** Change a project */
-        patch: operations["changeProject"];
-        trace?: never;
+        readonly patch: operations["changeProject"];
+        readonly trace?: never;
     };
-    "/v1/registrations": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/registrations": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * List registrations
          * @description Stewards, auditors and the authority see all; a partner sees those of its organisation.
          */
-        get: operations["listRegistrations"];
-        put?: never;
+        readonly get: operations["listRegistrations"];
+        readonly put?: never;
         /** Register a registration */
-        post: operations["registerRegistration"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["registerRegistration"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/registrations/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Id"];
+    readonly "/v1/registrations/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /** Read a registration */
-        get: operations["getRegistration"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
+        readonly get: operations["getRegistration"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
         /** Change a registration */
-        patch: operations["changeRegistration"];
-        trace?: never;
+        readonly patch: operations["changeRegistration"];
+        readonly trace?: never;
     };
-    "/v1/authorisations": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/authorisations": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * List authorisations
          * @description Stewards, auditors and the authority see all; a partner sees those of its projects.
          */
-        get: operations["listAuthorisations"];
-        put?: never;
+        readonly get: operations["listAuthorisations"];
+        readonly put?: never;
         /** Register an authorisation */
-        post: operations["registerAuthorisation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["registerAuthorisation"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/authorisations/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Id"];
+    readonly "/v1/authorisations/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /** Read an authorisation */
-        get: operations["getAuthorisation"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
+        readonly get: operations["getAuthorisation"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
         /** Change an authorisation */
-        patch: operations["changeAuthorisation"];
-        trace?: never;
+        readonly patch: operations["changeAuthorisation"];
+        readonly trace?: never;
     };
-    "/v1/pack": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/pack": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * The pack in force
          * @description Home, instruments, examiners, purposes and sectors, and the policies in force with their hashes.
          */
-        get: operations["getPack"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getPack"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/pack/reload": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/pack/reload": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        get?: never;
-        put?: never;
+        readonly get?: never;
+        readonly put?: never;
         /**
          * Load the pack's files again
          * @description Reads the files under `policies/`. Where one has a mistake, the answer names file, line and
          *     rule, and the last good version stays in force.
          */
-        post: operations["reloadPack"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["reloadPack"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/policies": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/policies": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /** List the policies in force, with their rules */
-        get: operations["listPolicies"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["listPolicies"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/policies/{policy}/versions/{version}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                policy: components["schemas"]["Slug"];
-                version: components["parameters"]["Version"];
+    readonly "/v1/policies/{policy}/versions/{version}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /** Read the document of a policy version, byte for byte */
-        get: operations["getPolicyVersion"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getPolicyVersion"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/facts": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/facts": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * The facts that rules read
          * @description Type, allowed values, source and what absence means, as the pack declares them.
          */
-        get: operations["listFacts"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["listFacts"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/access-requests": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/access-requests": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * List access requests
          * @description Newest first. A partner sees their own projects' requests, a steward those for their organisation's datasets, auditors and the authority all.
          */
-        get: operations["listAccessRequests"];
-        put?: never;
+        readonly get: operations["listAccessRequests"];
+        readonly put?: never;
         /**
          * Ask for access
          * @description Decides at once. The caller states what it wants to do; everything that a register knows
@@ -581,930 +581,948 @@ export interface paths {
          *     commitments, the clock) is read from there and cannot be sent. With `Idempotency-Key` a
          *     retry gets the stored answer.
          */
-        post: operations["submitAccessRequest"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["submitAccessRequest"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/access-requests/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Uuid"];
+    readonly "/v1/access-requests/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /** Read an access request and its decision */
-        get: operations["getAccessRequest"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getAccessRequest"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/decisions/simulate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/decisions/simulate": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        get?: never;
-        put?: never;
+        readonly get?: never;
+        readonly put?: never;
         /**
          * Try a request without making it
          * @description Decides the same way and issues nothing; logged as a simulation. `dataset`, and
          *     `request.agreement`, are either an identifier in the registers or explicit facts;
          *     `request.project` is an identifier. Explicit facts win over those of the registers.
          */
-        post: operations["simulateDecision"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly post: operations["simulateDecision"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/decisions/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Uuid"];
+    readonly "/v1/decisions/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /** Read a decision */
-        get: operations["getDecision"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getDecision"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/audit/events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/v1/audit/events": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * List events
          * @description Newest first.
          */
-        get: operations["listEvents"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["listEvents"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/audit/events/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Uuid"];
+    readonly "/v1/audit/events/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /**
          * Read an event
          * @description A partner may read the events that their own requests left.
          */
-        get: operations["getEvent"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getEvent"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/v1/audit/events/{id}/proof": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Uuid"];
+    readonly "/v1/audit/events/{id}/proof": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
         /**
          * Prove that an event is in the log
          * @description A C2SP tlog-proof against the newest checkpoint. 409 `not_sequenced` in the moments before the event has its index.
          */
-        get: operations["getEventProof"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getEventProof"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/log/checkpoint": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/log/checkpoint": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * The newest signed checkpoint of the log
          * @description C2SP tlog-checkpoint: a signed note with origin, size and root hash.
          */
-        get: operations["getCheckpoint"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getCheckpoint"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/log/vkey": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/log/vkey": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /**
          * The verifier key of the log
          * @description Keep it apart from the log; `umutungo log verify --vkey` takes it.
          */
-        get: operations["getVerifierKey"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getVerifierKey"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/log/jwks.json": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/log/jwks.json": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /** The keys that sign receipts */
-        get: operations["getReceiptKeys"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getReceiptKeys"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
-    "/log/consistency": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly "/log/consistency": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
         /** Prove that a later tree extends an earlier one */
-        get: operations["getConsistencyProof"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+        readonly get: operations["getConsistencyProof"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
     };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /** @description Lower-case letters, digits, "-" and "_". */
-        Slug: string;
-        Code: string;
+        readonly Slug: string;
+        readonly Code: string;
         /** Format: uuid */
-        Uuid: string;
+        readonly Uuid: string;
         /** Format: date */
-        Date: string;
+        readonly Date: string;
         /** Format: date-time */
-        Instant: string;
+        readonly Instant: string;
         /**
          * Format: country
          * @description ISO 3166-1 alpha-2.
          */
-        Country: string;
-        Countries: components["schemas"]["Country"][];
-        Codes: components["schemas"]["Code"][];
+        readonly Country: string;
+        readonly Countries: readonly components["schemas"]["Country"][];
+        readonly Codes: readonly components["schemas"]["Code"][];
         /** Format: plain-text */
-        ShortText: string;
-        TreeSize: number;
+        readonly ShortText: string;
+        readonly TreeSize: number;
         /** @description Texts by language (ISO 639). */
-        Text: {
-            [key: string]: string;
+        readonly Text: {
+            readonly [key: string]: string;
         };
         /** @enum {string} */
-        Effect: "permit" | "deny" | "review";
-        Health: {
+        readonly Effect: "permit" | "deny" | "review";
+        readonly Health: {
             /** @enum {string} */
-            status: "ok";
+            readonly status: "ok";
         };
         /** @description RFC 9457. */
-        Problem: {
-            type: string;
-            title: string;
-            status: number;
-            code: string;
-            detail?: string;
-            errors?: {
+        readonly Problem: {
+            readonly type: string;
+            readonly title: string;
+            readonly status: number;
+            readonly code: string;
+            readonly detail?: string;
+            readonly errors?: readonly {
                 /** @description JSON pointer into the body, or the name of a parameter; for a file, file:line:column. */
-                path: string;
-                expected: string;
-                rule?: string;
+                readonly path: string;
+                readonly expected: string;
+                readonly rule?: string;
             }[];
         };
         /** @description Where a change is on the log. */
-        Recorded: {
-            event_id: components["schemas"]["Uuid"];
+        readonly Recorded: {
+            readonly event_id: components["schemas"]["Uuid"];
             /** @description RFC 6962 leaf hash, base64. */
-            leaf_hash: string;
+            readonly leaf_hash: string;
             /** @description Null until the event is sequenced, moments later. */
-            index: number | null;
+            readonly index: number | null;
             /** @description JWS over origin, event, leaf hash and time. */
-            receipt: string;
+            readonly receipt: string;
         };
         /** @enum {string} */
-        DatasetStatus: "draft" | "active" | "retired";
-        Distribution: {
-            title?: components["schemas"]["Text"];
-            media_type?: string;
+        readonly DatasetStatus: "draft" | "active" | "retired";
+        readonly Distribution: {
+            readonly title?: components["schemas"]["Text"];
+            readonly media_type?: string;
             /** Format: uri */
-            access_url?: string;
-            byte_size?: number;
-            checksum?: string;
+            readonly access_url?: string;
+            readonly byte_size?: number;
+            readonly checksum?: string;
         };
-        DatasetInput: {
-            title: components["schemas"]["Text"];
-            description?: components["schemas"]["Text"];
-            keyword?: components["schemas"]["ShortText"][];
-            theme?: string[];
-            language?: string[];
-            identifier?: components["schemas"]["ShortText"];
+        readonly DatasetInput: {
+            readonly title: components["schemas"]["Text"];
+            readonly description?: components["schemas"]["Text"];
+            readonly keyword?: readonly components["schemas"]["ShortText"][];
+            readonly theme?: readonly string[];
+            readonly language?: readonly string[];
+            readonly identifier?: components["schemas"]["ShortText"];
             /** Format: uri */
-            landing_page?: string;
-            issued?: components["schemas"]["Date"];
-            modified?: components["schemas"]["Date"];
-            spatial?: components["schemas"]["ShortText"][];
-            temporal?: {
-                start_date?: components["schemas"]["Date"];
-                end_date?: components["schemas"]["Date"];
+            readonly landing_page?: string;
+            readonly issued?: components["schemas"]["Date"];
+            readonly modified?: components["schemas"]["Date"];
+            readonly spatial?: readonly components["schemas"]["ShortText"][];
+            readonly temporal?: {
+                readonly start_date?: components["schemas"]["Date"];
+                readonly end_date?: components["schemas"]["Date"];
             };
-            accrual_periodicity?: components["schemas"]["Code"];
-            creator?: components["schemas"]["ShortText"];
-            access_rights?: components["schemas"]["ShortText"];
-            provenance?: components["schemas"]["Text"];
-            contact_point?: {
-                name?: components["schemas"]["ShortText"];
+            readonly accrual_periodicity?: components["schemas"]["Code"];
+            readonly creator?: components["schemas"]["ShortText"];
+            readonly access_rights?: components["schemas"]["ShortText"];
+            readonly provenance?: components["schemas"]["Text"];
+            readonly contact_point?: {
+                readonly name?: components["schemas"]["ShortText"];
                 /** Format: email */
-                email?: string;
+                readonly email?: string;
                 /** Format: uri */
-                url?: string;
+                readonly url?: string;
             };
-            distribution?: components["schemas"]["Distribution"][];
-            id: components["schemas"]["Slug"];
+            readonly distribution?: readonly components["schemas"]["Distribution"][];
+            readonly id: components["schemas"]["Slug"];
             /**
              * @default draft
              * @enum {string}
              */
-            status: "draft" | "active";
+            readonly status: "draft" | "active";
         } & {
-            [key: string]: unknown;
+            readonly [key: string]: unknown;
         };
-        DatasetPatch: {
+        readonly DatasetPatch: {
             /** @enum {string} */
-            status?: "draft" | "active";
+            readonly status?: "draft" | "active";
         } & {
-            [key: string]: unknown;
+            readonly [key: string]: unknown;
         };
-        Dataset: {
-            title: components["schemas"]["Text"];
-            description?: components["schemas"]["Text"];
-            keyword?: components["schemas"]["ShortText"][];
-            theme?: string[];
-            language?: string[];
-            identifier?: components["schemas"]["ShortText"];
+        readonly Dataset: {
+            readonly title: components["schemas"]["Text"];
+            readonly description?: components["schemas"]["Text"];
+            readonly keyword?: readonly components["schemas"]["ShortText"][];
+            readonly theme?: readonly string[];
+            readonly language?: readonly string[];
+            readonly identifier?: components["schemas"]["ShortText"];
             /** Format: uri */
-            landing_page?: string;
-            issued?: components["schemas"]["Date"];
-            modified?: components["schemas"]["Date"];
-            spatial?: components["schemas"]["ShortText"][];
-            temporal?: {
-                start_date?: components["schemas"]["Date"];
-                end_date?: components["schemas"]["Date"];
+            readonly landing_page?: string;
+            readonly issued?: components["schemas"]["Date"];
+            readonly modified?: components["schemas"]["Date"];
+            readonly spatial?: readonly components["schemas"]["ShortText"][];
+            readonly temporal?: {
+                readonly start_date?: components["schemas"]["Date"];
+                readonly end_date?: components["schemas"]["Date"];
             };
-            accrual_periodicity?: components["schemas"]["Code"];
-            creator?: components["schemas"]["ShortText"];
-            access_rights?: components["schemas"]["ShortText"];
-            provenance?: components["schemas"]["Text"];
-            contact_point?: {
-                name?: components["schemas"]["ShortText"];
+            readonly accrual_periodicity?: components["schemas"]["Code"];
+            readonly creator?: components["schemas"]["ShortText"];
+            readonly access_rights?: components["schemas"]["ShortText"];
+            readonly provenance?: components["schemas"]["Text"];
+            readonly contact_point?: {
+                readonly name?: components["schemas"]["ShortText"];
                 /** Format: email */
-                email?: string;
+                readonly email?: string;
                 /** Format: uri */
-                url?: string;
+                readonly url?: string;
             };
-            distribution?: components["schemas"]["Distribution"][];
-            id: components["schemas"]["Slug"];
-            version: number;
-            status: components["schemas"]["DatasetStatus"];
-            publisher: components["schemas"]["Slug"];
-            created_at: components["schemas"]["Instant"];
-            updated_at: components["schemas"]["Instant"];
+            readonly distribution?: readonly components["schemas"]["Distribution"][];
+            readonly id: components["schemas"]["Slug"];
+            readonly version: number;
+            readonly status: components["schemas"]["DatasetStatus"];
+            readonly publisher: components["schemas"]["Slug"];
+            readonly created_at: components["schemas"]["Instant"];
+            readonly updated_at: components["schemas"]["Instant"];
         } & {
-            [key: string]: unknown;
+            readonly [key: string]: unknown;
         };
-        DatasetChange: components["schemas"]["Dataset"] & components["schemas"]["Recorded"];
-        DatasetPage: {
-            items: components["schemas"]["Dataset"][];
-            next_cursor: string | null;
+        readonly DatasetChange: components["schemas"]["Dataset"] & components["schemas"]["Recorded"];
+        readonly DatasetPage: {
+            readonly items: readonly components["schemas"]["Dataset"][];
+            readonly next_cursor: string | null;
         };
         /** @enum {string} */
-        ConsentStatus: "given" | "refused" | "withdrawn";
-        ConsentRecordInput: {
-            purpose: components["schemas"]["Code"];
+        readonly ConsentStatus: "given" | "refused" | "withdrawn";
+        readonly ConsentRecordInput: {
+            readonly purpose: components["schemas"]["Code"];
             /** @description A pseudonym, never a name or a number that identifies. */
-            subject: string;
-            status: components["schemas"]["ConsentStatus"];
-            at: components["schemas"]["Instant"];
+            readonly subject: string;
+            readonly status: components["schemas"]["ConsentStatus"];
+            readonly at: components["schemas"]["Instant"];
             /** @default false */
-            by_parent: boolean;
+            readonly by_parent: boolean;
             /** @default false */
-            covers_transfer_abroad: boolean;
+            readonly covers_transfer_abroad: boolean;
         };
-        ConsentRecordsInput: {
-            records: components["schemas"]["ConsentRecordInput"][];
+        readonly ConsentRecordsInput: {
+            readonly records: readonly components["schemas"]["ConsentRecordInput"][];
         };
-        ConsentRecord: {
-            purpose: components["schemas"]["Code"];
+        readonly ConsentRecord: {
+            readonly purpose: components["schemas"]["Code"];
             /** @description A pseudonym, never a name or a number that identifies. */
-            subject: string;
-            status: components["schemas"]["ConsentStatus"];
-            at: components["schemas"]["Instant"];
+            readonly subject: string;
+            readonly status: components["schemas"]["ConsentStatus"];
+            readonly at: components["schemas"]["Instant"];
             /** @default false */
-            by_parent: boolean;
+            readonly by_parent: boolean;
             /** @default false */
-            covers_transfer_abroad: boolean;
-            recorded_at: components["schemas"]["Instant"];
+            readonly covers_transfer_abroad: boolean;
+            readonly recorded_at: components["schemas"]["Instant"];
         };
-        ConsentRecordPage: {
-            items: components["schemas"]["ConsentRecord"][];
-            next_cursor: string | null;
+        readonly ConsentRecordPage: {
+            readonly items: readonly components["schemas"]["ConsentRecord"][];
+            readonly next_cursor: string | null;
         };
-        ConsentTotals: {
-            purpose: components["schemas"]["Code"];
-            given: number;
-            refused: number;
-            withdrawn: number;
+        readonly ConsentTotals: {
+            readonly purpose: components["schemas"]["Code"];
+            readonly given: number;
+            readonly refused: number;
+            readonly withdrawn: number;
             /** @description Of the given ones, those by a parent. */
-            by_parent: number;
+            readonly by_parent: number;
             /** @description 100 × (given + withdrawn) / subject_count; null while the count is unknown. */
-            coverage_pct: number | null;
+            readonly coverage_pct: number | null;
             /** Format: date-time */
-            last_withdrawal_at: string | null;
+            readonly last_withdrawal_at: string | null;
             /** @description Every valid consent covers it. */
-            transfer_abroad_covered: boolean;
+            readonly transfer_abroad_covered: boolean;
         };
-        Consent: {
-            dataset: components["schemas"]["Slug"];
-            purposes: components["schemas"]["ConsentTotals"][];
+        readonly Consent: {
+            readonly dataset: components["schemas"]["Slug"];
+            readonly purposes: readonly components["schemas"]["ConsentTotals"][];
         };
-        ConsentChange: components["schemas"]["Consent"] & components["schemas"]["Recorded"] & {
+        readonly ConsentChange: components["schemas"]["Consent"] & components["schemas"]["Recorded"] & {
             /** @description Records that were written. */
-            recorded: number;
+            readonly recorded: number;
         };
-        Versioned: {
-            version: number;
-            created_at: components["schemas"]["Instant"];
-            updated_at: components["schemas"]["Instant"];
+        readonly Versioned: {
+            readonly version: number;
+            readonly created_at: components["schemas"]["Instant"];
+            readonly updated_at: components["schemas"]["Instant"];
         };
         /** @description RFC 7396 merge patch of the resource. */
-        Patch: {
-            [key: string]: unknown;
+        readonly Patch: {
+            readonly [key: string]: unknown;
         };
-        OrganisationInput: components["schemas"]["OrganisationFields"];
-        OrganisationFields: {
-            id: components["schemas"]["Slug"];
-            name: components["schemas"]["Text"];
-            country: components["schemas"]["Country"];
-            legal_form: components["schemas"]["Code"];
+        readonly OrganisationInput: components["schemas"]["OrganisationFields"];
+        readonly OrganisationFields: {
+            readonly id: components["schemas"]["Slug"];
+            readonly name: components["schemas"]["Text"];
+            readonly country: components["schemas"]["Country"];
+            readonly legal_form: components["schemas"]["Code"];
             /** Format: uri */
-            homepage?: string;
+            readonly homepage?: string;
         };
-        AgreementInput: components["schemas"]["AgreementFields"];
-        AgreementFields: {
-            id: components["schemas"]["Slug"];
-            title: components["schemas"]["Text"];
-            kinds: components["schemas"]["Codes"];
-            binding: boolean;
-            sectors: components["schemas"]["Codes"];
-            purposes: components["schemas"]["Codes"];
-            valid_from: components["schemas"]["Date"];
-            valid_until: components["schemas"]["Date"];
+        readonly AgreementInput: components["schemas"]["AgreementFields"];
+        readonly AgreementFields: {
+            readonly id: components["schemas"]["Slug"];
+            readonly title: components["schemas"]["Text"];
+            readonly kinds: components["schemas"]["Codes"];
+            readonly binding: boolean;
+            readonly sectors: components["schemas"]["Codes"];
+            readonly purposes: components["schemas"]["Codes"];
+            readonly valid_from: components["schemas"]["Date"];
+            readonly valid_until: components["schemas"]["Date"];
             /** @description Organisations. */
-            signatories: components["schemas"]["Slug"][];
-            subprocessors_authorised?: components["schemas"]["ShortText"][];
+            readonly signatories: readonly components["schemas"]["Slug"][];
+            readonly subprocessors_authorised?: readonly components["schemas"]["ShortText"][];
         };
-        ProjectInput: components["schemas"]["ProjectFields"];
-        ProjectFields: {
-            id: components["schemas"]["Slug"];
-            organisation: components["schemas"]["Slug"];
-            title: components["schemas"]["Text"];
-            purposes: components["schemas"]["Codes"];
-            sector: components["schemas"]["Code"];
-            stage: components["schemas"]["Code"];
+        readonly ProjectInput: components["schemas"]["ProjectFields"];
+        readonly ProjectFields: {
+            readonly id: components["schemas"]["Slug"];
+            readonly organisation: components["schemas"]["Slug"];
+            readonly title: components["schemas"]["Text"];
+            readonly purposes: components["schemas"]["Codes"];
+            readonly sector: components["schemas"]["Code"];
+            readonly stage: components["schemas"]["Code"];
             /** @description Roles and numbers, no names. */
-            team?: {
-                role: components["schemas"]["ShortText"];
-                country: components["schemas"]["Country"];
-                count: number;
+            readonly team?: readonly {
+                readonly role: components["schemas"]["ShortText"];
+                readonly country: components["schemas"]["Country"];
+                readonly count: number;
             }[];
             /** @description The proof of concept that the project is, while it is one. */
-            poc?: {
-                max_subjects?: number;
-                districts?: components["schemas"]["ShortText"][];
-                end?: components["schemas"]["Date"];
+            readonly poc?: {
+                readonly max_subjects?: number;
+                readonly districts?: readonly components["schemas"]["ShortText"][];
+                readonly end?: components["schemas"]["Date"];
             };
-            knowledge_transfer?: {
-                local_engineer_share?: number;
-                training_hours?: number;
-                handover_plan?: boolean;
+            readonly knowledge_transfer?: {
+                readonly local_engineer_share?: number;
+                readonly training_hours?: number;
+                readonly handover_plan?: boolean;
             };
-            benefit_sharing?: boolean;
+            readonly benefit_sharing?: boolean;
         };
-        RegistrationInput: components["schemas"]["RegistrationFields"];
+        readonly RegistrationInput: components["schemas"]["RegistrationFields"];
         /** @description A registration of an organisation with the supervisory authority. */
-        RegistrationFields: {
-            id: components["schemas"]["Slug"];
-            kind: components["schemas"]["Code"];
-            organisation: components["schemas"]["Slug"];
-            fields?: components["schemas"]["RecordFields"];
+        readonly RegistrationFields: {
+            readonly id: components["schemas"]["Slug"];
+            readonly kind: components["schemas"]["Code"];
+            readonly organisation: components["schemas"]["Slug"];
+            readonly fields?: components["schemas"]["RecordFields"];
             /** @default false */
-            revoked: boolean;
+            readonly revoked: boolean;
         };
-        AuthorisationInput: components["schemas"]["AuthorisationFields"];
+        readonly AuthorisationInput: components["schemas"]["AuthorisationFields"];
         /** @description What the authority, or another body, has granted or confirmed to a project, for one dataset or for all. */
-        AuthorisationFields: {
-            id: components["schemas"]["Slug"];
-            kind: components["schemas"]["Code"];
-            project: components["schemas"]["Slug"];
-            dataset?: components["schemas"]["Slug"];
-            fields?: components["schemas"]["RecordFields"];
+        readonly AuthorisationFields: {
+            readonly id: components["schemas"]["Slug"];
+            readonly kind: components["schemas"]["Code"];
+            readonly project: components["schemas"]["Slug"];
+            readonly dataset?: components["schemas"]["Slug"];
+            readonly fields?: components["schemas"]["RecordFields"];
             /** @default false */
-            revoked: boolean;
+            readonly revoked: boolean;
         };
         /** @description The facts that a record of this kind carries; see `GET /v1/facts`. */
-        RecordFields: {
-            [key: string]: unknown;
+        readonly RecordFields: {
+            readonly [key: string]: unknown;
         };
-        Organisation: components["schemas"]["OrganisationFields"] & components["schemas"]["Versioned"];
-        OrganisationChange: components["schemas"]["Organisation"] & components["schemas"]["Recorded"];
-        OrganisationPage: {
-            items: components["schemas"]["Organisation"][];
-            next_cursor: string | null;
+        readonly Organisation: components["schemas"]["OrganisationFields"] & components["schemas"]["Versioned"];
+        readonly OrganisationChange: components["schemas"]["Organisation"] & components["schemas"]["Recorded"];
+        readonly OrganisationPage: {
+            readonly items: readonly components["schemas"]["Organisation"][];
+            readonly next_cursor: string | null;
         };
-        Agreement: components["schemas"]["AgreementFields"] & components["schemas"]["Versioned"];
-        AgreementChange: components["schemas"]["Agreement"] & components["schemas"]["Recorded"];
-        AgreementPage: {
-            items: components["schemas"]["Agreement"][];
-            next_cursor: string | null;
+        readonly Agreement: components["schemas"]["AgreementFields"] & components["schemas"]["Versioned"];
+        readonly AgreementChange: components["schemas"]["Agreement"] & components["schemas"]["Recorded"];
+        readonly AgreementPage: {
+            readonly items: readonly components["schemas"]["Agreement"][];
+            readonly next_cursor: string | null;
         };
-        Project: components["schemas"]["ProjectFields"] & components["schemas"]["Versioned"];
-        ProjectChange: components["schemas"]["Project"] & components["schemas"]["Recorded"];
-        ProjectPage: {
-            items: components["schemas"]["Project"][];
-            next_cursor: string | null;
+        readonly Project: components["schemas"]["ProjectFields"] & components["schemas"]["Versioned"];
+        readonly ProjectChange: components["schemas"]["Project"] & components["schemas"]["Recorded"];
+        readonly ProjectPage: {
+            readonly items: readonly components["schemas"]["Project"][];
+            readonly next_cursor: string | null;
         };
-        Registration: components["schemas"]["RegistrationFields"] & components["schemas"]["Versioned"];
-        RegistrationChange: components["schemas"]["Registration"] & components["schemas"]["Recorded"];
-        RegistrationPage: {
-            items: components["schemas"]["Registration"][];
-            next_cursor: string | null;
+        readonly Registration: components["schemas"]["RegistrationFields"] & components["schemas"]["Versioned"];
+        readonly RegistrationChange: components["schemas"]["Registration"] & components["schemas"]["Recorded"];
+        readonly RegistrationPage: {
+            readonly items: readonly components["schemas"]["Registration"][];
+            readonly next_cursor: string | null;
         };
-        Authorisation: components["schemas"]["AuthorisationFields"] & components["schemas"]["Versioned"];
-        AuthorisationChange: components["schemas"]["Authorisation"] & components["schemas"]["Recorded"];
-        AuthorisationPage: {
-            items: components["schemas"]["Authorisation"][];
-            next_cursor: string | null;
+        readonly Authorisation: components["schemas"]["AuthorisationFields"] & components["schemas"]["Versioned"];
+        readonly AuthorisationChange: components["schemas"]["Authorisation"] & components["schemas"]["Recorded"];
+        readonly AuthorisationPage: {
+            readonly items: readonly components["schemas"]["Authorisation"][];
+            readonly next_cursor: string | null;
         };
-        PolicyReference: {
-            policy: string;
-            version: number;
-            sha256: string;
+        readonly PolicyReference: {
+            readonly policy: string;
+            readonly version: number;
+            readonly sha256: string;
         };
-        Pack: {
-            pack: string;
-            version: number;
+        readonly Pack: {
+            readonly pack: string;
+            readonly version: number;
             /** @description Of the pack's file. */
-            sha256: string;
-            title: components["schemas"]["Text"];
-            home: components["schemas"]["Country"];
-            timezone: string;
-            reviewed_by: string | null;
-            policies: components["schemas"]["PolicyReference"][];
-            purposes: Record<string, never>;
-            sectors: Record<string, never>;
-            instruments?: Record<string, never>;
-            examiners?: Record<string, never>;
-            place_groups?: Record<string, never>;
+            readonly sha256: string;
+            readonly title: components["schemas"]["Text"];
+            readonly home: components["schemas"]["Country"];
+            readonly timezone: string;
+            readonly reviewed_by: string | null;
+            readonly policies: readonly components["schemas"]["PolicyReference"][];
+            readonly purposes: {
+                readonly [key: string]: unknown;
+            };
+            readonly sectors: {
+                readonly [key: string]: unknown;
+            };
+            readonly instruments?: {
+                readonly [key: string]: unknown;
+            };
+            readonly examiners?: {
+                readonly [key: string]: unknown;
+            };
+            readonly place_groups?: {
+                readonly [key: string]: unknown;
+            };
         };
-        PackReload: components["schemas"]["Pack"] & {
+        readonly PackReload: components["schemas"]["Pack"] & {
             /** @description Policies of which a new version came into force. */
-            changed: string[];
+            readonly changed: readonly string[];
         };
-        PolicyList: {
-            items: {
-                policy: string;
-                version: number;
-                sha256: string;
-                layer: string;
-                concern: string;
-                title: components["schemas"]["Text"];
-                in_force: Record<string, never>;
-                rules: {
-                    rule: string;
-                    title: components["schemas"]["Text"];
-                    sentence: components["schemas"]["Text"];
-                    citations: components["schemas"]["Citation"][];
+        readonly PolicyList: {
+            readonly items: readonly {
+                readonly policy: string;
+                readonly version: number;
+                readonly sha256: string;
+                readonly layer: string;
+                readonly concern: string;
+                readonly title: components["schemas"]["Text"];
+                readonly in_force: {
+                    readonly [key: string]: unknown;
+                };
+                readonly rules: readonly {
+                    readonly rule: string;
+                    readonly title: components["schemas"]["Text"];
+                    readonly sentence: components["schemas"]["Text"];
+                    readonly citations: readonly components["schemas"]["Citation"][];
                 }[];
             }[];
         };
-        FactList: {
-            items: {
-                path: string;
-                type: string;
+        readonly FactList: {
+            readonly items: readonly {
+                readonly path: string;
+                readonly type: string;
                 /** @enum {string} */
-                source: "register" | "request" | "derived";
-                title: components["schemas"]["Text"];
-                basis: string;
+                readonly source: "register" | "request" | "derived";
+                readonly title: components["schemas"]["Text"];
+                readonly basis: string;
             }[];
         };
-        Recipient: {
-            name?: components["schemas"]["ShortText"];
-            country?: components["schemas"]["Country"];
-            role?: components["schemas"]["Code"];
+        readonly Recipient: {
+            readonly name?: components["schemas"]["ShortText"];
+            readonly country?: components["schemas"]["Country"];
+            readonly role?: components["schemas"]["Code"];
         };
-        AccessRequestInput: {
-            dataset: components["schemas"]["Slug"];
-            project: components["schemas"]["Slug"];
-            agreement?: components["schemas"]["Slug"];
-            role?: components["schemas"]["Code"];
-            action?: components["schemas"]["Code"];
-            purpose: components["schemas"]["Code"];
-            transfer_ground?: components["schemas"]["Code"] | null;
-            locations?: {
-                storage?: components["schemas"]["Countries"];
-                processing?: components["schemas"]["Countries"];
-                access_from?: components["schemas"]["Countries"];
+        readonly AccessRequestInput: {
+            readonly dataset: components["schemas"]["Slug"];
+            readonly project: components["schemas"]["Slug"];
+            readonly agreement?: components["schemas"]["Slug"];
+            readonly role?: components["schemas"]["Code"];
+            readonly action?: components["schemas"]["Code"];
+            readonly purpose: components["schemas"]["Code"];
+            readonly transfer_ground?: components["schemas"]["Code"] | null;
+            readonly locations?: {
+                readonly storage?: components["schemas"]["Countries"];
+                readonly processing?: components["schemas"]["Countries"];
+                readonly access_from?: components["schemas"]["Countries"];
             };
-            hosting?: {
-                provider?: components["schemas"]["ShortText"];
-                operator_jurisdiction?: components["schemas"]["Country"];
-                keys_held_by?: components["schemas"]["Code"];
+            readonly hosting?: {
+                readonly provider?: components["schemas"]["ShortText"];
+                readonly operator_jurisdiction?: components["schemas"]["Country"];
+                readonly keys_held_by?: components["schemas"]["Code"];
             };
-            recipients?: components["schemas"]["Recipient"][];
-            onward_transfer?: boolean;
-            fields_scope?: components["schemas"]["Code"];
-            deidentification?: components["schemas"]["Code"];
-            output?: {
-                type?: components["schemas"]["Code"];
-                release_to?: components["schemas"]["Countries"];
-                custody?: components["schemas"]["Code"];
+            readonly recipients?: readonly components["schemas"]["Recipient"][];
+            readonly onward_transfer?: boolean;
+            readonly fields_scope?: components["schemas"]["Code"];
+            readonly deidentification?: components["schemas"]["Code"];
+            readonly output?: {
+                readonly type?: components["schemas"]["Code"];
+                readonly release_to?: components["schemas"]["Countries"];
+                readonly custody?: components["schemas"]["Code"];
             };
-            duration?: {
-                from?: components["schemas"]["Date"];
-                until?: components["schemas"]["Date"];
+            readonly duration?: {
+                readonly from?: components["schemas"]["Date"];
+                readonly until?: components["schemas"]["Date"];
             };
-            automated_decision?: components["schemas"]["Code"];
-            safeguards?: components["schemas"]["Codes"];
+            readonly automated_decision?: components["schemas"]["Code"];
+            readonly safeguards?: components["schemas"]["Codes"];
         };
-        SimulationInput: {
-            dataset: components["schemas"]["Slug"] | {
-                [key: string]: unknown;
+        readonly SimulationInput: {
+            readonly dataset: components["schemas"]["Slug"] | {
+                readonly [key: string]: unknown;
             };
             /** @description Explicit facts; `project` and `agreement` may be identifiers. */
-            request: {
-                [key: string]: unknown;
+            readonly request: {
+                readonly [key: string]: unknown;
             };
         };
-        AccessRequest: {
-            id: components["schemas"]["Uuid"];
-            dataset: components["schemas"]["Slug"];
-            dataset_version: number;
-            project: components["schemas"]["Slug"];
-            agreement: string | null;
+        readonly AccessRequest: {
+            readonly id: components["schemas"]["Uuid"];
+            readonly dataset: components["schemas"]["Slug"];
+            readonly dataset_version: number;
+            readonly project: components["schemas"]["Slug"];
+            readonly agreement: string | null;
             /** @description What the caller sent. */
-            request: Record<string, never>;
-            created_at: components["schemas"]["Instant"];
-            created_by: string;
-            decision: components["schemas"]["Decision"];
+            readonly request: {
+                readonly [key: string]: unknown;
+            };
+            readonly created_at: components["schemas"]["Instant"];
+            readonly created_by: string;
+            readonly decision: components["schemas"]["Decision"];
         };
-        AccessRequestSummary: {
-            id: components["schemas"]["Uuid"];
-            dataset: components["schemas"]["Slug"];
-            dataset_version: number;
-            project: components["schemas"]["Slug"];
-            agreement: string | null;
-            purpose: string;
-            effect: components["schemas"]["Effect"];
-            decision_id: components["schemas"]["Uuid"];
-            created_at: components["schemas"]["Instant"];
-            created_by: string;
+        readonly AccessRequestSummary: {
+            readonly id: components["schemas"]["Uuid"];
+            readonly dataset: components["schemas"]["Slug"];
+            readonly dataset_version: number;
+            readonly project: components["schemas"]["Slug"];
+            readonly agreement: string | null;
+            readonly purpose: string;
+            readonly effect: components["schemas"]["Effect"];
+            readonly decision_id: components["schemas"]["Uuid"];
+            readonly created_at: components["schemas"]["Instant"];
+            readonly created_by: string;
         };
-        AccessRequestPage: {
-            items: components["schemas"]["AccessRequestSummary"][];
-            next_cursor: string | null;
+        readonly AccessRequestPage: {
+            readonly items: readonly components["schemas"]["AccessRequestSummary"][];
+            readonly next_cursor: string | null;
         };
-        Citation: {
-            instrument: string;
-            title?: components["schemas"]["Text"];
-            article: string;
+        readonly Citation: {
+            readonly instrument: string;
+            readonly title?: components["schemas"]["Text"];
+            readonly article: string;
             /** @enum {string} */
-            confidence: "high" | "medium" | "low" | "not_confirmed";
+            readonly confidence: "high" | "medium" | "low" | "not_confirmed";
         };
-        Reason: {
-            rule: string;
+        readonly Reason: {
+            readonly rule: string;
             /** @enum {string} */
-            effect: "permit" | "deny" | "review" | "oblige" | "satisfied";
+            readonly effect: "permit" | "deny" | "review" | "oblige" | "satisfied";
             /** @description A fact was missing. */
-            uncertain: boolean;
-            policy: string;
+            readonly uncertain: boolean;
+            readonly policy: string;
             /** @enum {string} */
-            layer: "statute" | "regulation" | "agreement" | "national_choice" | "steward";
+            readonly layer: "statute" | "regulation" | "agreement" | "national_choice" | "steward";
             /** @enum {string} */
-            concern: "sovereignty" | "residency" | "consent";
-            title: components["schemas"]["Text"];
-            sentence: components["schemas"]["Text"];
-            citations: components["schemas"]["Citation"][];
-            facts: {
-                fact: string;
-                value: unknown;
+            readonly concern: "sovereignty" | "residency" | "consent";
+            readonly title: components["schemas"]["Text"];
+            readonly sentence: components["schemas"]["Text"];
+            readonly citations: readonly components["schemas"]["Citation"][];
+            readonly facts: readonly {
+                readonly fact: string;
+                readonly value: unknown;
                 /** @enum {string} */
-                source: "register" | "request" | "derived";
+                readonly source: "register" | "request" | "derived";
             }[];
         };
-        Decision: components["schemas"]["Recorded"] & {
-            id: components["schemas"]["Uuid"];
-            simulation: boolean;
-            effect: components["schemas"]["Effect"];
-            as_of: components["schemas"]["Instant"];
+        readonly Decision: components["schemas"]["Recorded"] & {
+            readonly id: components["schemas"]["Uuid"];
+            readonly simulation: boolean;
+            readonly effect: components["schemas"]["Effect"];
+            readonly as_of: components["schemas"]["Instant"];
             /** @description The answer in one sentence, and what may happen now. */
-            summary: string;
+            readonly summary: string;
             /** @description Rules that deny. */
-            deny: string[];
+            readonly deny: readonly string[];
             /** @description Rules that ask for a person. */
-            review: string[];
+            readonly review: readonly string[];
             /** @description Every rule that mattered, those that yielded the effect first. */
-            reasons: components["schemas"]["Reason"][];
-            obligations: {
-                rule: string;
-                sentence: components["schemas"]["Text"];
+            readonly reasons: readonly components["schemas"]["Reason"][];
+            readonly obligations: readonly {
+                readonly rule: string;
+                readonly sentence: components["schemas"]["Text"];
                 /** @description `from_start`, `throughout`, `before_release`, or a date. */
-                due: string;
-                evidence: components["schemas"]["Text"];
+                readonly due: string;
+                readonly evidence: components["schemas"]["Text"];
             }[];
-            missing_facts: string[];
+            readonly missing_facts: readonly string[];
             /** @description Who examines a review. */
-            examiners: {
-                role: string;
-                title: components["schemas"]["Text"];
-                rules: string[];
+            readonly examiners: readonly {
+                readonly role: string;
+                readonly title: components["schemas"]["Text"];
+                readonly rules: readonly string[];
             }[];
             /** @description The earliest date that a permit rests on; null for a denial, or where none is known. */
-            expiry: null | {
-                name: string;
-                fact: string;
-                date: components["schemas"]["Date"];
+            readonly expiry: null | {
+                readonly name: string;
+                readonly fact: string;
+                readonly date: components["schemas"]["Date"];
             };
-            pack: {
-                pack: string;
-                version: number;
-                sha256: string;
+            readonly pack: {
+                readonly pack: string;
+                readonly version: number;
+                readonly sha256: string;
             };
-            policies: components["schemas"]["PolicyReference"][];
+            readonly policies: readonly components["schemas"]["PolicyReference"][];
         };
-        Event: {
-            event_id: components["schemas"]["Uuid"];
-            type: string;
-            time: components["schemas"]["Instant"];
-            actor: string;
-            role: string;
-            subject_ids: string[];
-            outcome: string;
-            index: number | null;
-            leaf_hash: string;
+        readonly Event: {
+            readonly event_id: components["schemas"]["Uuid"];
+            readonly type: string;
+            readonly time: components["schemas"]["Instant"];
+            readonly actor: string;
+            readonly role: string;
+            readonly subject_ids: readonly string[];
+            readonly outcome: string;
+            readonly index: number | null;
+            readonly leaf_hash: string;
             /** @description The exact bytes in the tree, as text. */
-            leaf: string;
+            readonly leaf: string;
             /** @description What lies beside the leaf and is bound by its salted digest. */
-            body: Record<string, never>;
+            readonly body: {
+                readonly [key: string]: unknown;
+            };
         };
-        EventPage: {
-            items: components["schemas"]["Event"][];
-            next_cursor: string | null;
+        readonly EventPage: {
+            readonly items: readonly components["schemas"]["Event"][];
+            readonly next_cursor: string | null;
         };
-        ConsistencyProof: {
-            from: components["schemas"]["TreeSize"];
-            to: components["schemas"]["TreeSize"];
+        readonly ConsistencyProof: {
+            readonly from: components["schemas"]["TreeSize"];
+            readonly to: components["schemas"]["TreeSize"];
             /** @description Hashes, base64. */
-            proof: string[];
+            readonly proof: readonly string[];
         };
     };
     responses: {
         /** @description Healthy. */
-        Health: {
+        readonly Health: {
             headers: {
-                [name: string]: unknown;
+                readonly [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Health"];
+                readonly "application/json": components["schemas"]["Health"];
             };
         };
         /** @description What was wrong; `code` is stable. */
-        Problem: {
+        readonly Problem: {
             headers: {
-                "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
-                [name: string]: unknown;
+                readonly "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                readonly [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description Not now; nothing was done. */
-        Unavailable: {
+        readonly Unavailable: {
             headers: {
-                "Retry-After": components["headers"]["RetryAfter"];
-                [name: string]: unknown;
+                readonly "Retry-After": components["headers"]["RetryAfter"];
+                readonly [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["Problem"];
             };
         };
     };
     parameters: {
         /** @description Items a page. */
-        Limit: number;
+        readonly Limit: number;
         /** @description `next_cursor` of the page before. */
-        Cursor: string;
-        Dataset: components["schemas"]["Slug"];
-        Id: components["schemas"]["Slug"];
-        Uuid: components["schemas"]["Uuid"];
-        Version: number;
+        readonly Cursor: string;
+        readonly Dataset: components["schemas"]["Slug"];
+        readonly Id: components["schemas"]["Slug"];
+        readonly Uuid: components["schemas"]["Uuid"];
+        readonly Version: number;
         /** @description The ETag of the version that was read; 428 without it. */
-        IfMatch: string;
+        readonly IfMatch: string;
         /** @description A key of the caller's choice; the same key with the same body gets the same answer, with another body 422. Kept for 30 days. */
-        IdempotencyKey: string;
+        readonly IdempotencyKey: string;
     };
     requestBodies: never;
     headers: {
         /** @description The version */
-        ETag: string;
+        readonly ETag: string;
         /** @description Where the new resource is */
-        Location: string;
+        readonly Location: string;
         /** @description RFC 8288 `rel="next"`, on all but the last page */
-        Link: string;
+        readonly Link: string;
         /** @description Seconds after which to try again */
-        RetryAfter: number;
+        readonly RetryAfter: number;
         /** @description RFC 6750 challenge, with 401 */
-        WWWAuthenticate: string;
+        readonly WWWAuthenticate: string;
     };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    getLiveness: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly getLiveness: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
-            200: components["responses"]["Health"];
-            "4XX": components["responses"]["Problem"];
-        };
-    };
-    getReadiness: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: components["responses"]["Health"];
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: components["responses"]["Health"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getContract: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly getReadiness: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: components["responses"]["Health"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getContract: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The contract. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    readonly "application/json": {
+                        readonly [key: string]: unknown;
+                    };
                 };
             };
-            "4XX": components["responses"]["Problem"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getDocs: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly getDocs: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "text/html": string;
+                    readonly "text/html": string;
                 };
             };
-            "4XX": components["responses"]["Problem"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listDatasets: {
-        parameters: {
-            query?: {
+    readonly listDatasets: {
+        readonly parameters: {
+            readonly query?: {
                 /** @description Words of title, description, keywords or identifier. */
-                q?: string;
-                publisher?: components["schemas"]["Slug"];
-                sector?: components["schemas"]["Code"];
-                classification?: components["schemas"]["Code"];
-                status?: components["schemas"]["DatasetStatus"];
+                readonly q?: string;
+                readonly publisher?: components["schemas"]["Slug"];
+                readonly sector?: components["schemas"]["Code"];
+                readonly classification?: components["schemas"]["Code"];
+                readonly status?: components["schemas"]["DatasetStatus"];
                 /** @description Items a page. */
-                limit?: components["parameters"]["Limit"];
+                readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
-                cursor?: components["parameters"]["Cursor"];
+                readonly cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
-            path?: never;
-            cookie?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page of datasets. */
-            200: {
+            readonly 200: {
                 headers: {
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DatasetPage"];
+                    readonly "application/json": components["schemas"]["DatasetPage"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    registerDataset: {
-        parameters: {
-            query?: never;
-            header?: {
+    readonly registerDataset: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
                 /** @description A key of the caller's choice; the same key with the same body gets the same answer, with another body 422. Kept for 30 days. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                readonly "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
-            path?: never;
-            cookie?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
+        readonly requestBody: {
+            readonly content: {
                 /**
                  * @example {
                  *       "id": "rab-maize-trials",
@@ -1522,209 +1540,209 @@ export interface operations {
                  *       "storage_policy": "rw_only"
                  *     }
                  */
-                "application/json": components["schemas"]["DatasetInput"];
+                readonly "application/json": components["schemas"]["DatasetInput"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The dataset, version 1. */
-            201: {
+            readonly 201: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DatasetChange"];
+                    readonly "application/json": components["schemas"]["DatasetChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getDataset: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+    readonly getDataset: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The current version. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Dataset"];
+                    readonly "application/json": components["schemas"]["Dataset"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    changeDataset: {
-        parameters: {
-            query?: never;
-            header?: {
+    readonly changeDataset: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
                 /** @description The ETag of the version that was read; 428 without it. */
-                "If-Match"?: components["parameters"]["IfMatch"];
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
             };
-            path: {
-                dataset: components["parameters"]["Dataset"];
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["DatasetPatch"];
-                "application/json": components["schemas"]["DatasetPatch"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/merge-patch+json": components["schemas"]["DatasetPatch"];
+                readonly "application/json": components["schemas"]["DatasetPatch"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The dataset, one version on. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DatasetChange"];
+                    readonly "application/json": components["schemas"]["DatasetChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    retireDataset: {
-        parameters: {
-            query?: never;
-            header?: {
+    readonly retireDataset: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
                 /** @description The ETag of the version that was read; 428 without it. */
-                "If-Match"?: components["parameters"]["IfMatch"];
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
             };
-            path: {
-                dataset: components["parameters"]["Dataset"];
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The retired dataset. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DatasetChange"];
+                    readonly "application/json": components["schemas"]["DatasetChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listDatasetVersions: {
-        parameters: {
-            query?: {
+    readonly listDatasetVersions: {
+        readonly parameters: {
+            readonly query?: {
                 /** @description Items a page. */
-                limit?: components["parameters"]["Limit"];
+                readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
-                cursor?: components["parameters"]["Cursor"];
+                readonly cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page of versions. */
-            200: {
+            readonly 200: {
                 headers: {
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DatasetPage"];
+                    readonly "application/json": components["schemas"]["DatasetPage"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getDatasetVersion: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
-                version: components["parameters"]["Version"];
+    readonly getDatasetVersion: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
+                readonly version: components["parameters"]["Version"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description That version. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Dataset"];
+                    readonly "application/json": components["schemas"]["Dataset"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listConsentRecords: {
-        parameters: {
-            query?: {
-                purpose?: components["schemas"]["Code"];
-                status?: components["schemas"]["ConsentStatus"];
+    readonly listConsentRecords: {
+        readonly parameters: {
+            readonly query?: {
+                readonly purpose?: components["schemas"]["Code"];
+                readonly status?: components["schemas"]["ConsentStatus"];
                 /** @description Items a page. */
-                limit?: components["parameters"]["Limit"];
+                readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
-                cursor?: components["parameters"]["Cursor"];
+                readonly cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page of records. */
-            200: {
+            readonly 200: {
                 headers: {
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsentRecordPage"];
+                    readonly "application/json": components["schemas"]["ConsentRecordPage"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    recordConsent: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+    readonly recordConsent: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
+        readonly requestBody: {
+            readonly content: {
                 /**
                  * @example {
                  *       "purpose": "screening_model_training",
@@ -1735,805 +1753,805 @@ export interface operations {
                  *       "covers_transfer_abroad": false
                  *     }
                  */
-                "application/json": components["schemas"]["ConsentRecordInput"];
+                readonly "application/json": components["schemas"]["ConsentRecordInput"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description What is on record now. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsentChange"];
+                    readonly "application/json": components["schemas"]["ConsentChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    recordConsents: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+    readonly recordConsents: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ConsentRecordsInput"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ConsentRecordsInput"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description What is on record now. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsentChange"];
+                    readonly "application/json": components["schemas"]["ConsentChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getConsent: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                dataset: components["parameters"]["Dataset"];
+    readonly getConsent: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description One entry a purpose. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Consent"];
+                    readonly "application/json": components["schemas"]["Consent"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listOrganisations: {
-        parameters: {
-            query?: {
+    readonly listOrganisations: {
+        readonly parameters: {
+            readonly query?: {
                 /** @description Items a page. */
-                limit?: components["parameters"]["Limit"];
+                readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
-                cursor?: components["parameters"]["Cursor"];
+                readonly cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
-            path?: never;
-            cookie?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page. */
-            200: {
+            readonly 200: {
                 headers: {
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["OrganisationPage"];
+                    readonly "application/json": components["schemas"]["OrganisationPage"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    registerOrganisation: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly registerOrganisation: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OrganisationInput"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["OrganisationInput"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The organisation. */
-            201: {
+            readonly 201: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["OrganisationChange"];
+                    readonly "application/json": components["schemas"]["OrganisationChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getOrganisation: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Id"];
+    readonly getOrganisation: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The organisation. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Organisation"];
+                    readonly "application/json": components["schemas"]["Organisation"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    changeOrganisation: {
-        parameters: {
-            query?: never;
-            header?: {
+    readonly changeOrganisation: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
                 /** @description The ETag of the version that was read; 428 without it. */
-                "If-Match"?: components["parameters"]["IfMatch"];
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
             };
-            path: {
-                id: components["parameters"]["Id"];
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["Patch"];
-                "application/json": components["schemas"]["Patch"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/merge-patch+json": components["schemas"]["Patch"];
+                readonly "application/json": components["schemas"]["Patch"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The organisation. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["OrganisationChange"];
+                    readonly "application/json": components["schemas"]["OrganisationChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listAgreements: {
-        parameters: {
-            query?: {
-                organisation?: components["schemas"]["Slug"];
+    readonly listAgreements: {
+        readonly parameters: {
+            readonly query?: {
+                readonly organisation?: components["schemas"]["Slug"];
                 /** @description Items a page. */
-                limit?: components["parameters"]["Limit"];
+                readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
-                cursor?: components["parameters"]["Cursor"];
+                readonly cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
-            path?: never;
-            cookie?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page. */
-            200: {
+            readonly 200: {
                 headers: {
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AgreementPage"];
+                    readonly "application/json": components["schemas"]["AgreementPage"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    registerAgreement: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly registerAgreement: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AgreementInput"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AgreementInput"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The agreement. */
-            201: {
+            readonly 201: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AgreementChange"];
+                    readonly "application/json": components["schemas"]["AgreementChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getAgreement: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Id"];
+    readonly getAgreement: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The agreement. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Agreement"];
+                    readonly "application/json": components["schemas"]["Agreement"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    changeAgreement: {
-        parameters: {
-            query?: never;
-            header?: {
+    readonly changeAgreement: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
                 /** @description The ETag of the version that was read; 428 without it. */
-                "If-Match"?: components["parameters"]["IfMatch"];
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
             };
-            path: {
-                id: components["parameters"]["Id"];
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["Patch"];
-                "application/json": components["schemas"]["Patch"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/merge-patch+json": components["schemas"]["Patch"];
+                readonly "application/json": components["schemas"]["Patch"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The agreement. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AgreementChange"];
+                    readonly "application/json": components["schemas"]["AgreementChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listProjects: {
-        parameters: {
-            query?: {
-                organisation?: components["schemas"]["Slug"];
+    readonly listProjects: {
+        readonly parameters: {
+            readonly query?: {
+                readonly organisation?: components["schemas"]["Slug"];
                 /** @description Items a page. */
-                limit?: components["parameters"]["Limit"];
+                readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
-                cursor?: components["parameters"]["Cursor"];
+                readonly cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
-            path?: never;
-            cookie?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page. */
-            200: {
+            readonly 200: {
                 headers: {
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ProjectPage"];
+                    readonly "application/json": components["schemas"]["ProjectPage"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    registerProject: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly registerProject: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ProjectInput"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ProjectInput"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The project. */
-            201: {
+            readonly 201: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ProjectChange"];
+                    readonly "application/json": components["schemas"]["ProjectChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getProject: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Id"];
+    readonly getProject: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The project. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Project"];
+                    readonly "application/json": components["schemas"]["Project"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    changeProject: {
-        parameters: {
-            query?: never;
-            header?: {
+    readonly changeProject: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
                 /** @description The ETag of the version that was read; 428 without it. */
-                "If-Match"?: components["parameters"]["IfMatch"];
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
             };
-            path: {
-                id: components["parameters"]["Id"];
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["Patch"];
-                "application/json": components["schemas"]["Patch"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/merge-patch+json": components["schemas"]["Patch"];
+                readonly "application/json": components["schemas"]["Patch"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The project. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ProjectChange"];
+                    readonly "application/json": components["schemas"]["ProjectChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listRegistrations: {
-        parameters: {
-            query?: {
-                organisation?: components["schemas"]["Slug"];
+    readonly listRegistrations: {
+        readonly parameters: {
+            readonly query?: {
+                readonly organisation?: components["schemas"]["Slug"];
                 /** @description Items a page. */
-                limit?: components["parameters"]["Limit"];
+                readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
-                cursor?: components["parameters"]["Cursor"];
+                readonly cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
-            path?: never;
-            cookie?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page. */
-            200: {
+            readonly 200: {
                 headers: {
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RegistrationPage"];
+                    readonly "application/json": components["schemas"]["RegistrationPage"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    registerRegistration: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly registerRegistration: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["RegistrationInput"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["RegistrationInput"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The registration. */
-            201: {
+            readonly 201: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RegistrationChange"];
+                    readonly "application/json": components["schemas"]["RegistrationChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getRegistration: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Id"];
+    readonly getRegistration: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The registration. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Registration"];
+                    readonly "application/json": components["schemas"]["Registration"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    changeRegistration: {
-        parameters: {
-            query?: never;
-            header?: {
+    readonly changeRegistration: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
                 /** @description The ETag of the version that was read; 428 without it. */
-                "If-Match"?: components["parameters"]["IfMatch"];
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
             };
-            path: {
-                id: components["parameters"]["Id"];
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["Patch"];
-                "application/json": components["schemas"]["Patch"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/merge-patch+json": components["schemas"]["Patch"];
+                readonly "application/json": components["schemas"]["Patch"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The registration. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RegistrationChange"];
+                    readonly "application/json": components["schemas"]["RegistrationChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listAuthorisations: {
-        parameters: {
-            query?: {
-                project?: components["schemas"]["Slug"];
+    readonly listAuthorisations: {
+        readonly parameters: {
+            readonly query?: {
+                readonly project?: components["schemas"]["Slug"];
                 /** @description Items a page. */
-                limit?: components["parameters"]["Limit"];
+                readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
-                cursor?: components["parameters"]["Cursor"];
+                readonly cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
-            path?: never;
-            cookie?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page. */
-            200: {
+            readonly 200: {
                 headers: {
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AuthorisationPage"];
+                    readonly "application/json": components["schemas"]["AuthorisationPage"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    registerAuthorisation: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly registerAuthorisation: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AuthorisationInput"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthorisationInput"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The authorisation. */
-            201: {
+            readonly 201: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AuthorisationChange"];
+                    readonly "application/json": components["schemas"]["AuthorisationChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getAuthorisation: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Id"];
+    readonly getAuthorisation: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The authorisation. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Authorisation"];
+                    readonly "application/json": components["schemas"]["Authorisation"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    changeAuthorisation: {
-        parameters: {
-            query?: never;
-            header?: {
+    readonly changeAuthorisation: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
                 /** @description The ETag of the version that was read; 428 without it. */
-                "If-Match"?: components["parameters"]["IfMatch"];
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
             };
-            path: {
-                id: components["parameters"]["Id"];
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["Patch"];
-                "application/json": components["schemas"]["Patch"];
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/merge-patch+json": components["schemas"]["Patch"];
+                readonly "application/json": components["schemas"]["Patch"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The authorisation. */
-            200: {
+            readonly 200: {
                 headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AuthorisationChange"];
+                    readonly "application/json": components["schemas"]["AuthorisationChange"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getPack: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly getPack: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The pack. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Pack"];
+                    readonly "application/json": components["schemas"]["Pack"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    reloadPack: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly reloadPack: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The pack in force. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PackReload"];
+                    readonly "application/json": components["schemas"]["PackReload"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listPolicies: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly listPolicies: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The policies. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PolicyList"];
+                    readonly "application/json": components["schemas"]["PolicyList"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getPolicyVersion: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                policy: components["schemas"]["Slug"];
-                version: components["parameters"]["Version"];
+    readonly getPolicyVersion: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The YAML document; its SHA-256 is the version's hash. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/yaml": string;
+                    readonly "application/yaml": string;
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listFacts: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly listFacts: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The facts. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["FactList"];
+                    readonly "application/json": components["schemas"]["FactList"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listAccessRequests: {
-        parameters: {
-            query?: {
-                dataset?: components["schemas"]["Slug"];
-                project?: components["schemas"]["Slug"];
-                effect?: components["schemas"]["Effect"];
+    readonly listAccessRequests: {
+        readonly parameters: {
+            readonly query?: {
+                readonly dataset?: components["schemas"]["Slug"];
+                readonly project?: components["schemas"]["Slug"];
+                readonly effect?: components["schemas"]["Effect"];
                 /** @description Items a page. */
-                limit?: components["parameters"]["Limit"];
+                readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
-                cursor?: components["parameters"]["Cursor"];
+                readonly cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
-            path?: never;
-            cookie?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page of requests. */
-            200: {
+            readonly 200: {
                 headers: {
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AccessRequestPage"];
+                    readonly "application/json": components["schemas"]["AccessRequestPage"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    submitAccessRequest: {
-        parameters: {
-            query?: never;
-            header?: {
+    readonly submitAccessRequest: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
                 /** @description A key of the caller's choice; the same key with the same body gets the same answer, with another body 422. Kept for 30 days. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                readonly "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
-            path?: never;
-            cookie?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
+        readonly requestBody: {
+            readonly content: {
                 /**
                  * @example {
                  *       "dataset": "nhic-idsr-cases",
@@ -2583,57 +2601,57 @@ export interface operations {
                  *       }
                  *     }
                  */
-                "application/json": components["schemas"]["AccessRequestInput"];
+                readonly "application/json": components["schemas"]["AccessRequestInput"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The request and its decision, whatever it is. */
-            201: {
+            readonly 201: {
                 headers: {
-                    Location: components["headers"]["Location"];
-                    [name: string]: unknown;
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AccessRequest"];
+                    readonly "application/json": components["schemas"]["AccessRequest"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getAccessRequest: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Uuid"];
+    readonly getAccessRequest: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The request. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AccessRequest"];
+                    readonly "application/json": components["schemas"]["AccessRequest"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    simulateDecision: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly simulateDecision: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody: {
-            content: {
+        readonly requestBody: {
+            readonly content: {
                 /**
                  * @example {
                  *       "dataset": {
@@ -2661,216 +2679,218 @@ export interface operations {
                  *       }
                  *     }
                  */
-                "application/json": components["schemas"]["SimulationInput"];
+                readonly "application/json": components["schemas"]["SimulationInput"];
             };
         };
-        responses: {
+        readonly responses: {
             /** @description The decision. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Decision"];
+                    readonly "application/json": components["schemas"]["Decision"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getDecision: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Uuid"];
+    readonly getDecision: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The decision. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Decision"];
+                    readonly "application/json": components["schemas"]["Decision"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    listEvents: {
-        parameters: {
-            query?: {
-                type?: string;
+    readonly listEvents: {
+        readonly parameters: {
+            readonly query?: {
+                readonly type?: string;
                 /** @description An identifier that the event is about: a dataset, a project, a request. */
-                subject?: string;
+                readonly subject?: string;
                 /** @description Items a page. */
-                limit?: components["parameters"]["Limit"];
+                readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
-                cursor?: components["parameters"]["Cursor"];
+                readonly cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
-            path?: never;
-            cookie?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A page of events. */
-            200: {
+            readonly 200: {
                 headers: {
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["EventPage"];
+                    readonly "application/json": components["schemas"]["EventPage"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getEvent: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Uuid"];
+    readonly getEvent: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The event. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Event"];
+                    readonly "application/json": components["schemas"]["Event"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getEventProof: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["parameters"]["Uuid"];
+    readonly getEventProof: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
             };
-            cookie?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The proof. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "text/plain": string;
+                    readonly "text/plain": string;
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getCheckpoint: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly getCheckpoint: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The checkpoint. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "text/plain": string;
+                    readonly "text/plain": string;
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getVerifierKey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly getVerifierKey: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The key in C2SP signed-note form. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "text/plain": string;
+                    readonly "text/plain": string;
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getReceiptKeys: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    readonly getReceiptKeys: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description A JWK set (RFC 7517). */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        keys: Record<string, never>[];
+                    readonly "application/json": {
+                        readonly keys: readonly {
+                            readonly [key: string]: unknown;
+                        }[];
                     };
                 };
             };
-            "4XX": components["responses"]["Problem"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
-    getConsistencyProof: {
-        parameters: {
-            query: {
-                from: components["schemas"]["TreeSize"];
-                to: components["schemas"]["TreeSize"];
+    readonly getConsistencyProof: {
+        readonly parameters: {
+            readonly query: {
+                readonly from: components["schemas"]["TreeSize"];
+                readonly to: components["schemas"]["TreeSize"];
             };
-            header?: never;
-            path?: never;
-            cookie?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
         };
-        requestBody?: never;
-        responses: {
+        readonly requestBody?: never;
+        readonly responses: {
             /** @description The proof of RFC 9162 section 2.1.4. */
-            200: {
+            readonly 200: {
                 headers: {
-                    [name: string]: unknown;
+                    readonly [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsistencyProof"];
+                    readonly "application/json": components["schemas"]["ConsistencyProof"];
                 };
             };
-            503: components["responses"]["Unavailable"];
-            "4XX": components["responses"]["Problem"];
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
         };
     };
 }

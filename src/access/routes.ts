@@ -1,0 +1,124 @@
+import { type Recorded, receiptOf } from '../audit/record.ts';
+import { readDataset } from '../catalogue/store.ts';
+import { stewards } from '../catalogue/dataset.ts';
+import { batched } from '../db/batch.ts';
+import { notFound, ServiceError } from '../errors.ts';
+import type { Handlers, Reply } from '../operation.ts';
+import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
+import { explain } from '../pdp/explain.ts';
+import { overseesAll, type Principal } from '../principal.ts';
+import type { AccessWriter } from './access.ts';
+import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
+import { simulateDecision, type Simulation } from './simulate-decision.ts';
+import {
+  type AccessRequestFilter,
+  type AccessRequestRow,
+  type DecisionRow,
+  readAccessRequest,
+  readAccessRequests,
+  readDecision,
+} from './store.ts';
+import { submitAccessRequests, type Submission } from './submit-access-request.ts';
+
+type AccessOperation =
+  | 'listAccessRequests'
+  | 'submitAccessRequest'
+  | 'getAccessRequest'
+  | 'simulateDecision'
+  | 'getDecision';
+
+// Measured with `npm run bench`: two lanes keep the database busy while the next batch is decided;
+// larger batches gain nothing once one sync serves 64 callers.
+const BATCHES = { max: 64, lanes: 2, waiting: 4_096 };
+
+export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
+  const submit = batched((items: readonly Submission[]) => submitAccessRequests(deps, items), {
+    ...BATCHES,
+    overflow: () => new ServiceError('unavailable', 'Too many requests are waiting. Nothing was changed.'),
+  });
+  return {
+    listAccessRequests: async ({ principal, query }) => {
+      const limit = query.limit ?? DEFAULT_LIMIT;
+      const [before] = readCursor(query.cursor, ['uuid']) ?? [];
+      const { dataset, project, effect } = query;
+      const rows = await readAccessRequests(deps.db, { dataset, project, effect, before, ...scopeOf(principal) }, limit + 1);
+      return { status: 200, body: toPage(rows, limit, ({ decision, ...row }) => ({ ...row, decision_id: decision }), ({ id }) => [id]) };
+    },
+    submitAccessRequest: async ({ principal, body, headers, bodySha256 }) => {
+      const key = headers.idempotencyKey;
+      const idempotent =
+        key === undefined
+          ? undefined
+          : { actor: principal.actor, operation: 'submitAccessRequest', key, request_sha256: bodySha256 };
+      const submitted = await submit({ principal, request: body as Submission['request'], idempotent });
+      if (submitted.made === 'before') return created(await loadRequest(deps, submitted.id));
+      const { request, decided, recorded } = submitted;
+      return created(show(request, viewOf(request.decision, decided, recorded)));
+    },
+    getAccessRequest: async ({ principal, path }) => {
+      const row = await readAccessRequest(deps.db, path.id);
+      if (!row || !(await mayRead(deps, principal, row))) throw notFound();
+      return { status: 200, body: await loadRequest(deps, row.id) };
+    },
+    simulateDecision: async ({ principal, body }) => ({
+      status: 200,
+      body: await simulateDecision(deps, principal, body as Simulation),
+    }),
+    getDecision: async ({ principal, path }) => {
+      const row = await readDecision(deps.db, path.id);
+      if (!row || !(await mayRead(deps, principal, row))) throw notFound();
+      return { status: 200, body: await loadDecision(deps, row) };
+    },
+  };
+}
+
+function scopeOf(principal: Principal): Partial<AccessRequestFilter> {
+  if (overseesAll(principal)) return {};
+  if (principal.role === 'steward') return { publisher: principal.organisation ?? '' };
+  return { projects: principal.projects };
+}
+
+/**
+ * A partner sees what concerns their own projects, a steward what concerns their organisation's
+ * datasets, auditors and the authority everything; whoever simulated sees that.
+ */
+async function mayRead(
+  { db }: AccessWriter,
+  principal: Principal,
+  row: Pick<DecisionRow, 'dataset' | 'project' | 'created_by'> & { simulation?: boolean },
+): Promise<boolean> {
+  if (overseesAll(principal)) return true;
+  if (row.simulation) return row.created_by === principal.actor;
+  if (principal.role === 'partner') return row.project !== null && principal.projects.includes(row.project);
+  const dataset = row.dataset === null ? undefined : await readDataset(db, row.dataset);
+  return dataset !== undefined && stewards(dataset, principal);
+}
+
+type RequestView = Reply<'getAccessRequest'>['body'];
+
+function created(body: RequestView): Reply<'submitAccessRequest'> {
+  return { status: 201, body, headers: { Location: `/v1/access-requests/${body.id}` } };
+}
+
+function show({ effect: _effect, purpose: _purpose, ...row }: AccessRequestRow, decision: DecisionView): RequestView {
+  return { ...row, request: { ...row.request }, decision: decision as RequestView['decision'] };
+}
+
+async function loadRequest(deps: AccessWriter, id: string): Promise<RequestView> {
+  const row = await readAccessRequest(deps.db, id);
+  const decision = row && (await readDecision(deps.db, row.decision));
+  if (!decision) throw notFound();
+  return show(row, await loadDecision(deps, decision));
+}
+
+/** A stored decision with its explanation, from the very policy versions that it names. */
+async function loadDecision(deps: AccessWriter, row: DecisionRow): Promise<DecisionView> {
+  const stored = JSON.parse(row.document) as StoredDecision;
+  const program = await deps.programs.ofVersions(deps.db, {
+    pack_sha256: stored.pack.sha256,
+    policy_sha256: stored.policies.map(({ sha256 }) => sha256),
+  });
+  const decided: Decided = { stored, explanation: explain(program, stored.facts) };
+  const recorded: Recorded = await receiptOf(deps, row.event_id);
+  return viewOf(row.id, decided, recorded);
+}

@@ -1,0 +1,84 @@
+import type { Db, Tx } from '../db/connection.ts';
+
+export interface DecisionRow {
+  readonly id: string;
+  readonly simulation: boolean;
+  readonly effect: 'permit' | 'deny' | 'review';
+  readonly dataset: string | null;
+  readonly project: string | null;
+  readonly created_by: string;
+  readonly created_at: string;
+  /** Canonical JSON (RFC 8785) of a `StoredDecision`. */
+  readonly document: string;
+  readonly event_id: string;
+}
+
+export interface AccessRequestRow {
+  readonly id: string;
+  readonly dataset: string;
+  readonly dataset_version: number;
+  readonly project: string;
+  readonly agreement: string | null;
+  readonly purpose: string;
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly decision: string;
+  readonly effect: 'permit' | 'deny' | 'review';
+  readonly created_at: string;
+  readonly created_by: string;
+}
+
+export async function insertDecisions(tx: Tx, rows: readonly DecisionRow[]): Promise<void> {
+  await tx.insertInto('decision').values([...rows]).execute();
+}
+
+export async function insertAccessRequests(tx: Tx, rows: readonly AccessRequestRow[]): Promise<void> {
+  await tx
+    .insertInto('access_request')
+    .values(rows.map((row) => ({ ...row, request: JSON.stringify(row.request) })))
+    .execute();
+}
+
+export async function readDecision(db: Db, id: string): Promise<DecisionRow | undefined> {
+  return db.selectFrom('decision').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+export async function readAccessRequest(db: Db, id: string): Promise<AccessRequestRow | undefined> {
+  return db.selectFrom('access_request').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+export interface AccessRequestFilter {
+  readonly dataset?: string | undefined;
+  readonly project?: string | undefined;
+  readonly effect?: 'permit' | 'deny' | 'review' | undefined;
+  /** Only these projects (a partner's own). */
+  readonly projects?: readonly string[] | undefined;
+  /** Only datasets of this publisher (a steward's own). */
+  readonly publisher?: string | undefined;
+  readonly before?: string | undefined;
+}
+
+/** Requests, newest first; without what the caller sent. */
+export async function readAccessRequests(
+  db: Db,
+  filter: AccessRequestFilter,
+  limit: number,
+): Promise<Omit<AccessRequestRow, 'request'>[]> {
+  let query = db
+    .selectFrom('access_request')
+    .select(['id', 'dataset', 'dataset_version', 'project', 'agreement', 'purpose', 'decision', 'effect', 'created_at', 'created_by'])
+    .orderBy('id', 'desc')
+    .limit(limit);
+  for (const column of ['dataset', 'project', 'effect'] as const) {
+    const value = filter[column];
+    if (value !== undefined) query = query.where(column, '=', value);
+  }
+  const { projects, publisher, before } = filter;
+  if (projects !== undefined) query = query.where('project', 'in', projects.length > 0 ? projects : ['']);
+  if (publisher !== undefined) {
+    query = query.where('dataset', 'in', (inner) =>
+      inner.selectFrom('dataset').select('dataset.id').where('dataset.publisher', '=', publisher),
+    );
+  }
+  if (before !== undefined) query = query.where('id', '<', before);
+  return query.execute();
+}

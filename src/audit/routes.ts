@@ -1,0 +1,71 @@
+import type { Db } from '../db/connection.ts';
+import { notFound } from '../errors.ts';
+import type { Handlers } from '../operation.ts';
+import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
+import { overseesAll, type Principal } from '../principal.ts';
+import { leafHash } from '../tlog/leaf.ts';
+import { formatVerifierKey } from '../tlog/note-key.ts';
+import { consistency, newestCheckpoint, proofFile } from './publisher.ts';
+import type { Log } from './record.ts';
+import { type EventRow, readEvent, readEvents } from './store.ts';
+
+type AuditOperation =
+  | 'listEvents'
+  | 'getEvent'
+  | 'getEventProof'
+  | 'getCheckpoint'
+  | 'getVerifierKey'
+  | 'getReceiptKeys'
+  | 'getConsistencyProof';
+
+export interface AuditRoutes {
+  readonly db: Db;
+  readonly log: Log;
+}
+
+export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation> {
+  return {
+    listEvents: async ({ query }) => {
+      const limit = query.limit ?? DEFAULT_LIMIT;
+      const [before] = readCursor(query.cursor, ['uuid']) ?? [];
+      const rows = await readEvents(db, { type: query.type, subject: query.subject, before }, limit + 1);
+      return { status: 200, body: toPage(rows, limit, show, ({ event_id }) => [event_id]) };
+    },
+    getEvent: async ({ principal, path }) => ({ status: 200, body: show(await visible(db, principal, path.id)) }),
+    getEventProof: async ({ principal, path }) => {
+      const { idx } = await visible(db, principal, path.id);
+      return { status: 200, body: await proofFile(db, idx) };
+    },
+    getCheckpoint: async () => ({ status: 200, body: (await newestCheckpoint(db)).note }),
+    getVerifierKey: () => ({ status: 200, body: `${formatVerifierKey(log.keys.checkpoints)}\n` }),
+    getReceiptKeys: () => ({ status: 200, body: { keys: [{ ...log.keys.receipts.jwk }] } }),
+    getConsistencyProof: async ({ query: { from, to } }) => ({
+      status: 200,
+      body: { from, to, proof: await consistency(db, from, to) },
+    }),
+  };
+}
+
+/** An event that the caller may read: all for overseers, a partner's those that they caused. */
+async function visible(db: Db, principal: Principal, id: string): Promise<EventRow> {
+  const row = await readEvent(db, id);
+  if (!row || !(overseesAll(principal) || bodyOf(row)['actor'] === principal.actor)) throw notFound();
+  return row;
+}
+
+function bodyOf({ body }: EventRow): Record<string, unknown> {
+  return JSON.parse(body.toString('utf8')) as Record<string, unknown>;
+}
+
+function show(row: EventRow) {
+  const { idx, leaf, body: _body, ...rest } = row;
+  const body = bodyOf(row);
+  return {
+    ...rest,
+    actor: String(body['actor']),
+    index: idx,
+    leaf_hash: Buffer.from(leafHash(leaf)).toString('base64'),
+    leaf: leaf.toString('utf8'),
+    body,
+  };
+}

@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto';
+import { type Context, Hono } from 'hono';
+import { secureHeaders } from 'hono/secure-headers';
+import { asUnavailable } from '../db/connection.ts';
+import { notFound, ServiceError } from '../errors.ts';
+import type { Call, Handlers, OperationId, Reply } from '../operation.ts';
+import type { Principal } from '../principal.ts';
+import type { Contract, Operation } from './contract.ts';
+import { parseJson } from './json.ts';
+import { problemResponse } from './problems.ts';
+
+export interface AppOptions {
+  readonly contract: Contract;
+  readonly handlers: Handlers<OperationId>;
+  readonly authenticate: (header: string | undefined) => Promise<Principal>;
+  /** Gets errors that are defects; the caller only learns that there was one. */
+  readonly report: (error: unknown) => void;
+  /** Pages and assets beside the contract. */
+  readonly pages: Hono;
+}
+
+const MAX_BODY = 2 * 1024 * 1024;
+const NOBODY: Principal = { actor: 'anonymous', role: 'holder', organisation: null, projects: [] };
+const JSON_TYPE = 'application/json';
+
+/**
+ * The door. One route an operation of the contract; each request is authenticated, its role
+ * checked, its parameters and body checked against the contract, and only then handled.
+ */
+export function createApp(options: AppOptions): Hono {
+  const { contract, report } = options;
+  const app = new Hono();
+  app.use(secureHeaders({ contentSecurityPolicy: PAGE_POLICY, xFrameOptions: 'DENY' }));
+  for (const operation of contract.operations) {
+    const path = operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
+    app.on(operation.method, path, (context) => handle(operation, context, options));
+  }
+  app.route('/', options.pages);
+  const methods = methodsByPath(contract);
+  app.notFound((context) => {
+    const allowed = methods.find(({ pattern }) => pattern.test(context.req.path))?.allowed;
+    if (!allowed) return problemResponse(notFound(), report);
+    const response = problemResponse(new ServiceError('method_not_allowed', `Allowed are ${allowed}.`), report);
+    response.headers.set('allow', allowed);
+    return response;
+  });
+  app.onError((error) => problemResponse(asUnavailable(error), report));
+  return app;
+}
+
+// Nothing on any page may come from elsewhere; the API reference needs inline styles.
+const PAGE_POLICY = {
+  defaultSrc: ["'none'"],
+  scriptSrc: ["'self'"],
+  styleSrc: ["'self'", "'unsafe-inline'"],
+  imgSrc: ["'self'", 'data:'],
+  connectSrc: ["'self'"],
+  fontSrc: ["'self'"],
+  baseUri: ["'none'"],
+  formAction: ["'self'"],
+  frameAncestors: ["'none'"],
+};
+
+async function handle(operation: Operation, context: Context, options: AppOptions): Promise<Response> {
+  try {
+    const principal = await admit(operation, context, options);
+    const header = (name: string): string | undefined => context.req.header(name);
+    const url = new URL(context.req.url);
+    const { path, query } = operation.checkParameters({ path: pathParameters(context), query: url.searchParams, header });
+    const { body, bodySha256 } = await readBody(operation, context);
+    const headers = { ifMatch: header('if-match'), idempotencyKey: header('idempotency-key') };
+    const call = { principal, path, query, headers, body, bodySha256 } as unknown as Call<never>;
+    const handler = options.handlers[operation.id] as (call: Call<never>) => Promise<Reply<'getDataset'>>;
+    return respond(await handler(call), url, context);
+  } catch (error) {
+    return problemResponse(asUnavailable(error), options.report);
+  }
+}
+
+/** Authenticate, then check the role, before anything else is looked at. */
+async function admit(operation: Operation, context: Context, { authenticate }: AppOptions): Promise<Principal> {
+  if (operation.roles.length === 0) return NOBODY;
+  const principal = await authenticate(context.req.header('authorization'));
+  if (operation.roles.includes(principal.role)) return principal;
+  throw new ServiceError('forbidden', `This is for ${operation.roles.join(', ')}; you are ${principal.role}.`);
+}
+
+function pathParameters(context: Context): Record<string, string> {
+  const parameters = context.req.param() as Record<string, string>;
+  return { ...parameters };
+}
+
+async function readBody(operation: Operation, context: Context): Promise<{ body: unknown; bodySha256: string }> {
+  const bytes = await limitedBody(context);
+  const bodySha256 = createHash('sha256').update(bytes).digest('hex');
+  const { mediaTypes } = operation;
+  if (!mediaTypes || bytes.length === 0) {
+    if (bytes.length > 0 && !mediaTypes) throw new ServiceError('invalid_request', 'This operation takes no body.', [{ path: '', expected: 'no body' }]);
+    if (operation.bodyRequired) throw new ServiceError('malformed_request', 'A body is required.', [{ path: '', expected: 'JSON' }]);
+    return { body: undefined, bodySha256 };
+  }
+  const type = context.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
+  if (!mediaTypes.includes(type)) {
+    throw new ServiceError('unsupported_media_type', `Send ${mediaTypes.join(' or ')}.`);
+  }
+  const body = parseJson(bytes);
+  operation.checkBody(body);
+  return { body, bodySha256 };
+}
+
+/** The body, read no further than the limit, whatever Content-Length says. */
+async function limitedBody(context: Context): Promise<Uint8Array> {
+  const tooLarge = (): ServiceError => new ServiceError('body_too_large', `At most ${MAX_BODY} bytes.`);
+  if (Number(context.req.header('content-length') ?? 0) > MAX_BODY) throw tooLarge();
+  const stream = context.req.raw.body;
+  if (!stream) return new Uint8Array();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > MAX_BODY) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
+}
+
+
+function respond(reply: Reply<'getDataset'>, url: URL, context: Context): Response {
+  const headers: Record<string, string> = { 'cache-control': 'no-store', ...reply.headers };
+  const body: unknown = reply.body;
+  if (typeof body === 'string') {
+    headers['content-type'] ??= 'text/plain; charset=utf-8';
+    return context.body(body, reply.status, headers);
+  }
+  const next = (body as { next_cursor?: string | null }).next_cursor;
+  if (typeof next === 'string') {
+    url.searchParams.set('cursor', next);
+    headers['link'] = `<${url.pathname}${url.search}>; rel="next"`;
+  }
+  headers['content-type'] = JSON_TYPE;
+  return context.body(JSON.stringify(body), reply.status, headers);
+}
+
+function methodsByPath({ operations }: Contract): { pattern: RegExp; allowed: string }[] {
+  return Object.entries(Object.groupBy(operations, ({ path }) => path)).map(([path, own]) => ({
+    pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`),
+    allowed: (own ?? []).map(({ method }) => method).join(', '),
+  }));
+}

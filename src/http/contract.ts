@@ -1,0 +1,257 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import { parse } from 'yaml';
+import { type InputProblem, ServiceError } from '../errors.ts';
+import type { OperationId } from '../operation.ts';
+import { parseDate, parseInstant } from '../pdp/calendar.ts';
+import { COUNTRIES } from '../pdp/countries.ts';
+import { suggestion } from '../pdp/facts.ts';
+import type { Role } from '../principal.ts';
+
+const FILE = join(import.meta.dirname, '../../openapi/openapi.yaml');
+const MAX_ERRORS = 100;
+
+interface ParameterObject {
+  readonly name: string;
+  readonly in: 'path' | 'query' | 'header';
+  readonly required?: boolean;
+  readonly schema: object;
+}
+
+interface OperationObject {
+  readonly operationId: OperationId;
+  readonly security?: readonly object[];
+  readonly 'x-roles'?: readonly Role[];
+  readonly parameters?: readonly object[];
+  readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, { readonly schema: object }>> };
+  readonly responses: Readonly<Record<string, unknown>>;
+}
+
+/** One operation of the contract, ready to check requests against. */
+export interface Operation {
+  readonly id: OperationId;
+  readonly method: string;
+  /** Path with `{parameters}`. */
+  readonly path: string;
+  /** Roles that may call it; empty where nobody has to say who they are. */
+  readonly roles: readonly Role[];
+  /** Media types of the body; undefined where there is none. */
+  readonly mediaTypes: readonly string[] | undefined;
+  readonly bodyRequired: boolean;
+  readonly checkBody: (body: unknown) => void;
+  /** Checks and converts path and query parameters (texts become numbers). */
+  readonly checkParameters: (given: GivenParameters) => { path: Record<string, unknown>; query: Record<string, unknown> };
+}
+
+export interface GivenParameters {
+  readonly path: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  readonly header: (name: string) => string | undefined;
+}
+
+/** The contract: the document, its operations and its schemas. */
+export interface Contract {
+  readonly document: Readonly<Record<string, unknown>>;
+  readonly operations: readonly Operation[];
+  /** @throws ServiceError `invalid_request` when the value does not fit the named schema. */
+  readonly checkSchema: (name: string, value: unknown) => void;
+  /** The validator of an operation's response, for tests; undefined for an undocumented status. */
+  readonly responseValidator: (id: OperationId, status: number, mediaType: string) => ValidateFunction | undefined;
+}
+
+// Control characters but tab and line breaks have no place in texts that people and logs read.
+// oxlint-disable-next-line no-control-regex -- they are what it looks for
+const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
+
+function newAjv(coerce: boolean): Ajv2020 {
+  const ajv = new Ajv2020({ allErrors: true, strict: false, verbose: true, coerceTypes: coerce ? 'array' : false });
+  ajv.addFormat('date', (text: string) => parseDate(text) !== undefined);
+  ajv.addFormat('date-time', (text: string) => parseInstant(text) !== undefined);
+  ajv.addFormat('country', (text: string) => COUNTRIES.has(text));
+  ajv.addFormat('plain-text', (text: string) => !CONTROL.test(text));
+  ajv.addFormat('uuid', /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
+  ajv.addFormat('uri', (text: string) => URL.canParse(text) && !CONTROL.test(text));
+  ajv.addFormat('email', /^[^\s@]{1,64}@[^\s@]+\.[^\s@]+$/);
+  return ajv;
+}
+
+/** Reads `openapi/openapi.yaml` and compiles its validators. */
+export function loadContract(): Contract {
+  const document = parse(readFileSync(FILE, 'utf8'), { merge: true }) as Record<string, unknown>;
+  const bodies = newAjv(false).addSchema(document, 'openapi');
+  const parameters = newAjv(true).addSchema(document, 'openapi');
+  const paths = document['paths'] as Record<string, Record<string, OperationObject & { parameters?: object[] }>>;
+  const operations: Operation[] = [];
+  const responses = new Map<string, string>();
+  for (const [path, item] of Object.entries(paths)) {
+    for (const method of ['get', 'post', 'patch', 'put', 'delete']) {
+      const operation = item[method];
+      if (!operation) continue;
+      const shared = item['parameters'] as unknown as object[] | undefined;
+      const all = [...(shared ?? []), ...(operation.parameters ?? [])].map((each) => resolve(document, each) as ParameterObject);
+      operations.push(compileOperation({ bodies, parameters, document }, { path, method, operation, all }));
+      responses.set(operation.operationId, `#/paths/${escape(path)}/${method}/responses`);
+    }
+  }
+  return {
+    document,
+    operations,
+    checkSchema: (name, value) => check(bodies.getSchema(`openapi#/components/schemas/${name}`), value),
+    responseValidator: (id, status, mediaType) =>
+      responseValidator({ bodies, document }, responses.get(id) ?? '', status, mediaType),
+  };
+}
+
+interface Compiler {
+  readonly bodies: Ajv2020;
+  readonly parameters: Ajv2020;
+  readonly document: Record<string, unknown>;
+}
+
+interface Source {
+  readonly path: string;
+  readonly method: string;
+  readonly operation: OperationObject;
+  readonly all: readonly ParameterObject[];
+}
+
+function compileOperation({ bodies, parameters }: Compiler, { path, method, operation, all }: Source): Operation {
+  const content = operation.requestBody?.content;
+  const mediaTypes = content && Object.keys(content);
+  const [mediaType] = mediaTypes ?? [];
+  const pointer = `openapi#/paths/${escape(path)}/${method}/requestBody/content/${escape(mediaType ?? '')}/schema`;
+  const validators = { path: parameterSchema(parameters, all, 'path'), query: parameterSchema(parameters, all, 'query') };
+  const headers = all.filter((each) => each.in === 'header');
+  const headerValidator = parameterSchema(parameters, all, 'header');
+  let body: ValidateFunction | undefined;
+  return {
+    id: operation.operationId,
+    method: method.toUpperCase(),
+    path,
+    roles: operation['x-roles'] ?? [],
+    mediaTypes,
+    bodyRequired: operation.requestBody?.required ?? false,
+    checkBody: (value) => check((body ??= bodies.getSchema(pointer)), value),
+    checkParameters: ({ path: inPath, query, header }) => {
+      const given = { path: { ...inPath } as Record<string, unknown>, query: queryObject(query) };
+      check(validators.path, given.path);
+      check(validators.query, given.query, '');
+      const present = headers.flatMap(({ name }) => (header(name) === undefined ? [] : [[name, header(name)] as const]));
+      check(headerValidator, Object.fromEntries(present), '');
+      return given;
+    },
+  };
+}
+
+function parameterSchema(ajv: Ajv2020, all: readonly ParameterObject[], where: string): ValidateFunction {
+  const own = all.filter((each) => each.in === where);
+  const properties = Object.fromEntries(own.map(({ name, schema }) => [name, absolute(schema)]));
+  return ajv.compile({
+    type: 'object',
+    properties,
+    required: own.filter(({ required }) => required).map(({ name }) => name),
+    ...(where === 'query' ? { additionalProperties: false } : {}),
+  });
+}
+
+/** References of a schema that is compiled on its own point into the document. */
+function absolute(schema: object): object {
+  return JSON.parse(JSON.stringify(schema).replaceAll('"$ref":"#/', '"$ref":"openapi#/')) as object;
+}
+
+function queryObject(query: URLSearchParams): Record<string, unknown> {
+  const object: Record<string, unknown> = {};
+  for (const key of new Set(query.keys())) {
+    const values = query.getAll(key);
+    Object.defineProperty(object, key, {
+      value: values.length === 1 ? values[0] : values,
+      enumerable: true,
+      writable: true,
+      configurable: true,
+    });
+  }
+  return object;
+}
+
+function responseValidator(
+  { bodies, document }: Pick<Compiler, 'bodies' | 'document'>,
+  pointer: string,
+  status: number,
+  mediaType: string,
+): ValidateFunction | undefined {
+  const responses = at(document, pointer) as Record<string, unknown> | undefined;
+  const key = [String(status), `${Math.floor(status / 100)}XX`].find((each) => responses?.[each] !== undefined);
+  if (key === undefined) return undefined;
+  const response = responses?.[key] as { $ref?: string };
+  const where = response.$ref ?? `${pointer}/${key}`;
+  const schema = `${where}/content/${escape(mediaType)}/schema`;
+  return at(document, schema) === undefined ? undefined : bodies.getSchema(`openapi${schema}`);
+}
+
+/** @throws ServiceError `invalid_request` naming each place and what was expected there. */
+function check(validate: ValidateFunction | undefined, value: unknown, root = ''): void {
+  if (!validate) throw new Error('the contract has no such schema');
+  if (validate(value)) return;
+  const problems = new Map<string, InputProblem>();
+  for (const error of validate.errors ?? []) {
+    if (['oneOf', 'anyOf', 'allOf', 'not', 'if', 'propertyNames'].includes(error.keyword)) continue;
+    const problem = problemOf(error, root);
+    if (!problems.has(problem.path)) problems.set(problem.path, problem);
+  }
+  const [first] = validate.errors ?? [];
+  if (problems.size === 0 && first) problems.set('', { path: first.instancePath, expected: first.message ?? 'another value' });
+  throw new ServiceError('invalid_request', 'The request does not fit the contract.', [...problems.values()].slice(0, MAX_ERRORS));
+}
+
+function problemOf(error: ErrorObject, root: string): InputProblem {
+  const params = error.params as Record<string, unknown>;
+  const base = root + error.instancePath;
+  switch (error.keyword) {
+    case 'required':
+      return { path: `${base}/${escape(String(params['missingProperty']))}`, expected: 'a value: it is required' };
+    case 'additionalProperties':
+    case 'unevaluatedProperties': {
+      const name = String(params['additionalProperty'] ?? params['unevaluatedProperty']);
+      const known = Object.keys((error.parentSchema as { properties?: object } | undefined)?.properties ?? {});
+      const hint = known.length > 0 ? ` Known are ${known.join(', ')}${suggestion(name, known)}.` : '';
+      return { path: `${base}/${escape(name)}`, expected: `nothing of this name.${hint}` };
+    }
+    case 'enum':
+      return { path: base, expected: `one of ${(params['allowedValues'] as unknown[]).join(', ')}${suggestion(error.data, params['allowedValues'] as string[])}` };
+    case 'format':
+      return { path: base, expected: FORMATS[String(params['format'])] ?? `a ${String(params['format'])}` };
+    case 'pattern':
+      return { path: base, expected: (error.parentSchema as { description?: string } | undefined)?.description ?? `text like ${String(params['pattern'])}` };
+    default:
+      return { path: base, expected: (error.message ?? 'another value').replace(/^must be/, '').replace(/^must/, 'it must').trim() };
+  }
+}
+
+const FORMATS: Readonly<Record<string, string>> = {
+  date: 'a date that exists, YYYY-MM-DD',
+  'date-time': 'an RFC 3339 date-time with seconds and an offset',
+  country: 'an ISO 3166-1 alpha-2 country code, such as RW',
+  'plain-text': 'text without control characters',
+  uuid: 'a UUID in lower case',
+  uri: 'an absolute URI',
+  email: 'an e-mail address',
+};
+
+function resolve(document: Record<string, unknown>, object: object): unknown {
+  const { $ref } = object as { $ref?: string };
+  return $ref === undefined ? object : at(document, $ref);
+}
+
+function at(document: unknown, pointer: string): unknown {
+  let value = document;
+  for (const part of pointer.split('/').slice(1)) {
+    const key = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
+    value = (value as Record<string, unknown> | undefined)?.[key];
+  }
+  return value;
+}
+
+function escape(part: string): string {
+  return part.replaceAll('~', '~0').replaceAll('/', '~1').replaceAll('{', '%7B').replaceAll('}', '%7D').replaceAll('+', '%2B');
+}

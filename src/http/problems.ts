@@ -1,0 +1,58 @@
+import type { ErrorCode } from '../errors.ts';
+import { ServiceError } from '../errors.ts';
+
+interface ProblemKind {
+  readonly status: number;
+  readonly title: string;
+}
+
+/** Every code, its status and its title; the one place where errors meet HTTP. */
+export const PROBLEMS = {
+  malformed_request: { status: 400, title: 'The request cannot be read' },
+  invalid_request: { status: 400, title: 'The request does not fit the contract' },
+  invalid_facts: { status: 400, title: 'Facts do not fit the pack' },
+  unauthenticated: { status: 401, title: 'A bearer token is required' },
+  invalid_token: { status: 401, title: 'The token is not accepted' },
+  forbidden: { status: 403, title: 'Your role may not do this' },
+  not_found: { status: 404, title: 'Not found' },
+  method_not_allowed: { status: 405, title: 'The method is not allowed here' },
+  not_acceptable: { status: 406, title: 'There is no answer of the type asked for' },
+  already_exists: { status: 409, title: 'It exists already' },
+  not_sequenced: { status: 409, title: 'Not in the log yet' },
+  retired: { status: 409, title: 'The dataset is retired' },
+  older_than_recorded: { status: 409, title: 'A later statement is on record' },
+  precondition_failed: { status: 412, title: 'It was changed in the meantime' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, title: 'The type of the body is not accepted' },
+  unknown_reference: { status: 422, title: 'It names something that does not exist' },
+  idempotency_key_reused: { status: 422, title: 'The Idempotency-Key was used for another request' },
+  invalid_policy: { status: 422, title: 'The pack has mistakes' },
+  precondition_required: { status: 428, title: 'If-Match is required' },
+  internal: { status: 500, title: 'Something went wrong here' },
+  unavailable: { status: 503, title: 'Not available now' },
+} as const satisfies Record<ErrorCode, ProblemKind>;
+
+const BASE = 'https://umutungo.example/problems/';
+const RETRY_AFTER_SECONDS = '2';
+
+/**
+ * The RFC 9457 answer for an error. What is no `ServiceError` is a defect of ours: the caller is
+ * told so and nothing of it; `report` gets the error itself.
+ */
+export function problemResponse(error: unknown, report: (error: unknown) => void): Response {
+  const known = error instanceof ServiceError ? error : new ServiceError('internal', 'The error has been reported. Nothing was changed.');
+  if (known !== error) report(error);
+  const { status, title } = PROBLEMS[known.code];
+  const body = {
+    type: BASE + known.code,
+    title,
+    status,
+    code: known.code,
+    detail: known.message,
+    ...(known.errors.length > 0 ? { errors: known.errors } : {}),
+  };
+  const headers: Record<string, string> = { 'content-type': 'application/problem+json' };
+  if (status === 401) headers['www-authenticate'] = known.code === 'invalid_token' ? 'Bearer error="invalid_token"' : 'Bearer';
+  if (status === 503) headers['retry-after'] = RETRY_AFTER_SECONDS;
+  return new Response(JSON.stringify(body), { status, headers });
+}
