@@ -18,7 +18,6 @@ export interface Config {
   readonly poolSize: number;
 }
 
-export const DEMO_AUDIENCE = 'umutungo';
 const POLICIES = join(import.meta.dirname, '../policies');
 const LOOPBACK = ['127.0.0.1', '::1', 'localhost'];
 

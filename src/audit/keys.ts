@@ -39,9 +39,11 @@ function newEd25519(): string {
   return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
-// Written aside and linked into place: whoever comes second reads the first one's key, and a
-// crash leaves no half-written key under the final name.
-async function readOrMake(path: string, make: () => string): Promise<string> {
+/**
+ * The text of a file, made if it is not there. Written aside and linked into place: whoever comes second reads the first one's key, and a
+ * crash leaves no half-written key under the final name. Mode 0600.
+ */
+export async function readOrMake(path: string, make: () => string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {

@@ -7,7 +7,7 @@ interface ProblemKind {
 }
 
 /** Every code, its status and its title; the one place where errors meet HTTP. */
-export const PROBLEMS = {
+export const PROBLEMS: Readonly<Record<ErrorCode, ProblemKind>> = {
   malformed_request: { status: 400, title: 'The request cannot be read' },
   invalid_request: { status: 400, title: 'The request does not fit the contract' },
   invalid_facts: { status: 400, title: 'Facts do not fit the pack' },
@@ -30,7 +30,7 @@ export const PROBLEMS = {
   precondition_required: { status: 428, title: 'If-Match is required' },
   internal: { status: 500, title: 'Something went wrong here' },
   unavailable: { status: 503, title: 'Not available now' },
-} as const satisfies Record<ErrorCode, ProblemKind>;
+};
 
 const BASE = 'https://umutungo.example/problems/';
 const RETRY_AFTER_SECONDS = '2';

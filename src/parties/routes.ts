@@ -18,7 +18,7 @@ type PartyOperation = Extract<
 >;
 
 /** What a register's row has where the input leaves it out. */
-const DEFAULTS: { readonly [Kind in PartyKind]: Partial<PartyInput<Kind>> } = {
+export const PARTY_DEFAULTS: { readonly [Kind in PartyKind]: Partial<PartyInput<Kind>> } = {
   organisation: { homepage: null },
   agreement: { subprocessors_authorised: null },
   project: { team: null, poc: null, knowledge_transfer: null, benefit_sharing: null },
@@ -61,7 +61,7 @@ function registerHandlers(
       return { status: 200, body: withoutNulls(row), headers: { ETag: etagOf(row.version) } };
     },
     register: async ({ principal, body }: Call<'registerProject'>) => {
-      const changed = await registerParty(deps, principal, kind, { ...DEFAULTS[kind], ...body } as never);
+      const changed = await registerParty(deps, principal, kind, { ...PARTY_DEFAULTS[kind], ...body } as never);
       return { ...shown(changed), status: 201, headers: { ...shown(changed).headers, Location: `/v1/${kind}s/${changed.row.id}` } };
     },
     patch: async ({ principal, path, body, headers }: Call<'changeProject'>) => {
@@ -72,7 +72,7 @@ function registerHandlers(
       const input = mergePatch(withoutNulls(current), body);
       deps.checkSchema(`${name}Input`, input);
       if ((input as { id: string }).id !== path.id) throw notFound();
-      return { ...shown(await changeParty(deps, principal, kind, { input: { ...DEFAULTS[kind], ...(input as object) } as never, version })), status: 200 };
+      return { ...shown(await changeParty(deps, principal, kind, { input: { ...PARTY_DEFAULTS[kind], ...(input as object) } as never, version })), status: 200 };
     },
   };
 }

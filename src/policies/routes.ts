@@ -28,7 +28,7 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
     getPolicyVersion: async ({ path }) => {
       const stored = await readPolicyVersion(deps.db, path.policy, path.version);
       if (!stored) throw notFound();
-      return { status: 200, body: stored.document };
+      return { status: 200, body: stored.document, headers: { 'content-type': 'application/yaml; charset=utf-8' } };
     },
     listFacts: async () => {
       const { vocabulary } = await deps.inForce(deps.db);

@@ -1,0 +1,122 @@
+import { generateKeyPairSync, createPrivateKey, type KeyObject } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { exportJWK, type JSONWebKeySet, SignJWT } from 'jose';
+import { readOrMake } from './audit/keys.ts';
+import { type CatalogueWriter, registerDataset } from './catalogue/commands.ts';
+import { documentOf } from './catalogue/dataset.ts';
+import { readDatasetsById } from './catalogue/store.ts';
+import type { DatasetStatus } from './db/schema.ts';
+import { type PartyWriter, registerParty } from './parties/commands.ts';
+import type { PartyInput, PartyKind } from './parties/party.ts';
+import { PARTY_DEFAULTS } from './parties/routes.ts';
+import { readParty } from './parties/store.ts';
+import { type Principal, type Role } from './principal.ts';
+
+export const DEMO_ISSUER = 'urn:umutungo:demo';
+export const DEMO_AUDIENCE = 'umutungo';
+const TOKEN_HOURS = 12;
+const KEY_ID = 'demo';
+const FOLDER = join(import.meta.dirname, '../demo');
+
+/** Who acts when the demo is filled. */
+const SETUP: Principal = { actor: 'demo-setup', role: 'authority', organisation: null, projects: [] };
+
+/** For whom a demo token speaks when nothing else is said. */
+const DEFAULTS: Readonly<Record<Role, { organisation?: string; projects?: string[] }>> = {
+  steward: { organisation: 'moh' },
+  partner: { organisation: 'jp-engineering', projects: ['idsr-forecasting'] },
+  holder: { organisation: 'moh' },
+  auditor: {},
+  authority: {},
+};
+
+/** The demo issuer's keys, as its JWK set. It exists in demo mode only. */
+export async function demoKeys(dataDir: string): Promise<JSONWebKeySet> {
+  const { d: _secret, ...jwk } = await exportJWK(await demoKey(dataDir));
+  return { keys: [{ ...jwk, kid: KEY_ID, alg: 'ES256', use: 'sig' }] };
+}
+
+export interface DemoClaims {
+  readonly organisation?: string | undefined;
+  readonly projects?: readonly string[] | undefined;
+  readonly subject?: string | undefined;
+}
+
+/** A token of the demo issuer, valid for 12 hours. */
+export async function demoToken(dataDir: string, role: Role, { organisation, projects, subject }: DemoClaims = {}): Promise<string> {
+  const defaults = DEFAULTS[role];
+  const own = organisation ?? defaults.organisation;
+  const claims = {
+    role,
+    ...(own === undefined ? {} : { organisation: own }),
+    ...(role === 'partner' ? { projects: projects ?? defaults.projects } : {}),
+  };
+  return new SignJWT(claims)
+    .setProtectedHeader({ alg: 'ES256', kid: KEY_ID, typ: 'JWT' })
+    .setIssuer(DEMO_ISSUER)
+    .setAudience(DEMO_AUDIENCE)
+    .setSubject(subject ?? `demo-${role}`)
+    .setIssuedAt()
+    .setExpirationTime(`${TOKEN_HOURS}h`)
+    .sign(await demoKey(dataDir));
+}
+
+async function demoKey(dataDir: string): Promise<KeyObject> {
+  const folder = join(dataDir, 'demo');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const make = (): string =>
+    generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return createPrivateKey(await readOrMake(join(folder, 'issuer-es256.pem'), make));
+}
+
+interface DemoDataset {
+  readonly id: string;
+  readonly status?: DatasetStatus;
+  readonly publisher?: string;
+}
+
+type DemoParties = { readonly [Kind in PartyKind as `${Kind}s`]: readonly (Partial<PartyInput<Kind>> & { id: string })[] };
+type Scenarios = DemoParties & { readonly datasets: readonly DemoDataset[] };
+
+/** How many rows there are to fill, and how many of them are there. */
+export type Progress = (done: number, total: number) => void;
+
+/**
+ * Fills what is missing of the demo: parties and datasets of the worked scenarios, and the 76
+ * studies of the statistics institute. Each is registered as a person would, with its event.
+ * A fill that was cut off goes on where it stopped.
+ */
+export async function fillDemo(writer: CatalogueWriter & PartyWriter, progress: Progress): Promise<void> {
+  const scenarios = await readDemo<Scenarios>('scenarios.json');
+  const studies = await readDemo<{ publisher: string; datasets: readonly DemoDataset[] }>('nisr-studies.json');
+  const datasets = [...scenarios.datasets, ...studies.datasets.map((each) => ({ publisher: studies.publisher, ...each }))];
+  const total = datasets.length + PARTY_ORDER.reduce((sum, kind) => sum + scenarios[`${kind}s`].length, 0);
+  let done = 0;
+  const step = (): void => progress(++done, total);
+  for (const kind of PARTY_ORDER) {
+    if (kind === 'authorisation') await fillDatasets(writer, datasets, step);
+    for (const input of scenarios[`${kind}s`]) {
+      if (!(await readParty(writer.db, kind, input.id))) {
+        await registerParty(writer, SETUP, kind, { ...PARTY_DEFAULTS[kind], ...input } as PartyInput<typeof kind>);
+      }
+      step();
+    }
+  }
+}
+
+const PARTY_ORDER: readonly PartyKind[] = ['organisation', 'agreement', 'project', 'registration', 'authorisation'];
+
+async function fillDatasets(writer: CatalogueWriter, datasets: readonly DemoDataset[], step: () => void): Promise<void> {
+  const there = new Set((await readDatasetsById(writer.db, datasets.map(({ id }) => id))).map(({ id }) => id));
+  for (const { id, status = 'active', publisher = '', ...rest } of datasets) {
+    if (!there.has(id)) {
+      await registerDataset(writer, SETUP, { id, status, publisher, document: documentOf({ ...rest }) });
+    }
+    step();
+  }
+}
+
+async function readDemo<T>(file: string): Promise<T> {
+  return JSON.parse(await readFile(join(FOLDER, file), 'utf8')) as T;
+}

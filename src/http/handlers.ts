@@ -1,0 +1,67 @@
+import { sql } from 'kysely';
+import { accessHandlers } from '../access/routes.ts';
+import type { Log } from '../audit/record.ts';
+import { auditHandlers } from '../audit/routes.ts';
+import { catalogueHandlers } from '../catalogue/routes.ts';
+import { readDataset } from '../catalogue/store.ts';
+import { consentHandlers } from '../consent/routes.ts';
+import type { Db } from '../db/connection.ts';
+import { ServiceError } from '../errors.ts';
+import type { Handlers, OperationId } from '../operation.ts';
+import { partyHandlers } from '../parties/routes.ts';
+import { type PackFiles } from '../policies/files.ts';
+import { Programs } from '../policies/programs.ts';
+import { policyHandlers } from '../policies/routes.ts';
+import type { Contract } from './contract.ts';
+import { docsPage } from './pages.ts';
+
+/** What the whole service is made from. */
+export interface Deps {
+  readonly db: Db;
+  readonly clock: () => Date;
+  readonly log: Log;
+  readonly contract: Contract;
+  readonly readPack: () => Promise<PackFiles>;
+}
+
+/** A handler for each operation of the contract; tsc fails when one is missing. */
+export function createHandlers({ db, clock, log, contract, readPack }: Deps): Handlers<OperationId> {
+  const programs = new Programs();
+  const inForce = (from: Db) => programs.inForce(from, clock());
+  const { checkSchema } = contract;
+  const writer = { db, clock, log, inForce, programs, checkSchema, readPack };
+  return {
+    ...serviceHandlers(contract, db, inForce),
+    ...catalogueHandlers(writer),
+    ...partyHandlers(writer),
+    ...consentHandlers({ ...writer, datasetOf: consentSubject }),
+    ...policyHandlers(writer),
+    ...accessHandlers(writer),
+    ...auditHandlers(writer),
+  };
+}
+
+type ServiceOperation = 'getLiveness' | 'getReadiness' | 'getContract' | 'getDocs';
+
+function serviceHandlers(contract: Contract, db: Db, inForce: (db: Db) => Promise<unknown>): Handlers<ServiceOperation> {
+  const docs = docsPage();
+  return {
+    getLiveness: () => ({ status: 200, body: { status: 'ok' } }),
+    getReadiness: async () => {
+      try {
+        await sql`select 1`.execute(db);
+        await inForce(db);
+      } catch {
+        throw new ServiceError('unavailable', 'The database or the pack is not there.');
+      }
+      return { status: 200, body: { status: 'ok' } };
+    },
+    getContract: () => ({ status: 200, body: contract.document }),
+    getDocs: () => ({ status: 200, body: docs, headers: { 'content-type': 'text/html; charset=utf-8' } }),
+  };
+}
+
+async function consentSubject(db: Db, id: string) {
+  const dataset = await readDataset(db, id);
+  return dataset && { id, publisher: dataset.publisher, subjectCount: dataset.document['subject_count'] };
+}

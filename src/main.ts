@@ -1,0 +1,46 @@
+import { type Config, ConfigError, readConfig } from './config.ts';
+import { startService } from './service.ts';
+
+const voice = { say: (line: string) => console.log(line), warn: (line: string) => console.error(line) };
+
+function welcome(url: string, { demo }: Config): string {
+  if (!demo) return `Umutungo listens on ${url}`;
+  const curl = (role: string, rest: string): string =>
+    `  ${role.padEnd(10)}curl -s ${rest.replace('URL', url)} -H "Authorization: Bearer $(npx umutungo token --role ${role})"`;
+  return [
+    `Umutungo listens on ${url}   API reference: ${url}/docs   Ctrl-C stops it`,
+    'Demo mode: partners, agreements and figures are illustrative. One command to try for each role:',
+    curl('steward', "'URL/v1/access-requests?dataset=nhic-idsr-cases'"),
+    curl('partner', "'URL/v1/datasets?q=malaria'"),
+    curl('authority', "'URL/v1/agreements?limit=5'"),
+    curl('auditor', "'URL/v1/audit/events?limit=3'"),
+    curl('holder', "'URL/v1/datasets/nhic-idsr-cases'"),
+  ].join('\n');
+}
+
+try {
+  const config = readConfig(process.env, new Date());
+  const service = await startService(config, () => new Date(), voice);
+  console.log(welcome(service.url, config));
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) {
+      console.error('Stopped at once.');
+      process.exit(130);
+    }
+    stopping = true;
+    console.log(`\n${signal}: finishing what is under way; once more stops at once.`);
+    service[Symbol.asyncDispose]().then(
+      () => console.log('Stopped.'),
+      (error: unknown) => {
+        console.error(error);
+        process.exitCode = 1;
+      },
+    );
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+} catch (error) {
+  console.error(error instanceof ConfigError ? `Configuration:\n${error.message}` : error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,145 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createAdaptorServer, type ServerType } from '@hono/node-server';
+import { loadLogKeys } from './audit/keys.ts';
+import { runLog } from './audit/runner.ts';
+import { openLog } from './audit/sequencer.ts';
+import type { Log, Writer } from './audit/record.ts';
+import type { Config } from './config.ts';
+import { connect, type Database, type Db } from './db/connection.ts';
+import { startEmbedded } from './db/embedded.ts';
+import { migrate } from './db/migrate.ts';
+import { DEMO_AUDIENCE, DEMO_ISSUER, demoKeys, fillDemo } from './demo.ts';
+import { ServiceError } from './errors.ts';
+import { createApp } from './http/app.ts';
+import { authenticator } from './http/authenticate.ts';
+import { loadContract } from './http/contract.ts';
+import { createHandlers, type Deps } from './http/handlers.ts';
+import { pages } from './http/pages.ts';
+import { forgetKeys } from './idempotency.ts';
+import { reloadPack } from './policies/commands.ts';
+import { readPackFolder } from './policies/files.ts';
+import { Programs } from './policies/programs.ts';
+import { readInForce } from './policies/store.ts';
+import { SERVICE } from './principal.ts';
+
+export interface Service extends AsyncDisposable {
+  /** Where it listens. */
+  readonly url: string;
+}
+
+/** How the service speaks while it starts and runs. */
+export interface Voice {
+  say(line: string): void;
+  warn(line: string): void;
+}
+
+const KEEP_KEYS_MS = 30 * 24 * 3_600_000;
+const HOUSEKEEPING_MS = 3_600_000;
+
+/** The database of a configuration: the one that is named, or the embedded one. */
+export async function openDatabase(config: Config, voice: Voice): Promise<{ url: string } & AsyncDisposable> {
+  if (config.databaseUrl !== null) return { url: config.databaseUrl, [Symbol.asyncDispose]: async () => {} };
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  const embedded = await startEmbedded({ dataDir: config.dataDir, log: (line) => voice.warn(line) });
+  return { url: embedded.connectionString, [Symbol.asyncDispose]: () => embedded.stop() };
+}
+
+/**
+ * Starts everything, in the order in which one thing needs another; disposing stops it in the
+ * reverse order: no new requests, those under way are answered, the log catches up, the database
+ * closes.
+ */
+export async function startService(config: Config, clock: () => Date, voice: Voice): Promise<Service> {
+  await using stack = new AsyncDisposableStack();
+  const database = stack.use(await openDatabase(config, voice));
+  await migrate(database.url);
+  const { db } = stack.use(connect(database.url, config.poolSize)) satisfies Database;
+  const log = await startLog(stack, { db, clock, config, voice });
+  const deps: Deps = { db, clock, log, contract: loadContract(), readPack: () => readPackFolder(config.packDir) };
+  await loadPolicies(deps, voice);
+  if (config.demo) await prepareDemo(deps, voice);
+  const app = createApp({
+    contract: deps.contract,
+    handlers: createHandlers(deps),
+    authenticate: authenticator(await issuerOf(config), clock),
+    report: (error) => voice.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    pages: pages(),
+  });
+  const timer = setInterval(() => void housekeeping(db, clock), HOUSEKEEPING_MS);
+  stack.defer(() => clearInterval(timer));
+  const server = createAdaptorServer({ fetch: app.fetch });
+  const port = await listen(server, config);
+  stack.defer(() => close(server));
+  const host = config.host.includes(':') ? `[${config.host}]` : config.host;
+  const running = stack.move();
+  return { url: `http://${host}:${port}`, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+async function startLog(
+  stack: AsyncDisposableStack,
+  { db, clock, config, voice }: { db: Db; clock: () => Date; config: Config; voice: Voice },
+): Promise<Log> {
+  const origin = await openLog(db, config.logOrigin);
+  const keys = await loadLogKeys(join(config.dataDir, 'keys'), origin);
+  const runner = stack.use(runLog(db, { origin, keys }, clock, (line) => voice.warn(line)));
+  return { origin, keys, wake: () => runner.wake() };
+}
+
+/** Files with mistakes do not stop a service that has a good version: it says so and goes on. */
+async function loadPolicies(deps: Deps, voice: Voice): Promise<void> {
+  try {
+    const { changed } = await reloadPack(deps, SERVICE, await deps.readPack());
+    if (changed.length > 0) voice.say(`Policies loaded: ${changed.join(', ')}`);
+  } catch (error) {
+    if (!(error instanceof ServiceError) || error.code !== 'invalid_policy') throw error;
+    const lines = error.errors.map(({ path, expected, rule }) => `  ${path}${rule ? ` ${rule}` : ''}: ${expected}`);
+    const text = [error.message, ...lines].join('\n');
+    if (!(await readInForce(deps.db))) throw new Error(text, { cause: error });
+    voice.warn(text);
+  }
+}
+
+async function prepareDemo(deps: Deps, voice: Voice): Promise<void> {
+  const programs = new Programs();
+  const writer: Writer = deps;
+  let shown = false;
+  await fillDemo({ ...writer, inForce: (db) => programs.inForce(db, deps.clock()) }, (done, total) => {
+    if (done === total && shown) voice.say(`Demo filled: ${total} records`);
+    shown ||= done < total;
+  });
+}
+
+async function issuerOf(config: Config) {
+  if (config.issuer) return { ...config.issuer, keys: config.issuer.jwksUrl };
+  return { issuer: DEMO_ISSUER, audience: DEMO_AUDIENCE, keys: await demoKeys(config.dataDir) };
+}
+
+async function housekeeping(db: Db, clock: () => Date): Promise<void> {
+  // Next hour again; a database that is away is said elsewhere.
+  await forgetKeys(db, new Date(clock().getTime() - KEEP_KEYS_MS).toISOString()).catch(() => {});
+}
+
+function listen(server: ServerType, { host, port }: Config): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(error.code === 'EADDRINUSE' ? new Error(`Port ${port} is taken. Set PORT to another one.`, { cause: error }) : error);
+    });
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address ? address.port : port);
+    });
+  });
+}
+
+/** No new connections; requests under way have ten seconds. */
+function close(server: ServerType): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), 10_000);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    if ('closeIdleConnections' in server) server.closeIdleConnections();
+  });
+}
