@@ -14,7 +14,11 @@ export interface Config {
   readonly packDir: string;
   readonly logOrigin: string;
   /** Whose tokens are accepted; null in demo mode. */
-  readonly issuer: { readonly issuer: string; readonly audience: string; readonly jwksUrl: URL } | null;
+  readonly issuer: {
+    readonly issuer: string;
+    readonly audience: string;
+    readonly jwksUrl: URL;
+  } | null;
   readonly poolSize: number;
 }
 
@@ -33,38 +37,53 @@ export function readConfig(env: NodeJS.ProcessEnv, now: Date): Config {
   const demo = readSwitch(env, 'DEMO', databaseUrl === null, problems);
   const host = env['HOST'] || '127.0.0.1';
   if (demo && !LOOPBACK.includes(host) && env['ALLOW_REMOTE_DEMO'] !== 'yes') {
-    problems.push(`HOST=${host}: demo mode hands out tokens of every role and listens on loopback only; set DEMO=off, or ALLOW_REMOTE_DEMO=yes if you know what that means`);
+    problems.push(
+      `HOST=${host}: demo mode hands out tokens of every role and listens on loopback only; set DEMO=off, or ALLOW_REMOTE_DEMO=yes if you know what that means`,
+    );
   }
   const config: Config = {
     host,
-    port: readNumber(env, 'PORT', 8080, [0, 65_535], problems),
+    port: readNumber(env, 'PORT', { otherwise: 8080, least: 0, most: 65_535 }, problems),
     dataDir: resolve(env['DATA_DIR'] || '.data'),
     databaseUrl,
     demo,
     packDir: readPackDir(env['PACK'], problems),
     logOrigin: readOrigin(env['LOG_ORIGIN'], now, problems),
     issuer: demo ? null : readIssuer(env, problems),
-    poolSize: readNumber(env, 'DATABASE_POOL', 10, [2, 200], problems),
+    poolSize: readNumber(env, 'DATABASE_POOL', { otherwise: 10, least: 2, most: 200 }, problems),
   };
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return config;
 }
 
-function readSwitch(env: NodeJS.ProcessEnv, name: string, otherwise: boolean, problems: string[]): boolean {
+function readSwitch(
+  env: NodeJS.ProcessEnv,
+  name: string,
+  otherwise: boolean,
+  problems: string[],
+): boolean {
   const value = env[name] || (otherwise ? 'on' : 'off');
   if (value !== 'on' && value !== 'off') problems.push(`${name}=${value}: "on" or "off"`);
   return value === 'on';
 }
 
-function readNumber(env: NodeJS.ProcessEnv, name: string, otherwise: number, [least, most]: [number, number], problems: string[]): number {
+function readNumber(
+  env: NodeJS.ProcessEnv,
+  name: string,
+  { otherwise, least, most }: { otherwise: number; least: number; most: number },
+  problems: string[],
+): number {
   const text = env[name] || String(otherwise);
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least && value <= most)) problems.push(`${name}=${text}: a number from ${least} to ${most}`);
+  if (!(value >= least && value <= most))
+    problems.push(`${name}=${text}: a number from ${least} to ${most}`);
   return value;
 }
 
 function readPackDir(name: string | undefined, problems: string[]): string {
-  const packs = readdirSync(POLICIES).filter((each) => existsSync(join(POLICIES, each, 'pack.yaml')));
+  const packs = readdirSync(POLICIES).filter((each) =>
+    existsSync(join(POLICIES, each, 'pack.yaml')),
+  );
   const chosen = name || (packs.length === 1 ? packs[0] : undefined);
   if (chosen === undefined || !packs.includes(chosen)) {
     problems.push(`PACK=${name ?? ''}: the home pack, one of ${packs.join(', ')}`);
@@ -77,7 +96,9 @@ function readPackDir(name: string | undefined, problems: string[]): string {
 function readOrigin(given: string | undefined, now: Date, problems: string[]): string {
   const origin = given || `umutungo.example/${randomUUID().slice(0, 8)}/${now.getUTCFullYear()}`;
   if (!/^[a-z0-9.-]+(\/[A-Za-z0-9._-]+)+$/.test(origin) || !/\d{4}/.test(origin)) {
-    problems.push(`LOG_ORIGIN=${origin}: a URL without scheme that includes the year, such as log.example.org/umutungo/2026`);
+    problems.push(
+      `LOG_ORIGIN=${origin}: a URL without scheme that includes the year, such as log.example.org/umutungo/2026`,
+    );
   }
   return origin;
 }
@@ -86,7 +107,8 @@ function readIssuer(env: NodeJS.ProcessEnv, problems: string[]): Config['issuer'
   const issuer = env['AUTH_ISSUER'];
   const jwksUrl = env['AUTH_JWKS_URL'];
   if (!issuer) problems.push('AUTH_ISSUER: the issuer of tokens is required outside demo mode');
-  if (!jwksUrl || !URL.canParse(jwksUrl)) problems.push('AUTH_JWKS_URL: the URL of the issuer\'s keys is required outside demo mode');
+  if (!jwksUrl || !URL.canParse(jwksUrl))
+    problems.push("AUTH_JWKS_URL: the URL of the issuer's keys is required outside demo mode");
   if (!issuer || !jwksUrl || !URL.canParse(jwksUrl)) return null;
   return { issuer, audience: env['AUTH_AUDIENCE'] || 'umutungo', jwksUrl: new URL(jwksUrl) };
 }

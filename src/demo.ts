@@ -20,7 +20,12 @@ const KEY_ID = 'demo';
 const FOLDER = join(import.meta.dirname, '../demo');
 
 /** Who acts when the demo is filled. */
-const SETUP: Principal = { actor: 'demo-setup', role: 'authority', organisation: null, projects: [] };
+const SETUP: Principal = {
+  actor: 'demo-setup',
+  role: 'authority',
+  organisation: null,
+  projects: [],
+};
 
 /** For whom a demo token speaks when nothing else is said. */
 const DEFAULTS: Readonly<Record<Role, { organisation?: string; projects?: string[] }>> = {
@@ -44,7 +49,11 @@ export interface DemoClaims {
 }
 
 /** A token of the demo issuer, valid for 12 hours. */
-export async function demoToken(dataDir: string, role: Role, { organisation, projects, subject }: DemoClaims = {}): Promise<string> {
+export async function demoToken(
+  dataDir: string,
+  role: Role,
+  { organisation, projects, subject }: DemoClaims = {},
+): Promise<string> {
   const defaults = DEFAULTS[role];
   const own = organisation ?? defaults.organisation;
   const claims = {
@@ -66,7 +75,9 @@ async function demoKey(dataDir: string): Promise<KeyObject> {
   const folder = join(dataDir, 'demo');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const make = (): string =>
-    generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      .privateKey.export({ type: 'pkcs8', format: 'pem' })
+      .toString();
   return createPrivateKey(await readOrMake(join(folder, 'issuer-es256.pem'), make));
 }
 
@@ -76,7 +87,11 @@ interface DemoDataset {
   readonly publisher?: string;
 }
 
-type DemoParties = { readonly [Kind in PartyKind as `${Kind}s`]: readonly (Partial<PartyInput<Kind>> & { id: string })[] };
+type DemoParties = {
+  readonly [Kind in PartyKind as `${Kind}s`]: readonly (Partial<PartyInput<Kind>> & {
+    id: string;
+  })[];
+};
 type Scenarios = DemoParties & { readonly datasets: readonly DemoDataset[] };
 
 /** How many rows there are to fill, and how many of them are there. */
@@ -87,31 +102,65 @@ export type Progress = (done: number, total: number) => void;
  * studies of the statistics institute. Each is registered as a person would, with its event.
  * A fill that was cut off goes on where it stopped.
  */
-export async function fillDemo(writer: CatalogueWriter & PartyWriter, progress: Progress): Promise<void> {
+export async function fillDemo(
+  writer: CatalogueWriter & PartyWriter,
+  progress: Progress,
+): Promise<void> {
   const scenarios = await readDemo<Scenarios>('scenarios.json');
-  const studies = await readDemo<{ publisher: string; datasets: readonly DemoDataset[] }>('nisr-studies.json');
-  const datasets = [...scenarios.datasets, ...studies.datasets.map((each) => ({ publisher: studies.publisher, ...each }))];
-  const total = datasets.length + PARTY_ORDER.reduce((sum, kind) => sum + scenarios[`${kind}s`].length, 0);
+  const studies = await readDemo<{ publisher: string; datasets: readonly DemoDataset[] }>(
+    'nisr-studies.json',
+  );
+  const datasets = [
+    ...scenarios.datasets,
+    ...studies.datasets.map((each) => ({ publisher: studies.publisher, ...each })),
+  ];
+  const total =
+    datasets.length + PARTY_ORDER.reduce((sum, kind) => sum + scenarios[`${kind}s`].length, 0);
   let done = 0;
   const step = (): void => progress(++done, total);
   for (const kind of PARTY_ORDER) {
     if (kind === 'authorisation') await fillDatasets(writer, datasets, step);
     for (const input of scenarios[`${kind}s`]) {
       if (!(await readParty(writer.db, kind, input.id))) {
-        await registerParty(writer, SETUP, kind, { ...PARTY_DEFAULTS[kind], ...input } as PartyInput<typeof kind>);
+        await registerParty(writer, SETUP, kind, {
+          ...PARTY_DEFAULTS[kind],
+          ...input,
+        });
       }
       step();
     }
   }
 }
 
-const PARTY_ORDER: readonly PartyKind[] = ['organisation', 'agreement', 'project', 'registration', 'authorisation'];
+const PARTY_ORDER: readonly PartyKind[] = [
+  'organisation',
+  'agreement',
+  'project',
+  'registration',
+  'authorisation',
+];
 
-async function fillDatasets(writer: CatalogueWriter, datasets: readonly DemoDataset[], step: () => void): Promise<void> {
-  const there = new Set((await readDatasetsById(writer.db, datasets.map(({ id }) => id))).map(({ id }) => id));
+async function fillDatasets(
+  writer: CatalogueWriter,
+  datasets: readonly DemoDataset[],
+  step: () => void,
+): Promise<void> {
+  const there = new Set(
+    (
+      await readDatasetsById(
+        writer.db,
+        datasets.map(({ id }) => id),
+      )
+    ).map(({ id }) => id),
+  );
   for (const { id, status = 'active', publisher = '', ...rest } of datasets) {
     if (!there.has(id)) {
-      await registerDataset(writer, SETUP, { id, status, publisher, document: documentOf({ ...rest }) });
+      await registerDataset(writer, SETUP, {
+        id,
+        status,
+        publisher,
+        document: documentOf({ ...rest }),
+      });
     }
     step();
   }

@@ -26,9 +26,11 @@ export class Claims {
   resourceOf(call: IdempotentCall): string | undefined {
     const claim = this.#claims.get(nameOf(call));
     if (claim && claim.request_sha256 !== call.request_sha256) {
-      throw new ServiceError('idempotency_key_reused', 'This Idempotency-Key came with another body before.', [
-        { path: 'Idempotency-Key', expected: 'a new key for a new request' },
-      ]);
+      throw new ServiceError(
+        'idempotency_key_reused',
+        'This Idempotency-Key came with another body before.',
+        [{ path: 'Idempotency-Key', expected: 'a new key for a new request' }],
+      );
     }
     return claim?.resource;
   }
@@ -66,7 +68,10 @@ export async function claimKeys(
   now: string,
 ): Promise<void> {
   if (calls.length === 0) return;
-  await tx.insertInto('idempotency_key').values(calls.map((call) => ({ ...call, created_at: now }))).execute();
+  await tx
+    .insertInto('idempotency_key')
+    .values(calls.map((call) => ({ ...call, created_at: now })))
+    .execute();
 }
 
 /** Forgets keys that are older than `before`. */

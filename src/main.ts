@@ -1,7 +1,10 @@
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { startService } from './service.ts';
 
-const voice = { say: (line: string) => console.log(line), warn: (line: string) => console.error(line) };
+const voice = {
+  say: (line: string) => console.log(line),
+  warn: (line: string) => console.error(line),
+};
 
 function welcome(url: string, { demo }: Config): string {
   if (!demo) return `Umutungo listens on ${url}`;
@@ -41,6 +44,12 @@ try {
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
 } catch (error) {
-  console.error(error instanceof ConfigError ? `Configuration:\n${error.message}` : error instanceof Error ? error.message : error);
+  console.error(
+    error instanceof ConfigError
+      ? `Configuration:\n${error.message}`
+      : error instanceof Error
+        ? error.message
+        : error,
+  );
   process.exitCode = 1;
 }

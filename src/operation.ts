@@ -6,8 +6,13 @@ export type OperationId = keyof operations;
 
 type Content<T> = T extends { content: infer C } ? C[keyof C] : never;
 
-export type BodyOf<Id extends OperationId> = operations[Id] extends { requestBody: infer B } ? Content<B> : undefined;
-type ParametersOf<Id extends OperationId, In extends string> = operations[Id]['parameters'] extends infer P
+export type BodyOf<Id extends OperationId> = operations[Id] extends { requestBody: infer B }
+  ? Content<B>
+  : undefined;
+type ParametersOf<
+  Id extends OperationId,
+  In extends string,
+> = operations[Id]['parameters'] extends infer P
   ? In extends keyof P
     ? NonNullable<P[In]>
     : Record<string, never>
@@ -21,7 +26,10 @@ export interface Call<Id extends OperationId> {
   readonly principal: Principal;
   readonly path: ParametersOf<Id, 'path'>;
   readonly query: ParametersOf<Id, 'query'>;
-  readonly headers: { readonly ifMatch: string | undefined; readonly idempotencyKey: string | undefined };
+  readonly headers: {
+    readonly ifMatch: string | undefined;
+    readonly idempotencyKey: string | undefined;
+  };
   readonly body: BodyOf<Id>;
   /** SHA-256 (hex) of the body's bytes. */
   readonly bodySha256: string;

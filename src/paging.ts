@@ -33,7 +33,8 @@ export function toPage<Row, T>(
   const last = rows.length > limit ? shown.at(-1) : undefined;
   return {
     items: shown.map(show),
-    next_cursor: last === undefined ? null : Buffer.from(JSON.stringify(key(last))).toString('base64url'),
+    next_cursor:
+      last === undefined ? null : Buffer.from(JSON.stringify(key(last))).toString('base64url'),
   };
 }
 
@@ -41,13 +42,17 @@ export function toPage<Row, T>(
  * The position in a cursor, checked against the parts that its list uses.
  * @throws ServiceError `invalid_request` for a cursor that this list has not given out.
  */
-export function readCursor(cursor: string | undefined, parts: readonly Part[]): string[] | undefined {
+export function readCursor(
+  cursor: string | undefined,
+  parts: readonly Part[],
+): string[] | undefined {
   if (cursor === undefined) return undefined;
   try {
     const values = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as unknown;
     if (Array.isArray(values) && values.length === parts.length) {
       const texts = values.filter((value): value is string => typeof value === 'string');
-      if (texts.length === parts.length && parts.every((part, i) => PARTS[part](texts[i] ?? ''))) return texts;
+      if (texts.length === parts.length && parts.every((part, i) => PARTS[part](texts[i] ?? '')))
+        return texts;
     }
   } catch {
     // Not JSON: the same answer as for any other forged cursor.

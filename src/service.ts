@@ -38,10 +38,17 @@ const KEEP_KEYS_MS = 30 * 24 * 3_600_000;
 const HOUSEKEEPING_MS = 3_600_000;
 
 /** The database of a configuration: the one that is named, or the embedded one. */
-export async function openDatabase(config: Config, voice: Voice): Promise<{ url: string } & AsyncDisposable> {
-  if (config.databaseUrl !== null) return { url: config.databaseUrl, [Symbol.asyncDispose]: async () => {} };
+export async function openDatabase(
+  config: Config,
+  voice: Voice,
+): Promise<{ url: string } & AsyncDisposable> {
+  if (config.databaseUrl !== null)
+    return { url: config.databaseUrl, [Symbol.asyncDispose]: async () => {} };
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  const embedded = await startEmbedded({ dataDir: config.dataDir, log: (line) => voice.warn(line) });
+  const embedded = await startEmbedded({
+    dataDir: config.dataDir,
+    log: (line) => voice.warn(line),
+  });
   return { url: embedded.connectionString, [Symbol.asyncDispose]: () => embedded.stop() };
 }
 
@@ -50,20 +57,31 @@ export async function openDatabase(config: Config, voice: Voice): Promise<{ url:
  * reverse order: no new requests, those under way are answered, the log catches up, the database
  * closes.
  */
-export async function startService(config: Config, clock: () => Date, voice: Voice): Promise<Service> {
+export async function startService(
+  config: Config,
+  clock: () => Date,
+  voice: Voice,
+): Promise<Service> {
   await using stack = new AsyncDisposableStack();
   const database = stack.use(await openDatabase(config, voice));
   await migrate(database.url);
   const { db } = stack.use(connect(database.url, config.poolSize)) satisfies Database;
   const log = await startLog(stack, { db, clock, config, voice });
-  const deps: Deps = { db, clock, log, contract: loadContract(), readPack: () => readPackFolder(config.packDir) };
+  const deps: Deps = {
+    db,
+    clock,
+    log,
+    contract: loadContract(),
+    readPack: () => readPackFolder(config.packDir),
+  };
   await loadPolicies(deps, voice);
   if (config.demo) await prepareDemo(deps, voice);
   const app = createApp({
     contract: deps.contract,
     handlers: createHandlers(deps),
     authenticate: authenticator(await issuerOf(config), clock),
-    report: (error) => voice.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    report: (error) =>
+      voice.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
     pages: pages(),
   });
   const timer = setInterval(() => void housekeeping(db, clock), HOUSEKEEPING_MS);
@@ -93,7 +111,9 @@ async function loadPolicies(deps: Deps, voice: Voice): Promise<void> {
     if (changed.length > 0) voice.say(`Policies loaded: ${changed.join(', ')}`);
   } catch (error) {
     if (!(error instanceof ServiceError) || error.code !== 'invalid_policy') throw error;
-    const lines = error.errors.map(({ path, expected, rule }) => `  ${path}${rule ? ` ${rule}` : ''}: ${expected}`);
+    const lines = error.errors.map(
+      ({ path, expected, rule }) => `  ${path}${rule ? ` ${rule}` : ''}: ${expected}`,
+    );
     const text = [error.message, ...lines].join('\n');
     if (!(await readInForce(deps.db))) throw new Error(text, { cause: error });
     voice.warn(text);
@@ -104,10 +124,13 @@ async function prepareDemo(deps: Deps, voice: Voice): Promise<void> {
   const programs = new Programs();
   const writer: Writer = deps;
   let shown = false;
-  await fillDemo({ ...writer, inForce: (db) => programs.inForce(db, deps.clock()) }, (done, total) => {
-    if (done === total && shown) voice.say(`Demo filled: ${total} records`);
-    shown ||= done < total;
-  });
+  await fillDemo(
+    { ...writer, inForce: (db) => programs.inForce(db, deps.clock()) },
+    (done, total) => {
+      if (done === total && shown) voice.say(`Demo filled: ${total} records`);
+      shown ||= done < total;
+    },
+  );
 }
 
 async function issuerOf(config: Config) {
@@ -123,7 +146,11 @@ async function housekeeping(db: Db, clock: () => Date): Promise<void> {
 function listen(server: ServerType, { host, port }: Config): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'EADDRINUSE' ? new Error(`Port ${port} is taken. Set PORT to another one.`, { cause: error }) : error);
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new Error(`Port ${port} is taken. Set PORT to another one.`, { cause: error })
+          : error,
+      );
     });
     server.listen(port, host, () => {
       const address = server.address();
@@ -135,7 +162,10 @@ function listen(server: ServerType, { host, port }: Config): Promise<number> {
 /** No new connections; requests under way have ten seconds. */
 function close(server: ServerType): Promise<void> {
   return new Promise((resolve) => {
-    const force = setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), 10_000);
+    const force = setTimeout(
+      () => 'closeAllConnections' in server && server.closeAllConnections(),
+      10_000,
+    );
     server.close(() => {
       clearTimeout(force);
       resolve();

@@ -12,9 +12,11 @@ export function etagOf(version: number): string {
  */
 export function expectedVersion(ifMatch: string | undefined): number {
   if (ifMatch === undefined) {
-    throw new ServiceError('precondition_required', 'If-Match with the ETag of the version that you read is required, so that nobody is overwritten.', [
-      { path: 'If-Match', expected: 'the ETag of the version that you read' },
-    ]);
+    throw new ServiceError(
+      'precondition_required',
+      'If-Match with the ETag of the version that you read is required, so that nobody is overwritten.',
+      [{ path: 'If-Match', expected: 'the ETag of the version that you read' }],
+    );
   }
   const version = /^"([1-9]\d{0,8})"$/.exec(ifMatch)?.[1];
   if (version === undefined) throw staleVersion();
@@ -22,7 +24,10 @@ export function expectedVersion(ifMatch: string | undefined): number {
 }
 
 export function staleVersion(): ServiceError {
-  return new ServiceError('precondition_failed', 'Somebody changed it since you read it. Read it again, then decide.');
+  return new ServiceError(
+    'precondition_failed',
+    'Somebody changed it since you read it. Read it again, then decide.',
+  );
 }
 
 /** RFC 7396 merge patch: members of `patch` replace, `null` removes, objects merge. */
@@ -42,7 +47,9 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
 
 /** A resource as JSON shows it: without the members that are not there. */
 export function withoutNulls<T extends object>(row: T): { [K in keyof T]: Exclude<T[K], null> } {
-  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null && value !== undefined)) as {
+  return Object.fromEntries(
+    Object.entries(row).filter(([, value]) => value !== null && value !== undefined),
+  ) as {
     [K in keyof T]: Exclude<T[K], null>;
   };
 }

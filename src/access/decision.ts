@@ -29,7 +29,11 @@ export interface Decided {
 }
 
 /** Decides explicit facts. Pure: the instant is in `asOf`. */
-export function decide(program: Program, facts: Facts, { asOf, simulation }: { asOf: string; simulation: boolean }): Decided {
+export function decide(
+  program: Program,
+  facts: Facts,
+  { asOf, simulation }: { asOf: string; simulation: boolean },
+): Decided {
   const explanation = explain(program, facts);
   const stored: StoredDecision = {
     v: 1,
@@ -66,7 +70,11 @@ export interface DecisionView extends Recorded {
   readonly policies: readonly PolicyReference[];
 }
 
-export function viewOf(id: string, { stored, explanation }: Decided, recorded: Recorded): DecisionView {
+export function viewOf(
+  id: string,
+  { stored, explanation }: Decided,
+  recorded: Recorded,
+): DecisionView {
   return {
     id,
     simulation: stored.simulation,
@@ -86,18 +94,28 @@ export function viewOf(id: string, { stored, explanation }: Decided, recorded: R
   };
 }
 
-function summaryOf({ effect, deny, review, obligations, expiry, missing_facts }: StoredDecision, { examiners }: Explanation): string {
+function summaryOf(
+  { effect, deny, review, obligations, expiry, missing_facts }: StoredDecision,
+  { examiners }: Explanation,
+): string {
   const missing = missing_facts.length > 0 ? ` Missing facts: ${missing_facts.join(', ')}.` : '';
   switch (effect) {
     case 'deny':
-      return deny.length > 0 ? `Denied by ${deny.join(', ')}.${missing}` : `Denied: nothing permits it.${missing}`;
+      return deny.length > 0
+        ? `Denied by ${deny.join(', ')}.${missing}`
+        : `Denied: nothing permits it.${missing}`;
     case 'review': {
       const who = examiners.map(({ title }) => title['en']).join('; ');
       return `A person must decide (${review.join(', ')}): ${who}. Until then nothing may be released.${missing}`;
     }
     case 'permit': {
-      const duties = obligations.length > 0 ? ` with ${obligations.length} obligations (${obligations.join(', ')})` : '';
-      const end = expiry ? `, at the longest until ${expiry.date} (${expiry.name.replaceAll('_', ' ')})` : '';
+      const duties =
+        obligations.length > 0
+          ? ` with ${obligations.length} obligations (${obligations.join(', ')})`
+          : '';
+      const end = expiry
+        ? `, at the longest until ${expiry.date} (${expiry.name.replaceAll('_', ' ')})`
+        : '';
       return `Permitted by the policies${duties}${end}.${missing}`;
     }
   }

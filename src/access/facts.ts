@@ -19,7 +19,11 @@ export interface Registers {
 }
 
 /** The dataset's facts for a request with this purpose: its own, and the consent on record. */
-export function factsOfDataset(dataset: Dataset, totals: readonly ConsentTotal[], purpose: unknown): Record<string, unknown> {
+export function factsOfDataset(
+  dataset: Dataset,
+  totals: readonly ConsentTotal[],
+  purpose: unknown,
+): Record<string, unknown> {
   const facts = datasetFacts(dataset);
   const subjectCount = facts['subject_count'];
   const consent = consentFacts(facts['consent'], totals, { purpose, subjectCount });
@@ -27,31 +31,72 @@ export function factsOfDataset(dataset: Dataset, totals: readonly ConsentTotal[]
 }
 
 /** `request.*` as far as the registers know it; `datasetId` picks authorisations for one dataset. */
-export function factsOfRegisters(program: Program, registers: Registers, datasetId: string | null): Record<string, unknown> {
+export function factsOfRegisters(
+  program: Program,
+  registers: Registers,
+  datasetId: string | null,
+): Record<string, unknown> {
   const { project, organisation, agreement } = registers;
   const facts: Record<string, unknown> = {
-    requester: { name: organisation.name, country: organisation.country, legal_form: organisation.legal_form },
+    requester: {
+      name: organisation.name,
+      country: organisation.country,
+      legal_form: organisation.legal_form,
+    },
     agreement: agreement && factsOfAgreement(agreement),
     poc: project.poc && { stage: project.stage, ...project.poc },
     knowledge_transfer: project.knowledge_transfer,
     benefit_sharing: project.benefit_sharing,
   };
   for (const spec of recordSpecs(program, 'registration')) {
-    place(facts, spec.path, newest(registers.registrations, spec.record?.kind, datasetId), spec.record?.field);
+    place(
+      facts,
+      spec.path,
+      newest(registers.registrations, spec.record?.kind, datasetId),
+      spec.record?.field,
+    );
   }
   for (const spec of recordSpecs(program, 'authorisation')) {
-    place(facts, spec.path, newest(registers.authorisations, spec.record?.kind, datasetId), spec.record?.field);
+    place(
+      facts,
+      spec.path,
+      newest(registers.authorisations, spec.record?.kind, datasetId),
+      spec.record?.field,
+    );
   }
   return facts;
 }
 
 export function factsOfAgreement(agreement: Parties['agreement']): Record<string, unknown> {
-  const { id, kinds, binding, sectors, purposes, valid_from, valid_until, signatories, subprocessors_authorised } = agreement;
-  return { id, kinds, binding, sectors, purposes, valid_from, valid_until, signatories, subprocessors_authorised };
+  const {
+    id,
+    kinds,
+    binding,
+    sectors,
+    purposes,
+    valid_from,
+    valid_until,
+    signatories,
+    subprocessors_authorised,
+  } = agreement;
+  return {
+    id,
+    kinds,
+    binding,
+    sectors,
+    purposes,
+    valid_from,
+    valid_until,
+    signatories,
+    subprocessors_authorised,
+  };
 }
 
 /** What the caller asked over what the registers know: names nest, the registers never lose. */
-export function overlay(asked: Asked, registers: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function overlay(
+  asked: Asked,
+  registers: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
   const merged: Record<string, unknown> = { ...asked };
   for (const [key, value] of Object.entries(registers)) {
     const mine = merged[key];
@@ -72,7 +117,11 @@ interface AuthorityRecord {
  * that is valid longest. Two records never add up: a second country needs an authorisation that
  * names both.
  */
-function newest(records: readonly AuthorityRecord[], kind: string | undefined, dataset: string | null): AuthorityRecord | undefined {
+function newest(
+  records: readonly AuthorityRecord[],
+  kind: string | undefined,
+  dataset: string | null,
+): AuthorityRecord | undefined {
   const rank = ({ dataset: of, fields, id }: AuthorityRecord): string =>
     `${of ? 1 : 0} ${typeof fields['valid_until'] === 'string' ? fields['valid_until'] : ''} ${id}`;
   return records
@@ -81,7 +130,12 @@ function newest(records: readonly AuthorityRecord[], kind: string | undefined, d
 }
 
 /** Puts a record's fields, or its one field, at a path such as `request.output.disclosure_test`. */
-function place(facts: Record<string, unknown>, path: string, record: AuthorityRecord | undefined, field: string | undefined): void {
+function place(
+  facts: Record<string, unknown>,
+  path: string,
+  record: AuthorityRecord | undefined,
+  field: string | undefined,
+): void {
   const keys = path.split('.').slice(1);
   const last = keys.pop();
   if (last === undefined || !record) return;

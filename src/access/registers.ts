@@ -53,7 +53,8 @@ export async function readSnapshot(db: Db, references: readonly References[]): P
  */
 export function datasetFor(snapshot: Snapshot, principal: Principal, id: string): Dataset {
   const dataset = snapshot.datasets.get(id);
-  if (!dataset || !mayRead(dataset, principal)) throw unknownReference('/dataset', 'the id of an active dataset');
+  if (!dataset || !mayRead(dataset, principal))
+    throw unknownReference('/dataset', 'the id of an active dataset');
   if (dataset.status === 'retired') throw new ServiceError('retired', 'The dataset is retired.');
   return dataset;
 }
@@ -66,7 +67,10 @@ export function datasetFor(snapshot: Snapshot, principal: Principal, id: string)
 export function registersFor(
   { agreements, records }: Snapshot,
   principal: Principal,
-  { project: projectId, agreement: agreementId }: { readonly project: string; readonly agreement?: string | undefined },
+  {
+    project: projectId,
+    agreement: agreementId,
+  }: { readonly project: string; readonly agreement?: string | undefined },
   prefix = '',
 ): Registers {
   const found = records.projects.get(projectId);
@@ -76,7 +80,10 @@ export function registersFor(
   const { project, organisation } = found;
   const agreement = agreementId === undefined ? null : agreements.get(agreementId);
   if (agreement === undefined || (agreement && !agreement.signatories.includes(organisation.id))) {
-    throw unknownReference(`${prefix}/agreement`, "the id of an agreement that the project's organisation signed");
+    throw unknownReference(
+      `${prefix}/agreement`,
+      "the id of an agreement that the project's organisation signed",
+    );
   }
   return {
     project,

@@ -9,7 +9,7 @@ import { explain } from '../pdp/explain.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
-import { simulateDecision, type Simulation } from './simulate-decision.ts';
+import { simulateDecision } from './simulate-decision.ts';
 import {
   type AccessRequestFilter,
   type AccessRequestRow,
@@ -34,23 +34,45 @@ const BATCHES = { max: 64, lanes: 2, waiting: 4_096 };
 export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
   const submit = batched((items: readonly Submission[]) => submitAccessRequests(deps, items), {
     ...BATCHES,
-    overflow: () => new ServiceError('unavailable', 'Too many requests are waiting. Nothing was changed.'),
+    overflow: () =>
+      new ServiceError('unavailable', 'Too many requests are waiting. Nothing was changed.'),
   });
   return {
     listAccessRequests: async ({ principal, query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
       const [before] = readCursor(query.cursor, ['uuid']) ?? [];
       const { dataset, project, effect } = query;
-      const rows = await readAccessRequests(deps.db, { dataset, project, effect, before, ...scopeOf(principal) }, limit + 1);
-      return { status: 200, body: toPage(rows, limit, ({ decision, ...row }) => ({ ...row, decision_id: decision }), ({ id }) => [id]) };
+      const rows = await readAccessRequests(
+        deps.db,
+        { dataset, project, effect, before, ...scopeOf(principal) },
+        limit + 1,
+      );
+      return {
+        status: 200,
+        body: toPage(
+          rows,
+          limit,
+          ({ decision, ...row }) => ({ ...row, decision_id: decision }),
+          ({ id }) => [id],
+        ),
+      };
     },
     submitAccessRequest: async ({ principal, body, headers, bodySha256 }) => {
       const key = headers.idempotencyKey;
       const idempotent =
         key === undefined
           ? undefined
-          : { actor: principal.actor, operation: 'submitAccessRequest', key, request_sha256: bodySha256 };
-      const submitted = await submit({ principal, request: body as Submission['request'], idempotent });
+          : {
+              actor: principal.actor,
+              operation: 'submitAccessRequest',
+              key,
+              request_sha256: bodySha256,
+            };
+      const submitted = await submit({
+        principal,
+        request: body,
+        idempotent,
+      });
       if (submitted.made === 'before') return created(await loadRequest(deps, submitted.id));
       const { request, decided, recorded } = submitted;
       return created(show(request, viewOf(request.decision, decided, recorded)));
@@ -62,7 +84,7 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
     },
     simulateDecision: async ({ principal, body }) => ({
       status: 200,
-      body: await simulateDecision(deps, principal, body as Simulation),
+      body: await simulateDecision(deps, principal, body),
     }),
     getDecision: async ({ principal, path }) => {
       const row = await readDecision(deps.db, path.id);
@@ -89,7 +111,8 @@ async function mayRead(
 ): Promise<boolean> {
   if (overseesAll(principal)) return true;
   if (row.simulation) return row.created_by === principal.actor;
-  if (principal.role === 'partner') return row.project !== null && principal.projects.includes(row.project);
+  if (principal.role === 'partner')
+    return row.project !== null && principal.projects.includes(row.project);
   const dataset = row.dataset === null ? undefined : await readDataset(db, row.dataset);
   return dataset !== undefined && stewards(dataset, principal);
 }
@@ -100,8 +123,11 @@ function created(body: RequestView): Reply<'submitAccessRequest'> {
   return { status: 201, body, headers: { Location: `/v1/access-requests/${body.id}` } };
 }
 
-function show({ effect: _effect, purpose: _purpose, ...row }: AccessRequestRow, decision: DecisionView): RequestView {
-  return { ...row, request: { ...row.request }, decision: decision as RequestView['decision'] };
+function show(
+  { effect: _effect, purpose: _purpose, ...row }: AccessRequestRow,
+  decision: DecisionView,
+): RequestView {
+  return { ...row, request: { ...row.request }, decision: decision };
 }
 
 async function loadRequest(deps: AccessWriter, id: string): Promise<RequestView> {

@@ -8,7 +8,13 @@ import { type Program, sha256 } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { decide, type DecisionView, viewOf } from './decision.ts';
-import { type Asked, factsOfAgreement, factsOfDataset, factsOfRegisters, overlay } from './facts.ts';
+import {
+  type Asked,
+  factsOfAgreement,
+  factsOfDataset,
+  factsOfRegisters,
+  overlay,
+} from './facts.ts';
 import { datasetFor, readSnapshot, registersFor } from './registers.ts';
 import { insertDecisions } from './store.ts';
 
@@ -24,13 +30,21 @@ export interface Simulation {
  * those of the registers; `request.as_of` absent is now.
  * @throws ServiceError `invalid_facts`, `unknown_reference`.
  */
-export async function simulateDecision(writer: AccessWriter, principal: Principal, simulation: Simulation): Promise<DecisionView> {
+export async function simulateDecision(
+  writer: AccessWriter,
+  principal: Principal,
+  simulation: Simulation,
+): Promise<DecisionView> {
   return change(writer, async (tx) => {
     const now = writer.clock().toISOString();
     const program = await writer.inForce(tx);
     const facts = await factsOf(tx, program, principal, simulation);
     const request = { as_of: now, ...facts.request };
-    const decided = decide(program, { dataset: facts.dataset, request }, { asOf: now, simulation: true });
+    const decided = decide(
+      program,
+      { dataset: facts.dataset, request },
+      { asOf: now, simulation: true },
+    );
     const id = uuidv7({ msecs: Date.parse(now) });
     const document = canonicalText(decided.stored);
     const { effect, deny, review, obligations } = decided.stored;
@@ -45,7 +59,17 @@ export async function simulateDecision(writer: AccessWriter, principal: Principa
     });
     const { datasetId, projectId } = facts;
     await insertDecisions(tx, [
-      { id, simulation: true, effect, dataset: datasetId, project: projectId, created_by: actor, created_at: now, document, event_id: recorded.event_id },
+      {
+        id,
+        simulation: true,
+        effect,
+        dataset: datasetId,
+        project: projectId,
+        created_by: actor,
+        created_at: now,
+        document,
+        event_id: recorded.event_id,
+      },
     ]);
     return viewOf(id, decided, recorded);
   });
@@ -60,29 +84,51 @@ interface SimulatedFacts {
   readonly ids: string[];
 }
 
-async function factsOf(tx: Tx, program: Program, principal: Principal, { dataset, request }: Simulation): Promise<SimulatedFacts> {
+async function factsOf(
+  tx: Tx,
+  program: Program,
+  principal: Principal,
+  { dataset, request }: Simulation,
+): Promise<SimulatedFacts> {
   const { project, agreement, ...rest } = request;
-  const explicit = typeof agreement === 'string' ? rest : { ...rest, ...(agreement === undefined ? {} : { agreement }) };
+  const explicit =
+    typeof agreement === 'string'
+      ? rest
+      : { ...rest, ...(agreement === undefined ? {} : { agreement }) };
   const problems = checkExplicit(program, dataset, explicit, project);
-  if (problems.length > 0) throw new ServiceError('invalid_facts', 'Some facts do not exist or have impossible values.', problems);
+  if (problems.length > 0)
+    throw new ServiceError(
+      'invalid_facts',
+      'Some facts do not exist or have impossible values.',
+      problems,
+    );
   const datasetId = typeof dataset === 'string' ? dataset : null;
   const projectId = typeof project === 'string' ? project : null;
   const agreementId = typeof agreement === 'string' ? agreement : undefined;
-  const snapshot = await readSnapshot(tx, [{ dataset: datasetId ?? undefined, project: projectId ?? undefined, agreement: agreementId }]);
+  const snapshot = await readSnapshot(tx, [
+    { dataset: datasetId ?? undefined, project: projectId ?? undefined, agreement: agreementId },
+  ]);
   const registered = datasetId === null ? undefined : datasetFor(snapshot, principal, datasetId);
   const datasetFacts = registered
     ? factsOfDataset(registered, snapshot.totals.get(registered.id) ?? [], request['purpose'])
     : (dataset as Asked);
   let known: Asked = registered ? { sector: datasetFacts['sector'] ?? null } : {};
   if (projectId !== null) {
-    const registers = registersFor(snapshot, principal, { project: projectId, agreement: agreementId }, '/request');
+    const registers = registersFor(
+      snapshot,
+      principal,
+      { project: projectId, agreement: agreementId },
+      '/request',
+    );
     known = { ...known, ...factsOfRegisters(program, registers, datasetId) };
   } else if (agreementId !== undefined) {
     const found = snapshot.agreements.get(agreementId);
     if (!found || !mayNameAgreement(principal, found.signatories)) {
-      throw new ServiceError('unknown_reference', 'The request names something that does not exist.', [
-        { path: '/request/agreement', expected: 'the id of an agreement, or its facts' },
-      ]);
+      throw new ServiceError(
+        'unknown_reference',
+        'The request names something that does not exist.',
+        [{ path: '/request/agreement', expected: 'the id of an agreement, or its facts' }],
+      );
     }
     known = { ...known, agreement: factsOfAgreement(found) };
   }
@@ -96,15 +142,29 @@ async function factsOf(tx: Tx, program: Program, principal: Principal, { dataset
 }
 
 function mayNameAgreement(principal: Principal, signatories: readonly string[]): boolean {
-  return principal.role === 'authority' || (principal.organisation !== null && signatories.includes(principal.organisation));
+  return (
+    principal.role === 'authority' ||
+    (principal.organisation !== null && signatories.includes(principal.organisation))
+  );
 }
 
-function checkExplicit(program: Program, dataset: string | Asked, request: Asked, project: unknown): FactProblem[] {
-  const at = (prefix: string, found: readonly FactProblem[]): FactProblem[] =>
-    found.map(({ path, expected }) => ({ path: prefix + path, expected }));
+function checkExplicit(
+  program: Program,
+  dataset: string | Asked,
+  request: Asked,
+  project: unknown,
+): FactProblem[] {
   return [
-    ...(typeof dataset === 'string' ? [] : at('/dataset', program.vocabulary.checkAt('dataset', dataset))),
-    ...at('/request', program.vocabulary.checkAt('request', request)),
-    ...(project === undefined || typeof project === 'string' ? [] : [{ path: '/request/project', expected: 'the id of a project' }]),
+    ...(typeof dataset === 'string'
+      ? []
+      : below('/dataset', program.vocabulary.checkAt('dataset', dataset))),
+    ...below('/request', program.vocabulary.checkAt('request', request)),
+    ...(project === undefined || typeof project === 'string'
+      ? []
+      : [{ path: '/request/project', expected: 'the id of a project' }]),
   ];
+}
+
+function below(prefix: string, found: readonly FactProblem[]): FactProblem[] {
+  return found.map(({ path, expected }) => ({ path: prefix + path, expected }));
 }

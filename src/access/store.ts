@@ -28,10 +28,16 @@ export interface AccessRequestRow {
 }
 
 export async function insertDecisions(tx: Tx, rows: readonly DecisionRow[]): Promise<void> {
-  await tx.insertInto('decision').values([...rows]).execute();
+  await tx
+    .insertInto('decision')
+    .values([...rows])
+    .execute();
 }
 
-export async function insertAccessRequests(tx: Tx, rows: readonly AccessRequestRow[]): Promise<void> {
+export async function insertAccessRequests(
+  tx: Tx,
+  rows: readonly AccessRequestRow[],
+): Promise<void> {
   await tx
     .insertInto('access_request')
     .values(rows.map((row) => ({ ...row, request: JSON.stringify(row.request) })))
@@ -65,7 +71,18 @@ export async function readAccessRequests(
 ): Promise<Omit<AccessRequestRow, 'request'>[]> {
   let query = db
     .selectFrom('access_request')
-    .select(['id', 'dataset', 'dataset_version', 'project', 'agreement', 'purpose', 'decision', 'effect', 'created_at', 'created_by'])
+    .select([
+      'id',
+      'dataset',
+      'dataset_version',
+      'project',
+      'agreement',
+      'purpose',
+      'decision',
+      'effect',
+      'created_at',
+      'created_by',
+    ])
     .orderBy('id', 'desc')
     .limit(limit);
   for (const column of ['dataset', 'project', 'effect'] as const) {
@@ -73,7 +90,8 @@ export async function readAccessRequests(
     if (value !== undefined) query = query.where(column, '=', value);
   }
   const { projects, publisher, before } = filter;
-  if (projects !== undefined) query = query.where('project', 'in', projects.length > 0 ? projects : ['']);
+  if (projects !== undefined)
+    query = query.where('project', 'in', projects.length > 0 ? projects : ['']);
   if (publisher !== undefined) {
     query = query.where('dataset', 'in', (inner) =>
       inner.selectFrom('dataset').select('dataset.id').where('dataset.publisher', '=', publisher),

@@ -12,19 +12,34 @@ import type { AccessWriter } from './access.ts';
 import { type Decided, decide } from './decision.ts';
 import { type Asked, factsOfDataset, factsOfRegisters, overlay } from './facts.ts';
 import { datasetFor, readSnapshot, registersFor, type Snapshot } from './registers.ts';
-import { type AccessRequestRow, type DecisionRow, insertAccessRequests, insertDecisions } from './store.ts';
+import {
+  type AccessRequestRow,
+  type DecisionRow,
+  insertAccessRequests,
+  insertDecisions,
+} from './store.ts';
 
 /** One call of `submitAccessRequest`. */
 export interface Submission {
   readonly principal: Principal;
   /** What the caller sent. */
-  readonly request: Asked & { readonly dataset: string; readonly project: string; readonly agreement?: string; readonly purpose: string };
+  readonly request: Asked & {
+    readonly dataset: string;
+    readonly project: string;
+    readonly agreement?: string;
+    readonly purpose: string;
+  };
   readonly idempotent: IdempotentCall | undefined;
 }
 
 /** A request that was made now, or the id of the one that the same call made before. */
 export type Submitted =
-  | { readonly made: 'now'; readonly request: AccessRequestRow; readonly decided: Decided; readonly recorded: Recorded }
+  | {
+      readonly made: 'now';
+      readonly request: AccessRequestRow;
+      readonly decided: Decided;
+      readonly recorded: Recorded;
+    }
   | { readonly made: 'before'; readonly id: string };
 
 /**
@@ -32,17 +47,27 @@ export type Submitted =
  * see the registers as of one moment (repeatable read). What is wrong with one member is that
  * member's error; an error of the database undoes all, and the batch runs them one by one.
  */
-export function submitAccessRequests(writer: AccessWriter, submissions: readonly Submission[]): Promise<readonly Settled<Submitted>[]> {
+export function submitAccessRequests(
+  writer: AccessWriter,
+  submissions: readonly Submission[],
+): Promise<readonly Settled<Submitted>[]> {
   return change(writer, (tx) => submitAll(tx, writer, submissions), 'repeatable read');
 }
 
-async function submitAll(tx: Tx, writer: AccessWriter, submissions: readonly Submission[]): Promise<Settled<Submitted>[]> {
+async function submitAll(
+  tx: Tx,
+  writer: AccessWriter,
+  submissions: readonly Submission[],
+): Promise<Settled<Submitted>[]> {
   const now = writer.clock();
   const calls = submissions.flatMap(({ idempotent }) => idempotent ?? []);
   const [program, claimed, snapshot] = await Promise.all([
     writer.inForce(tx),
     readClaims(tx, calls),
-    readSnapshot(tx, submissions.map(({ request }) => request)),
+    readSnapshot(
+      tx,
+      submissions.map(({ request }) => request),
+    ),
   ]);
   const made: Made[] = [];
   const results = submissions.map((submission): Settled<Submitted> | Made => {
@@ -87,22 +112,38 @@ interface Context {
   readonly now: Date;
 }
 
-function decideOne({ writer, program, snapshot, now }: Context, { principal, request, idempotent }: Submission): Made {
+function decideOne(
+  { writer, program, snapshot, now }: Context,
+  { principal, request, idempotent }: Submission,
+): Made {
   const { dataset: _dataset, project: _project, agreement: _agreement, ...asked } = request;
   const problems = program.vocabulary.checkAt('request', asked);
-  if (problems.length > 0) throw new ServiceError('invalid_facts', 'The request has facts with impossible values.', problems);
+  if (problems.length > 0)
+    throw new ServiceError(
+      'invalid_facts',
+      'The request has facts with impossible values.',
+      problems,
+    );
   const dataset = datasetFor(snapshot, principal, request.dataset);
   const registers = registersFor(snapshot, principal, request);
   const id = uuidv7({ msecs: now.getTime() });
   const asOf = now.toISOString();
-  const datasetFacts = factsOfDataset(dataset, snapshot.totals.get(dataset.id) ?? [], request.purpose);
+  const datasetFacts = factsOfDataset(
+    dataset,
+    snapshot.totals.get(dataset.id) ?? [],
+    request.purpose,
+  );
   const requestFacts = {
     ...overlay(asked, factsOfRegisters(program, registers, dataset.id)),
     id,
     as_of: asOf,
     sector: datasetFacts['sector'] ?? null,
   };
-  const decided = decide(program, { dataset: datasetFacts, request: requestFacts }, { asOf, simulation: false });
+  const decided = decide(
+    program,
+    { dataset: datasetFacts, request: requestFacts },
+    { asOf, simulation: false },
+  );
   const document = canonicalText(decided.stored);
   const { effect, deny, review, obligations } = decided.stored;
   const decisionId = uuidv7({ msecs: now.getTime() });
@@ -113,14 +154,36 @@ function decideOne({ writer, program, snapshot, now }: Context, { principal, req
       role: principal.role,
       subject_ids: [id, decisionId, dataset.id, registers.project.id],
       outcome: effect,
-      body: { access_request: id, decision: decisionId, dataset_version: dataset.version, deny, review, obligations, decision_sha256: sha256(document) },
+      body: {
+        access_request: id,
+        decision: decisionId,
+        dataset_version: dataset.version,
+        deny,
+        review,
+        obligations,
+        decision_sha256: sha256(document),
+      },
     },
     asOf,
     writer.log.keys.pseudonym,
   );
-  const common = { dataset: dataset.id, project: registers.project.id, effect, created_at: asOf, created_by: principal.actor };
+  const common = {
+    dataset: dataset.id,
+    project: registers.project.id,
+    effect,
+    created_at: asOf,
+    created_by: principal.actor,
+  };
   return {
-    request: { ...common, id, dataset_version: dataset.version, agreement: request.agreement ?? null, purpose: request.purpose, request, decision: decisionId },
+    request: {
+      ...common,
+      id,
+      dataset_version: dataset.version,
+      agreement: request.agreement ?? null,
+      purpose: request.purpose,
+      request,
+      decision: decisionId,
+    },
     decision: { ...common, id: decisionId, simulation: false, document, event_id: event.event_id },
     decided,
     event,
@@ -129,15 +192,33 @@ function decideOne({ writer, program, snapshot, now }: Context, { principal, req
 }
 
 /** Writes everything, in one round trip while the receipts are signed. */
-async function write(tx: Tx, { log }: AccessWriter, made: readonly Made[], now: Date): Promise<ReadonlyMap<string, string>> {
+async function write(
+  tx: Tx,
+  { log }: AccessWriter,
+  made: readonly Made[],
+  now: Date,
+): Promise<ReadonlyMap<string, string>> {
   if (made.length === 0) return new Map();
-  const claims = made.flatMap(({ idempotent, request }) => (idempotent ? [{ ...idempotent, resource: request.id }] : []));
+  const claims = made.flatMap(({ idempotent, request }) =>
+    idempotent ? [{ ...idempotent, resource: request.id }] : [],
+  );
   const [receipts] = await Promise.all([
-    Promise.all(made.map(async ({ event }) => [event.event_id, await signReceipt(log, event)] as const)),
+    Promise.all(
+      made.map(async ({ event }) => [event.event_id, await signReceipt(log, event)] as const),
+    ),
     claimKeys(tx, claims, now.toISOString()),
-    insertEvents(tx, made.map(({ event }) => event)),
-    insertDecisions(tx, made.map(({ decision }) => decision)),
-    insertAccessRequests(tx, made.map(({ request }) => request)),
+    insertEvents(
+      tx,
+      made.map(({ event }) => event),
+    ),
+    insertDecisions(
+      tx,
+      made.map(({ decision }) => decision),
+    ),
+    insertAccessRequests(
+      tx,
+      made.map(({ request }) => request),
+    ),
   ]);
   return new Map(receipts);
 }

@@ -66,12 +66,25 @@ export function sealEvent(
     body_sha256: sha256Hex(body),
     nonce: randomBytes(16).toString('base64url'),
   });
-  return { event_id, type, time, actor, role, subject_ids, outcome, leaf, leaf_hash: Buffer.from(leafHash(leaf)), body };
+  return {
+    event_id,
+    type,
+    time,
+    actor,
+    role,
+    subject_ids,
+    outcome,
+    leaf,
+    leaf_hash: Buffer.from(leafHash(leaf)),
+    body,
+  };
 }
 
 /** Does the leaf bind this body? */
 export function leafBindsBody(leaf: Uint8Array, body: Uint8Array): boolean {
-  const { body_sha256 } = JSON.parse(Buffer.from(leaf).toString('utf8')) as { body_sha256?: string };
+  const { body_sha256 } = JSON.parse(Buffer.from(leaf).toString('utf8')) as {
+    body_sha256?: string;
+  };
   return body_sha256 === sha256Hex(body);
 }
 

@@ -1,4 +1,10 @@
-import { createHmac, createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
+import {
+  createHmac,
+  createPrivateKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, CompactSign, exportJWK, type JWK } from 'jose';
@@ -25,18 +31,27 @@ export interface ReceiptSigner {
  */
 export async function loadLogKeys(folder: string, origin: string): Promise<LogKeys> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const checkpoints = createPrivateKey(await readOrMake(join(folder, 'log-ed25519.pem'), newEd25519));
-  const receipts = createPrivateKey(await readOrMake(join(folder, 'receipt-ed25519.pem'), newEd25519));
-  const secret = await readOrMake(join(folder, 'pseudonym.key'), () => randomBytes(32).toString('base64url'));
+  const checkpoints = createPrivateKey(
+    await readOrMake(join(folder, 'log-ed25519.pem'), newEd25519),
+  );
+  const receipts = createPrivateKey(
+    await readOrMake(join(folder, 'receipt-ed25519.pem'), newEd25519),
+  );
+  const secret = await readOrMake(join(folder, 'pseudonym.key'), () =>
+    randomBytes(32).toString('base64url'),
+  );
   return {
     checkpoints: ed25519Signer(origin, checkpoints),
     receipts: await receiptSigner(receipts),
-    pseudonym: (actor) => createHmac('sha256', secret).update(actor).digest('base64url').slice(0, 22),
+    pseudonym: (actor) =>
+      createHmac('sha256', secret).update(actor).digest('base64url').slice(0, 22),
   };
 }
 
 function newEd25519(): string {
-  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return generateKeyPairSync('ed25519')
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString();
 }
 
 /**

@@ -7,7 +7,13 @@ import { formatProofFile } from '../tlog/proof-file.ts';
 import { ServiceError } from '../errors.ts';
 import type { Log } from './record.ts';
 import { buildTile } from './sequencer.ts';
-import { insertCheckpoint, readHead, readNewestCheckpoint, readTiles, type StoredCheckpoint } from './store.ts';
+import {
+  insertCheckpoint,
+  readHead,
+  readNewestCheckpoint,
+  readTiles,
+  type StoredCheckpoint,
+} from './store.ts';
 
 /**
  * Signs a checkpoint of the present head, if it is new. Before that it proves that the head
@@ -20,7 +26,9 @@ export async function publish(db: Db, log: Log, signedAt: string): Promise<void>
   const last = await readNewestCheckpoint(db);
   if (last?.size === head.size && last.root.equals(head.root)) return;
   if (last) await proveExtension(db, log, last, head);
-  const note = signCheckpoint({ origin: head.origin, size: head.size, root: head.root }, [log.keys.checkpoints]);
+  const note = signCheckpoint({ origin: head.origin, size: head.size, root: head.root }, [
+    log.keys.checkpoints,
+  ]);
   await insertCheckpoint(db, { size: head.size, root: head.root, note }, signedAt);
 }
 
@@ -32,13 +40,23 @@ async function proveExtension(
 ): Promise<void> {
   const opened = openCheckpoint(last.note, [log.keys.checkpoints]);
   if (!opened.ok) {
-    throw new Error(`the last checkpoint was signed with another key than the one at hand (${opened.reason})`);
+    throw new Error(
+      `the last checkpoint was signed with another key than the one at hand (${opened.reason})`,
+    );
   }
   const { size, root } = opened.checkpoint;
-  if (size > head.size) throw new Error(`the log has ${head.size} entries, fewer than the ${size} that were signed`);
+  if (size > head.size)
+    throw new Error(`the log has ${head.size} entries, fewer than the ${size} that were signed`);
   const proof = await consistencyProof(size, head.size, tileReader(db));
-  const checked = verifyConsistency({ from: size, to: head.size, fromRoot: root, toRoot: head.root, proof });
-  if (!checked.ok) throw new Error(`the log does not extend its last checkpoint (${checked.reason})`);
+  const checked = verifyConsistency({
+    from: size,
+    to: head.size,
+    fromRoot: root,
+    toRoot: head.root,
+    proof,
+  });
+  if (!checked.ok)
+    throw new Error(`the log does not extend its last checkpoint (${checked.reason})`);
 }
 
 /** The newest published checkpoint. @throws ServiceError `unavailable` before the first. */
@@ -55,7 +73,10 @@ export async function newestCheckpoint(db: Db): Promise<StoredCheckpoint> {
 export async function proofFile(db: Db, index: number | null): Promise<string> {
   const checkpoint = await newestCheckpoint(db);
   if (index === null || index >= checkpoint.size) {
-    throw new ServiceError('not_sequenced', 'The event is not under a checkpoint yet. Try again in a second.');
+    throw new ServiceError(
+      'not_sequenced',
+      'The event is not under a checkpoint yet. Try again in a second.',
+    );
   }
   const proof = await inclusionProof(index, checkpoint.size, tileReader(db));
   return formatProofFile({ index, proof, checkpoint: checkpoint.note });

@@ -47,11 +47,19 @@ export async function change<T>(
 export async function record(tx: Tx, log: Log, time: string, input: EventInput): Promise<Recorded> {
   const event = sealEvent(input, time, log.keys.pseudonym);
   const [receipt] = await Promise.all([signReceipt(log, event), insertEvents(tx, [event])]);
-  return { event_id: event.event_id, leaf_hash: event.leaf_hash.toString('base64'), index: null, receipt };
+  return {
+    event_id: event.event_id,
+    leaf_hash: event.leaf_hash.toString('base64'),
+    index: null,
+    receipt,
+  };
 }
 
 /** The same receipt again, of an event that is stored; with its index, once it has one. */
-export async function receiptOf({ db, log }: Pick<Writer, 'db' | 'log'>, eventId: string): Promise<Recorded> {
+export async function receiptOf(
+  { db, log }: Pick<Writer, 'db' | 'log'>,
+  eventId: string,
+): Promise<Recorded> {
   const row = await readEvent(db, eventId);
   if (!row) throw new Error(`the event ${eventId} is gone`);
   const leaf_hash = Buffer.from(leafHash(row.leaf));
@@ -64,7 +72,10 @@ export async function receiptOf({ db, log }: Pick<Writer, 'db' | 'log'>, eventId
  * JWS over `{iss: origin, iat, event_id, leaf_hash}`; Ed25519 is deterministic, so the same event
  * always has the same receipt.
  */
-export function signReceipt(log: Log, event: Pick<SealedEvent, 'event_id' | 'time' | 'leaf_hash'>): Promise<string> {
+export function signReceipt(
+  log: Log,
+  event: Pick<SealedEvent, 'event_id' | 'time' | 'leaf_hash'>,
+): Promise<string> {
   return log.keys.receipts.sign({
     iss: log.origin,
     iat: Math.floor(Date.parse(event.time) / 1000),

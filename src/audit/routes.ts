@@ -28,10 +28,17 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
     listEvents: async ({ query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
       const [before] = readCursor(query.cursor, ['uuid']) ?? [];
-      const rows = await readEvents(db, { type: query.type, subject: query.subject, before }, limit + 1);
+      const rows = await readEvents(
+        db,
+        { type: query.type, subject: query.subject, before },
+        limit + 1,
+      );
       return { status: 200, body: toPage(rows, limit, show, ({ event_id }) => [event_id]) };
     },
-    getEvent: async ({ principal, path }) => ({ status: 200, body: show(await visible(db, principal, path.id)) }),
+    getEvent: async ({ principal, path }) => ({
+      status: 200,
+      body: show(await visible(db, principal, path.id)),
+    }),
     getEventProof: async ({ principal, path }) => {
       const { idx } = await visible(db, principal, path.id);
       return { status: 200, body: await proofFile(db, idx) };
@@ -49,7 +56,8 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
 /** An event that the caller may read: all for overseers, a partner's those that they caused. */
 async function visible(db: Db, principal: Principal, id: string): Promise<EventRow> {
   const row = await readEvent(db, id);
-  if (!row || !(overseesAll(principal) || bodyOf(row)['actor'] === principal.actor)) throw notFound();
+  if (!row || !(overseesAll(principal) || bodyOf(row)['actor'] === principal.actor))
+    throw notFound();
   return row;
 }
 

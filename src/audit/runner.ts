@@ -16,8 +16,14 @@ export interface LogRunner extends AsyncDisposable {
  * the database make that safe, this loop only makes it prompt. A failure is said once, waited out,
  * and tried again: decisions go on, the checkpoint stays the last good one.
  */
-export function runLog(db: Db, log: Omit<Log, 'wake'>, clock: () => Date, warn: (message: string) => void): LogRunner {
-  let stopped = false;
+export function runLog(
+  db: Db,
+  log: Omit<Log, 'wake'>,
+  clock: () => Date,
+  warn: (message: string) => void,
+): LogRunner {
+  const stop = new AbortController();
+  const { signal } = stop;
   let rouse: (() => void) | undefined;
   let lastWarning = '';
   let publishedAt = 0;
@@ -40,18 +46,18 @@ export function runLog(db: Db, log: Omit<Log, 'wake'>, clock: () => Date, warn: 
     return done;
   };
   const loop = async (): Promise<void> => {
-    while (!stopped) {
+    while (!signal.aborted) {
       let pause = POLL_MS;
       try {
         await step();
         lastWarning = '';
       } catch (error) {
         const message = `log: ${error instanceof Error ? error.message : 'unknown error'}`;
-        if (message !== lastWarning && !stopped) warn(message);
+        if (message !== lastWarning && !signal.aborted) warn(message);
         lastWarning = message;
         pause = BACKOFF_MS;
       }
-      if (!stopped) await sleep(pause);
+      if (!signal.aborted) await sleep(pause);
     }
     // What was acknowledged before the stop gets its index and its checkpoint, if the database is there.
     await sequence(db).catch(() => 0);
@@ -61,7 +67,7 @@ export function runLog(db: Db, log: Omit<Log, 'wake'>, clock: () => Date, warn: 
   return {
     wake: () => rouse?.(),
     async [Symbol.asyncDispose]() {
-      stopped = true;
+      stop.abort();
       rouse?.();
       await running;
     },

@@ -1,9 +1,27 @@
 import type { Db, Tx } from '../db/connection.ts';
 import { transact } from '../db/connection.ts';
 import { leafHash } from '../tlog/leaf.ts';
-import { appendLeaves, decodeFrontier, emptyFrontier, encodeFrontier, type Frontier, perfectRoot, rootOf } from '../tlog/merkle.ts';
+import {
+  appendLeaves,
+  decodeFrontier,
+  emptyFrontier,
+  encodeFrontier,
+  type Frontier,
+  perfectRoot,
+  rootOf,
+} from '../tlog/merkle.ts';
 import { newTiles, TILE_WIDTH } from '../tlog/tiles.ts';
-import { insertHead, insertLeaves, insertTile, lockHead, readHead, readLeafHashes, readTiles, takePending, updateHead } from './store.ts';
+import {
+  insertHead,
+  insertLeaves,
+  insertTile,
+  lockHead,
+  readHead,
+  readLeafHashes,
+  readTiles,
+  takePending,
+  updateHead,
+} from './store.ts';
 
 const BATCH = 1024;
 
@@ -50,7 +68,8 @@ export async function sequence(db: Db): Promise<number> {
 
 function frontierOf(size: number, bytes: Uint8Array): Frontier {
   const frontier = decodeFrontier(size, bytes);
-  if (!frontier) throw new Error('the head of the log is damaged: its frontier does not fit its size');
+  if (!frontier)
+    throw new Error('the head of the log is damaged: its frontier does not fit its size');
   return frontier;
 }
 

@@ -7,7 +7,10 @@ export const LOG_ID = 1;
 
 /** Writes events and queues their leaves, in one statement. */
 export async function insertEvents(tx: Tx, events: readonly SealedEvent[]): Promise<void> {
-  const rows = events.map(({ leaf_hash: _hash, subject_ids, ...row }) => ({ ...row, subject_ids: [...subject_ids] }));
+  const rows = events.map(({ leaf_hash: _hash, subject_ids, ...row }) => ({
+    ...row,
+    subject_ids: [...subject_ids],
+  }));
   const pending = events.map(({ event_id, leaf_hash }) => ({ event_id, leaf_hash }));
   await tx
     .with('event', (db) => db.insertInto('audit_event').values(rows))
@@ -105,7 +108,12 @@ export async function readLeafHashes(db: Db, from: number, count: number): Promi
 }
 
 /** Full tiles of a level from number `from`, at most `count`, in order. */
-export async function readTiles(db: Db, level: number, from: number, count: number): Promise<Buffer[]> {
+export async function readTiles(
+  db: Db,
+  level: number,
+  from: number,
+  count: number,
+): Promise<Buffer[]> {
   const rows = await db
     .selectFrom('log_tile')
     .select('hashes')
@@ -145,7 +153,11 @@ export async function readCheckpoints(db: Db, limit: number): Promise<StoredChec
 }
 
 /** Stores a signed checkpoint; the same statement from another replica is no conflict. */
-export async function insertCheckpoint(db: Db, checkpoint: StoredCheckpoint, signedAt: string): Promise<void> {
+export async function insertCheckpoint(
+  db: Db,
+  checkpoint: StoredCheckpoint,
+  signedAt: string,
+): Promise<void> {
   await db
     .insertInto('log_checkpoint')
     .values({ log_id: LOG_ID, ...checkpoint, signed_at: signedAt, published_at: signedAt })
@@ -227,7 +239,13 @@ export async function readEntries(db: Db, from: number, limit: number): Promise<
   return db
     .selectFrom('log_leaf')
     .leftJoin('audit_event', 'audit_event.event_id', 'log_leaf.event_id')
-    .select(['log_leaf.idx', 'log_leaf.event_id', 'log_leaf.leaf_hash', 'audit_event.leaf', 'audit_event.body'])
+    .select([
+      'log_leaf.idx',
+      'log_leaf.event_id',
+      'log_leaf.leaf_hash',
+      'audit_event.leaf',
+      'audit_event.body',
+    ])
     .where('log_leaf.log_id', '=', LOG_ID)
     .where('log_leaf.idx', '>=', from)
     .orderBy('log_leaf.idx')
@@ -241,6 +259,8 @@ export async function countUnsequenced(db: Db): Promise<{ pending: number; lost:
     select (select count(*) from audit_pending) as pending,
       (select count(*) from audit_event e
         where not exists (select from audit_pending p where p.event_id = e.event_id)
-          and not exists (select from log_leaf l where l.event_id = e.event_id)) as lost`.execute(db);
+          and not exists (select from log_leaf l where l.event_id = e.event_id)) as lost`.execute(
+    db,
+  );
   return rows[0] ?? { pending: 0, lost: 0 };
 }

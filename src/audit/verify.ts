@@ -5,7 +5,12 @@ import { leafBindsBody } from './event.ts';
 import { countUnsequenced, readCheckpoints, readEntries, readHead } from './store.ts';
 
 export interface StoredLogProblem extends Omit<LogProblem, 'code'> {
-  readonly code: LogProblem['code'] | 'event_missing' | 'body_digest_mismatch' | 'event_lost' | 'no_log';
+  readonly code:
+    | LogProblem['code']
+    | 'event_missing'
+    | 'body_digest_mismatch'
+    | 'event_lost'
+    | 'no_log';
   readonly event_id?: string;
 }
 
@@ -42,10 +47,16 @@ export async function verifyStoredLog(
     ...trust,
   });
   const { pending, lost } = await countUnsequenced(db);
-  if (lost > 0) problems.push({ code: 'event_lost', detail: `${lost} events are neither in the tree nor waiting for it` });
+  if (lost > 0)
+    problems.push({
+      code: 'event_lost',
+      detail: `${lost} events are neither in the tree nor waiting for it`,
+    });
   for (const problem of report.problems) {
     const [row] = problem.index === undefined ? [] : await readEntries(db, problem.index, 1);
-    problems.push(row?.idx === problem.index && row ? { ...problem, event_id: row.event_id } : problem);
+    problems.push(
+      row?.idx === problem.index && row ? { ...problem, event_id: row.event_id } : problem,
+    );
   }
   return { ...report, ok: report.ok && problems.length === 0, problems, pending };
 }
@@ -63,11 +74,22 @@ async function* readAll(
       if (idx >= size) return; // sequenced after the head was read
       from = idx + 1;
       if (!leaf) {
-        if (problems.length < MAX_PROBLEMS) problems.push({ code: 'event_missing', index: idx, event_id, detail: 'the event of this leaf is gone' });
+        if (problems.length < MAX_PROBLEMS)
+          problems.push({
+            code: 'event_missing',
+            index: idx,
+            event_id,
+            detail: 'the event of this leaf is gone',
+          });
         continue;
       }
       if ((!body || !bindsBody(leaf, body)) && problems.length < MAX_PROBLEMS) {
-        problems.push({ code: 'body_digest_mismatch', index: idx, event_id, detail: 'the body is not the one that the leaf binds' });
+        problems.push({
+          code: 'body_digest_mismatch',
+          index: idx,
+          event_id,
+          detail: 'the body is not the one that the leaf binds',
+        });
       }
       yield { index: idx, entry: leaf, storedLeafHash: leaf_hash };
     }

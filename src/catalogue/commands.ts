@@ -61,7 +61,12 @@ export async function registerDataset(
 export async function changeDataset(
   writer: CatalogueWriter,
   principal: Principal,
-  next: { readonly id: string; readonly version: number; readonly status: DatasetStatus; readonly document: DatasetDocument },
+  next: {
+    readonly id: string;
+    readonly version: number;
+    readonly status: DatasetStatus;
+    readonly document: DatasetDocument;
+  },
 ): Promise<DatasetChange> {
   return change(writer, async (tx) => {
     await check(tx, writer, next.document);
@@ -75,7 +80,9 @@ export async function retireDataset(
   principal: Principal,
   { id, version }: { readonly id: string; readonly version: number },
 ): Promise<DatasetChange> {
-  return change(writer, (tx) => advance(tx, writer, principal, { id, version, status: 'retired', type: 'retireDataset' }));
+  return change(writer, (tx) =>
+    advance(tx, writer, principal, { id, version, status: 'retired', type: 'retireDataset' }),
+  );
 }
 
 interface Advance {
@@ -86,11 +93,17 @@ interface Advance {
   readonly type: 'changeDataset' | 'retireDataset';
 }
 
-async function advance(tx: Tx, writer: CatalogueWriter, principal: Principal, next: Advance): Promise<DatasetChange> {
+async function advance(
+  tx: Tx,
+  writer: CatalogueWriter,
+  principal: Principal,
+  next: Advance,
+): Promise<DatasetChange> {
   const current = await readDataset(tx, next.id);
   if (!current) throw notFound();
   if (current.version !== next.version) throw staleVersion();
-  if (current.status === 'retired') throw new ServiceError('retired', 'A retired dataset is not changed any more.');
+  if (current.status === 'retired')
+    throw new ServiceError('retired', 'A retired dataset is not changed any more.');
   const dataset: Dataset = {
     ...current,
     version: next.version + 1,
@@ -107,7 +120,11 @@ async function check(tx: Tx, writer: CatalogueWriter, document: DatasetDocument)
   const program = await writer.inForce(tx);
   const problems = checkDocument(document, program);
   if (problems.length > 0) {
-    throw new ServiceError('invalid_facts', 'The dataset has members that are neither DCAT nor facts of the pack, or facts with impossible values.', problems);
+    throw new ServiceError(
+      'invalid_facts',
+      'The dataset has members that are neither DCAT nor facts of the pack, or facts with impossible values.',
+      problems,
+    );
   }
 }
 
@@ -117,7 +134,11 @@ interface DatasetEvent {
   readonly type: string;
 }
 
-async function finish(tx: Tx, { log }: Writer, { principal, dataset, type }: DatasetEvent): Promise<DatasetChange> {
+async function finish(
+  tx: Tx,
+  { log }: Writer,
+  { principal, dataset, type }: DatasetEvent,
+): Promise<DatasetChange> {
   const { actor, role } = principal;
   const recorded = await record(tx, log, dataset.updated_at, {
     type,

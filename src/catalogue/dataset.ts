@@ -41,7 +41,10 @@ export interface Dataset {
 }
 
 /** A dataset as the API shows it: the document's members beside those of the register. */
-export function showDataset({ document, ...row }: Dataset): Record<string, unknown> & { title: Texts } & Omit<Dataset, 'document'> {
+export function showDataset({
+  document,
+  ...row
+}: Dataset): Record<string, unknown> & { title: Texts } & Omit<Dataset, 'document'> {
   return { ...document, ...row };
 }
 
@@ -54,9 +57,13 @@ export function documentOf(input: Readonly<Record<string, unknown>>): DatasetDoc
 }
 
 /** Policy facts of a dataset, in the shape that policies read. */
-export function datasetFacts(dataset: Pick<Dataset, 'id' | 'publisher' | 'document'>): Record<string, unknown> {
+export function datasetFacts(
+  dataset: Pick<Dataset, 'id' | 'publisher' | 'document'>,
+): Record<string, unknown> {
   const { id, publisher, document } = dataset;
-  const facts = Object.entries(document).filter(([key]) => !(CORE as readonly string[]).includes(key));
+  const facts = Object.entries(document).filter(
+    ([key]) => !(CORE as readonly string[]).includes(key),
+  );
   return { ...Object.fromEntries(facts), id, title: document.title, publisher };
 }
 
@@ -72,7 +79,10 @@ export function checkDocument(document: DatasetDocument, program: Program): Inpu
  * Everybody with a role sees active datasets; drafts and retired ones only the publisher's
  * stewards, auditors and the authority.
  */
-export function mayRead({ status, publisher }: Pick<Dataset, 'status' | 'publisher'>, principal: Principal): boolean {
+export function mayRead(
+  { status, publisher }: Pick<Dataset, 'status' | 'publisher'>,
+  principal: Principal,
+): boolean {
   return status === 'active' || overseesAll(principal) || stewards({ publisher }, principal);
 }
 

@@ -6,9 +6,21 @@ import type { Call, Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { etagOf, expectedVersion, mergePatch, staleVersion } from '../versions.ts';
-import { changeDataset, type CatalogueWriter, type DatasetChange, registerDataset, retireDataset } from './commands.ts';
+import {
+  changeDataset,
+  type CatalogueWriter,
+  type DatasetChange,
+  registerDataset,
+  retireDataset,
+} from './commands.ts';
 import { type Dataset, documentOf, mayRead, showDataset, stewards } from './dataset.ts';
-import { readDataset, readDatasets, readDatasetVersion, readDatasetVersions, readVersionEvent } from './store.ts';
+import {
+  readDataset,
+  readDatasets,
+  readDatasetVersion,
+  readDatasetVersions,
+  readVersionEvent,
+} from './store.ts';
 import { receiptOf } from '../audit/record.ts';
 
 export interface CatalogueRoutes extends CatalogueWriter {
@@ -32,38 +44,72 @@ export function catalogueHandlers(deps: CatalogueRoutes): Handlers<CatalogueOper
       const [created_at, id] = readCursor(query.cursor, ['instant', 'slug']) ?? [];
       const { q, publisher, sector, classification, status } = query;
       const after = created_at === undefined || id === undefined ? undefined : { created_at, id };
-      const filter = { q, publisher, sector, classification, status, allOf: allOf(principal), after };
+      const filter = {
+        q,
+        publisher,
+        sector,
+        classification,
+        status,
+        allOf: allOf(principal),
+        after,
+      };
       const rows = await readDatasets(deps.db, filter, limit + 1);
-      return { status: 200, body: toPage(rows, limit, showDataset, (row) => [row.created_at, row.id]) };
+      return {
+        status: 200,
+        body: toPage(rows, limit, showDataset, (row) => [row.created_at, row.id]),
+      };
     },
     registerDataset: (call) => register(deps, call),
     getDataset: async ({ principal, path }) => {
       const dataset = await readable(deps, principal, path.dataset);
-      return { status: 200, body: showDataset(dataset), headers: { ETag: etagOf(dataset.version) } };
+      return {
+        status: 200,
+        body: showDataset(dataset),
+        headers: { ETag: etagOf(dataset.version) },
+      };
     },
     changeDataset: async ({ principal, path, headers, body }) => {
       const current = await ownDataset(deps, principal, path.dataset);
       const version = expectedVersion(headers.ifMatch);
       if (current.version !== version) throw staleVersion();
-      const input = mergePatch(showDataset(current), refuseManaged(body, current)) as Record<string, unknown>;
+      const input = mergePatch(showDataset(current), refuseManaged(body, current)) as Record<
+        string,
+        unknown
+      >;
       const { status = current.status, ...rest } = input;
       const document = documentOf(rest);
       deps.checkSchema('DatasetInput', { ...document, id: current.id });
-      const changed = await changeDataset(deps, principal, { id: current.id, version, status: status as DatasetStatus, document });
+      const changed = await changeDataset(deps, principal, {
+        id: current.id,
+        version,
+        status: status as DatasetStatus,
+        document,
+      });
       return { status: 200, ...shown(changed) };
     },
     retireDataset: async ({ principal, path, headers }) => {
       const { id } = await ownDataset(deps, principal, path.dataset);
-      const changed = await retireDataset(deps, principal, { id, version: expectedVersion(headers.ifMatch) });
+      const changed = await retireDataset(deps, principal, {
+        id,
+        version: expectedVersion(headers.ifMatch),
+      });
       return { status: 200, ...shown(changed) };
     },
     listDatasetVersions: async ({ principal, path, query }) => {
       const { id } = await readable(deps, principal, path.dataset);
       const limit = query.limit ?? DEFAULT_LIMIT;
       const [before] = readCursor(query.cursor, ['integer']) ?? [];
-      const rows = await readDatasetVersions(deps.db, id, before === undefined ? undefined : Number(before), limit + 1);
+      const rows = await readDatasetVersions(
+        deps.db,
+        id,
+        before === undefined ? undefined : Number(before),
+        limit + 1,
+      );
       const seen = rows.filter((row) => mayRead(row, principal));
-      return { status: 200, body: toPage(seen, limit, showDataset, ({ version }) => [String(version)]) };
+      return {
+        status: 200,
+        body: toPage(seen, limit, showDataset, ({ version }) => [String(version)]),
+      };
     },
     getDatasetVersion: async ({ principal, path }) => {
       await readable(deps, principal, path.dataset);
@@ -75,7 +121,11 @@ export function catalogueHandlers(deps: CatalogueRoutes): Handlers<CatalogueOper
 }
 
 /** A dataset that the caller may read. @throws ServiceError `not_found`. */
-async function readable({ db }: CatalogueRoutes, principal: Principal, id: string): Promise<Dataset> {
+async function readable(
+  { db }: CatalogueRoutes,
+  principal: Principal,
+  id: string,
+): Promise<Dataset> {
   const dataset = await readDataset(db, id);
   if (!dataset || !mayRead(dataset, principal)) throw notFound();
   return dataset;
@@ -85,7 +135,11 @@ async function readable({ db }: CatalogueRoutes, principal: Principal, id: strin
  * A dataset that the caller may change.
  * @throws ServiceError `not_found`; `forbidden` where it is only visible.
  */
-async function ownDataset(deps: CatalogueRoutes, principal: Principal, id: string): Promise<Dataset> {
+async function ownDataset(
+  deps: CatalogueRoutes,
+  principal: Principal,
+  id: string,
+): Promise<Dataset> {
   const dataset = await readable(deps, principal, id);
   if (stewards(dataset, principal)) return dataset;
   throw new ServiceError('forbidden', 'Only the stewards of its publisher may change a dataset.');
@@ -97,7 +151,10 @@ function allOf(principal: Principal): string | null {
 }
 
 /** The register's own members cannot be patched, only repeated. */
-function refuseManaged(patch: Readonly<Record<string, unknown>>, current: Dataset): Readonly<Record<string, unknown>> {
+function refuseManaged(
+  patch: Readonly<Record<string, unknown>>,
+  current: Dataset,
+): Readonly<Record<string, unknown>> {
   for (const key of ['id', 'publisher', 'version', 'created_at', 'updated_at'] as const) {
     if (key in patch && patch[key] !== current[key]) {
       throw new ServiceError('invalid_request', 'This member is kept by the register.', [
@@ -108,26 +165,45 @@ function refuseManaged(patch: Readonly<Record<string, unknown>>, current: Datase
   return patch;
 }
 
-async function register(deps: CatalogueRoutes, call: Call<'registerDataset'>): Promise<Reply<'registerDataset'>> {
+async function register(
+  deps: CatalogueRoutes,
+  call: Call<'registerDataset'>,
+): Promise<Reply<'registerDataset'>> {
   const { principal, body, headers } = call;
   const { id, status = 'draft', ...rest } = body;
   const publisher = principal.organisation ?? '';
   if (rest['publisher'] !== undefined && rest['publisher'] !== publisher) {
-    throw new ServiceError('invalid_request', 'A steward registers datasets of their own organisation.', [
-      { path: '/publisher', expected: `${publisher}, or leave it out` },
-    ]);
+    throw new ServiceError(
+      'invalid_request',
+      'A steward registers datasets of their own organisation.',
+      [{ path: '/publisher', expected: `${publisher}, or leave it out` }],
+    );
   }
   const idempotent: IdempotentCall | undefined =
     headers.idempotencyKey === undefined
       ? undefined
-      : { actor: principal.actor, operation: 'registerDataset', key: headers.idempotencyKey, request_sha256: call.bodySha256 };
+      : {
+          actor: principal.actor,
+          operation: 'registerDataset',
+          key: headers.idempotencyKey,
+          request_sha256: call.bodySha256,
+        };
   const madeBefore = async (): Promise<string | undefined> =>
     idempotent && (await readClaims(deps.db, [idempotent])).resourceOf(idempotent);
   const before = await madeBefore();
   if (before !== undefined) return registered(deps, before);
   try {
-    const changed = await registerDataset(deps, principal, { id, status, publisher, document: documentOf(rest) }, idempotent);
-    return { status: 201, ...shown(changed), headers: { ...shown(changed).headers, Location: `/v1/datasets/${id}` } };
+    const changed = await registerDataset(
+      deps,
+      principal,
+      { id, status, publisher, document: documentOf(rest) },
+      idempotent,
+    );
+    return {
+      status: 201,
+      ...shown(changed),
+      headers: { ...shown(changed).headers, Location: `/v1/datasets/${id}` },
+    };
   } catch (error) {
     // The same call, at the same time: the other one has made it.
     if (!idempotent || !isDuplicate(error)) throw error;
@@ -148,6 +224,12 @@ async function registered(deps: CatalogueRoutes, id: string): Promise<Reply<'reg
   };
 }
 
-function shown({ dataset, recorded }: DatasetChange): { body: Reply<'changeDataset'>['body']; headers: Record<string, string> } {
-  return { body: { ...showDataset(dataset), ...recorded }, headers: { ETag: etagOf(dataset.version) } };
+function shown({ dataset, recorded }: DatasetChange): {
+  body: Reply<'changeDataset'>['body'];
+  headers: Record<string, string>;
+} {
+  return {
+    body: { ...showDataset(dataset), ...recorded },
+    headers: { ETag: etagOf(dataset.version) },
+  };
 }

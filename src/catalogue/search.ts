@@ -8,7 +8,9 @@ import type { DatasetDocument } from './dataset.ts';
  */
 export function searchVector(id: string, document: DatasetDocument): RawBuilder<unknown> {
   const title = texts(document.title);
-  const middle = [id, document['identifier'], ...list(document['keyword']), document['creator']].filter(isText).join(' ');
+  const middle = [id, document['identifier'], ...list(document['keyword']), document['creator']]
+    .filter(isText)
+    .join(' ');
   const rest = texts(document['description']);
   return sql`(
     setweight(to_tsvector('simple', ${title}), 'A') || setweight(to_tsvector('english', ${title}), 'A')
@@ -18,10 +20,15 @@ export function searchVector(id: string, document: DatasetDocument): RawBuilder<
 
 /** Matches when each word, its stem, or a word that it begins is there. */
 export function matches(words: string): RawBuilder<boolean> {
-  const terms = words.normalize('NFC').match(/[\p{L}\p{N}]+/gu)?.slice(0, 12) ?? [];
+  const terms =
+    words
+      .normalize('NFC')
+      .match(/[\p{L}\p{N}]+/gu)
+      ?.slice(0, 12) ?? [];
   if (terms.length === 0) return sql<boolean>`false`;
   const each = terms.map(
-    (term) => sql`(to_tsquery('simple', ${`${term}:*`}) || plainto_tsquery('english', ${term}) || plainto_tsquery('french', ${term}))`,
+    (term) =>
+      sql`(to_tsquery('simple', ${`${term}:*`}) || plainto_tsquery('english', ${term}) || plainto_tsquery('french', ${term}))`,
   );
   return sql<boolean>`search @@ (${sql.join(each, sql` && `)})`;
 }

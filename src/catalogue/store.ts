@@ -4,16 +4,32 @@ import type { DatasetStatus } from '../db/schema.ts';
 import type { Dataset, DatasetDocument } from './dataset.ts';
 import { matches, searchVector } from './search.ts';
 
-const COLUMNS = ['id', 'version', 'status', 'publisher', 'document', 'created_at', 'updated_at'] as const;
+const COLUMNS = [
+  'id',
+  'version',
+  'status',
+  'publisher',
+  'document',
+  'created_at',
+  'updated_at',
+] as const;
 
 export async function readDataset(db: Db, id: string): Promise<Dataset | undefined> {
-  const row = await db.selectFrom('dataset').select(COLUMNS).where('id', '=', id).executeTakeFirst();
+  const row = await db
+    .selectFrom('dataset')
+    .select(COLUMNS)
+    .where('id', '=', id)
+    .executeTakeFirst();
   return row as Dataset | undefined;
 }
 
 export async function readDatasetsById(db: Db, ids: readonly string[]): Promise<Dataset[]> {
   if (ids.length === 0) return [];
-  return (await db.selectFrom('dataset').select(COLUMNS).where('id', 'in', ids).execute()) as Dataset[];
+  return (await db
+    .selectFrom('dataset')
+    .select(COLUMNS)
+    .where('id', 'in', ids)
+    .execute()) as Dataset[];
 }
 
 /** What a list holds; each member narrows. */
@@ -29,12 +45,23 @@ export interface DatasetFilter {
 }
 
 /** Datasets, newest registration first. */
-export async function readDatasets(db: Db, filter: DatasetFilter, limit: number): Promise<Dataset[]> {
-  let query = db.selectFrom('dataset').select(COLUMNS).orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit);
+export async function readDatasets(
+  db: Db,
+  filter: DatasetFilter,
+  limit: number,
+): Promise<Dataset[]> {
+  let query = db
+    .selectFrom('dataset')
+    .select(COLUMNS)
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(limit);
   if (filter.allOf === null) query = query.where('status', '=', 'active');
   else if (filter.allOf !== '*') {
     const own = filter.allOf;
-    query = query.where((where) => where.or([where('status', '=', 'active'), where('publisher', '=', own)]));
+    query = query.where((where) =>
+      where.or([where('status', '=', 'active'), where('publisher', '=', own)]),
+    );
   }
   for (const column of ['publisher', 'sector', 'classification', 'status'] as const) {
     const value = filter[column];
@@ -51,7 +78,10 @@ export async function readDatasets(db: Db, filter: DatasetFilter, limit: number)
 /** @throws a unique violation when the id is taken. */
 export async function insertDataset(tx: Tx, dataset: Dataset): Promise<void> {
   const { document, ...row } = dataset;
-  await tx.insertInto('dataset').values({ ...row, ...indexed(dataset.id, document) }).execute();
+  await tx
+    .insertInto('dataset')
+    .values({ ...row, ...indexed(dataset.id, document) })
+    .execute();
 }
 
 /** Puts the next version in place; false when the dataset is not at `version` any more. */
@@ -76,11 +106,22 @@ function indexed(id: string, document: DatasetDocument) {
   };
 }
 
-export async function insertDatasetVersion(tx: Tx, dataset: Dataset, eventId: string): Promise<void> {
+export async function insertDatasetVersion(
+  tx: Tx,
+  dataset: Dataset,
+  eventId: string,
+): Promise<void> {
   const { id, version, status, document, updated_at } = dataset;
   await tx
     .insertInto('dataset_version')
-    .values({ dataset: id, version, status, document: JSON.stringify(document), updated_at, event_id: eventId })
+    .values({
+      dataset: id,
+      version,
+      status,
+      document: JSON.stringify(document),
+      updated_at,
+      event_id: eventId,
+    })
     .execute();
 }
 
@@ -100,13 +141,25 @@ function selectVersions(db: Db) {
 }
 
 /** Versions of a dataset, newest first, those below `before`. */
-export async function readDatasetVersions(db: Db, id: string, before: number | undefined, limit: number): Promise<Dataset[]> {
-  let query = selectVersions(db).where('dataset_version.dataset', '=', id).orderBy('dataset_version.version', 'desc').limit(limit);
+export async function readDatasetVersions(
+  db: Db,
+  id: string,
+  before: number | undefined,
+  limit: number,
+): Promise<Dataset[]> {
+  let query = selectVersions(db)
+    .where('dataset_version.dataset', '=', id)
+    .orderBy('dataset_version.version', 'desc')
+    .limit(limit);
   if (before !== undefined) query = query.where('dataset_version.version', '<', before);
   return (await query.execute()) as Dataset[];
 }
 
-export async function readDatasetVersion(db: Db, id: string, version: number): Promise<Dataset | undefined> {
+export async function readDatasetVersion(
+  db: Db,
+  id: string,
+  version: number,
+): Promise<Dataset | undefined> {
   const row = await selectVersions(db)
     .where('dataset_version.dataset', '=', id)
     .where('dataset_version.version', '=', version)
@@ -115,7 +168,11 @@ export async function readDatasetVersion(db: Db, id: string, version: number): P
 }
 
 /** The event that made a version of a dataset. */
-export async function readVersionEvent(db: Db, id: string, version: number): Promise<string | undefined> {
+export async function readVersionEvent(
+  db: Db,
+  id: string,
+  version: number,
+): Promise<string | undefined> {
   const row = await db
     .selectFrom('dataset_version')
     .select('event_id')

@@ -14,7 +14,8 @@ interface Options {
 /** Verifies the stored log and says in one line what was checked; 0 whole, 1 damaged, 2 no answer. */
 export async function runLogVerify(config: Config, options: Options): Promise<number> {
   const verifier = options.vkey === undefined ? undefined : await readVerifier(options.vkey);
-  const trustedCheckpoint = options.checkpoint === undefined ? undefined : await readFile(options.checkpoint, 'utf8');
+  const trustedCheckpoint =
+    options.checkpoint === undefined ? undefined : await readFile(options.checkpoint, 'utf8');
   await using database = await openDatabase(config, { say: () => {}, warn: () => {} });
   await using connection = connect(database.url, 2);
   const trust = {
@@ -23,7 +24,8 @@ export async function runLogVerify(config: Config, options: Options): Promise<nu
   };
   const report = await verifyStoredLog(connection.db, trust, progressLine());
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-  if (options.json) console.log(JSON.stringify({ ...report, root: Buffer.from(report.root).toString('base64') }));
+  if (options.json)
+    console.log(JSON.stringify({ ...report, root: Buffer.from(report.root).toString('base64') }));
   else console.log(lineOf(report, options));
   return report.ok ? 0 : 1;
 }
@@ -43,14 +45,22 @@ function progressLine(): (checked: number) => void {
 function lineOf(report: StoredLogReport, { vkey, checkpoint }: Options): string {
   const { entriesChecked, size, root, checkpointsChecked, pending, problems } = report;
   if (!report.ok) {
-    return problems.map(({ code, index, event_id, detail }) => {
-      const where = [index === undefined ? '' : ` at index ${index}`, event_id === undefined ? '' : ` (event ${event_id})`].join('');
-      return `DAMAGED ${code}${where}: ${detail}`;
-    }).join('\n');
+    return problems
+      .map(({ code, index, event_id, detail }) => {
+        const where = [
+          index === undefined ? '' : ` at index ${index}`,
+          event_id === undefined ? '' : ` (event ${event_id})`,
+        ].join('');
+        return `DAMAGED ${code}${where}: ${detail}`;
+      })
+      .join('\n');
   }
   const checked = `${entriesChecked} events, their hashes and bodies, the root ${Buffer.from(root).toString('base64')} of size ${size}, ${checkpointsChecked} checkpoints`;
   const waiting = pending > 0 ? `; ${pending} events wait for their index` : '';
-  const kept = [vkey === undefined ? '' : 'signed by the key given', checkpoint === undefined ? '' : 'extends the checkpoint given'].filter(Boolean);
+  const kept = [
+    vkey === undefined ? '' : 'signed by the key given',
+    checkpoint === undefined ? '' : 'extends the checkpoint given',
+  ].filter(Boolean);
   const proof =
     vkey === undefined
       ? `self-consistent only${checkpoint === undefined ? '' : ', and it extends the checkpoint given (its signature was not checked)'}: give --vkey and --checkpoint that you kept to prove that nobody rewrote it`

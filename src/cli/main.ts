@@ -7,28 +7,52 @@ import { runLogVerify } from './log-verify.ts';
 import { runPolicyTest } from './policy-test.ts';
 
 const program = new Command('umutungo')
-  .description("The catalogue and the gate of a nation's data. Settings are environment variables; see README.md.")
+  .description(
+    "The catalogue and the gate of a nation's data. Settings are environment variables; see README.md.",
+  )
   .showHelpAfterError()
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
 program
   .command('token')
   .description('print a token of the demo issuer, valid for 12 hours (demo mode only)')
-  .addOption(new Option('--role <role>', 'whose rights it carries').choices([...ROLES]).makeOptionMandatory())
+  .addOption(
+    new Option('--role <role>', 'whose rights it carries')
+      .choices([...ROLES])
+      .makeOptionMandatory(),
+  )
   .option('--organisation <id>', 'for whom a steward, partner or holder acts', slug)
-  .option('--project <id...>', "a partner's projects", (id: string, before: string[] | undefined) => [...(before ?? []), slug(id)])
+  .option(
+    '--project <id...>',
+    "a partner's projects",
+    (id: string, before: string[] | undefined) => [...(before ?? []), slug(id)],
+  )
   .option('--subject <name>', 'who it is')
-  .action(async (options: { role: Role; organisation?: string; project?: string[]; subject?: string }) => {
-    const config = readConfig(process.env, new Date());
-    if (!config.demo) throw new Error('The demo issuer exists in demo mode only: tokens come from your own issuer.');
-    const { role, organisation, project, subject } = options;
-    console.log(await demoToken(config.dataDir, role, { organisation, projects: project, subject }));
-  });
+  .action(
+    async (options: {
+      role: Role;
+      organisation?: string;
+      project?: string[];
+      subject?: string;
+    }) => {
+      const config = readConfig(process.env, new Date());
+      if (!config.demo)
+        throw new Error(
+          'The demo issuer exists in demo mode only: tokens come from your own issuer.',
+        );
+      const { role, organisation, project, subject } = options;
+      console.log(
+        await demoToken(config.dataDir, role, { organisation, projects: project, subject }),
+      );
+    },
+  );
 
 const policy = program.command('policy').description('policies, from the shell');
 policy
   .command('test')
-  .description('decide the cases in scenario files with the policies in policies/, without server or database')
+  .description(
+    'decide the cases in scenario files with the policies in policies/, without server or database',
+  )
   .argument('<file...>', 'scenario files (JSON or YAML)')
   .option('--quiet', 'only failed cases and the sum')
   .action(async (files: string[], options: { quiet?: boolean }) => {
@@ -41,10 +65,16 @@ log
   .command('verify')
   .description('re-read every event and recompute every hash, the root and the checkpoints')
   .option('--vkey <key>', "the log's verifier key, or a file with it, that you have kept")
-  .option('--checkpoint <file>', 'a checkpoint that you have kept: proves that the log still extends it')
+  .option(
+    '--checkpoint <file>',
+    'a checkpoint that you have kept: proves that the log still extends it',
+  )
   .option('--json', 'the whole report')
   .action(async (options: { vkey?: string; checkpoint?: string; json?: boolean }) => {
-    process.exitCode = await runLogVerify(readConfig({ ...process.env, DEMO: 'on', HOST: '' }, new Date()), options);
+    process.exitCode = await runLogVerify(
+      readConfig({ ...process.env, DEMO: 'on', HOST: '' }, new Date()),
+      options,
+    );
   });
 
 function slug(text: string): string {

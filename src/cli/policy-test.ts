@@ -17,7 +17,11 @@ export interface PolicyCase {
  * Decides every case of the files, prints a line a case, and returns the exit code: 0 when all
  * are as expected, 1 when one is not, 2 when a file or the pack cannot be read.
  */
-export async function runPolicyTest(packDir: string, files: readonly string[], quiet: boolean): Promise<number> {
+export async function runPolicyTest(
+  packDir: string,
+  files: readonly string[],
+  quiet: boolean,
+): Promise<number> {
   let program: Program;
   const cases: PolicyCase[] = [];
   try {
@@ -26,7 +30,8 @@ export async function runPolicyTest(packDir: string, files: readonly string[], q
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     if (error instanceof ServiceError) {
-      for (const { path, expected, rule } of error.errors) console.error(`${path}${rule ? ` ${rule}` : ''}: ${expected}`);
+      for (const { path, expected, rule } of error.errors)
+        console.error(`${path}${rule ? ` ${rule}` : ''}: ${expected}`);
     }
     return 2;
   }
@@ -53,7 +58,8 @@ export function casesOf(file: string, text: string): PolicyCase[] {
   const content = (file.endsWith('.json') ? JSON.parse(text) : parse(text)) as unknown;
   const scenarios = Array.isArray(content) ? (content as unknown[]) : [content];
   return scenarios.flatMap((scenario, i) => {
-    if (!isObject(scenario) || typeof scenario['id'] !== 'string') throw new Error(`${file}: case ${i + 1} has no "id"`);
+    if (!isObject(scenario) || typeof scenario['id'] !== 'string')
+      throw new Error(`${file}: case ${i + 1} has no "id"`);
     const { id, dataset, request, expected, variants } = scenario;
     const facts: Facts = { dataset, request };
     const parent: PolicyCase = { id, facts, expected: isObject(expected) ? expected : {} };
@@ -86,7 +92,9 @@ function setAt(target: Record<string, unknown>, [key, ...rest]: string[], value:
 
 /** What is wrong with the answer to a case; empty when it is as expected. */
 export function testCase(program: Program, { facts, expected }: PolicyCase): string[] {
-  const problems = program.vocabulary.check(facts).map(({ path, expected: wanted }) => `${path}: expected ${wanted}`);
+  const problems = program.vocabulary
+    .check(facts)
+    .map(({ path, expected: wanted }) => `${path}: expected ${wanted}`);
   if (problems.length > 0) return problems;
   const verdict = evaluate(program, loadFacts(program, facts));
   return [
@@ -108,7 +116,9 @@ function compareDecision(expected: unknown, verdict: Verdict): string[] {
   if (expected === actual) return [];
   const { deny, review, oblige } = verdict;
   const rules = { deny, review, permit: oblige }[verdict.effect];
-  return [`expected ${typeof expected === 'string' ? expected : 'a "decision"'}, got ${actual} (${rules.join(', ')})`];
+  return [
+    `expected ${typeof expected === 'string' ? expected : 'a "decision"'}, got ${actual} (${rules.join(', ')})`,
+  ];
 }
 
 /** Rule ids as exact sets; arrays of objects are illustrations and not compared. */
@@ -117,5 +127,7 @@ function compareSet(name: string, expected: unknown, actual: readonly string[]):
   const missing = expected.filter((id) => !actual.includes(id));
   const extra = actual.filter((id) => !expected.includes(id));
   if (missing.length + extra.length === 0) return [];
-  return [`${name}: ${[...missing.map((id) => `-${id}`), ...extra.map((id) => `+${id}`)].join(' ')}`];
+  return [
+    `${name}: ${[...missing.map((id) => `-${id}`), ...extra.map((id) => `+${id}`)].join(' ')}`,
+  ];
 }

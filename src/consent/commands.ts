@@ -38,7 +38,13 @@ export async function recordConsents(
       role,
       subject_ids: [dataset],
       outcome: 'success',
-      body: { dataset, purposes, records: records.length, records_sha256: digest, statuses: countStatuses(records) },
+      body: {
+        dataset,
+        purposes,
+        records: records.length,
+        records_sha256: digest,
+        statuses: countStatuses(records),
+      },
     });
   });
 }
@@ -49,12 +55,17 @@ function countStatuses(records: readonly ConsentRecord[]): Record<string, number
   return counts;
 }
 
-function checkRecords(records: readonly ConsentRecord[], now: Date, path: (i: number) => string): InputProblem[] {
+function checkRecords(
+  records: readonly ConsentRecord[],
+  now: Date,
+  path: (i: number) => string,
+): InputProblem[] {
   const problems: InputProblem[] = [];
   const seen = new Set<string>();
   records.forEach(({ purpose, subject, at }, i) => {
     const key = `${purpose}\n${subject}`;
-    if (seen.has(key)) problems.push({ path: `${path(i)}/subject`, expected: 'each subject once for a purpose' });
+    if (seen.has(key))
+      problems.push({ path: `${path(i)}/subject`, expected: 'each subject once for a purpose' });
     seen.add(key);
     if ((parseInstant(at) ?? Number.NaN) > now.getTime() + AHEAD_MS) {
       problems.push({ path: `${path(i)}/at`, expected: 'a moment that is not in the future' });
@@ -64,13 +75,25 @@ function checkRecords(records: readonly ConsentRecord[], now: Date, path: (i: nu
 }
 
 function refuse(problems: readonly InputProblem[]): void {
-  if (problems.length > 0) throw new ServiceError('invalid_request', 'Nothing was recorded.', problems.slice(0, 100));
+  if (problems.length > 0)
+    throw new ServiceError('invalid_request', 'Nothing was recorded.', problems.slice(0, 100));
 }
 
-function refuseOlder(records: readonly ConsentRecord[], older: readonly { purpose: string; subject: string }[], prefix: string): never {
+function refuseOlder(
+  records: readonly ConsentRecord[],
+  older: readonly { purpose: string; subject: string }[],
+  prefix: string,
+): never {
   const problems = older.map(({ purpose, subject }) => {
     const index = records.findIndex((each) => each.purpose === purpose && each.subject === subject);
-    return { path: `${prefix ? `${prefix}${index}` : ''}/at`, expected: 'a moment after that of the record that is kept' };
+    return {
+      path: `${prefix ? `${prefix}${index}` : ''}/at`,
+      expected: 'a moment after that of the record that is kept',
+    };
   });
-  throw new ServiceError('older_than_recorded', 'A later statement of the same person is on record. Nothing was recorded.', problems);
+  throw new ServiceError(
+    'older_than_recorded',
+    'A later statement of the same person is on record. Nothing was recorded.',
+    problems,
+  );
 }

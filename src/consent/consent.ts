@@ -23,7 +23,10 @@ export interface ConsentTotal {
 }
 
 /** 100 × (given + withdrawn) / subject_count, at most 100; null while the count is unknown or 0. */
-export function coveragePct({ given, withdrawn }: ConsentTotal, subjectCount: unknown): number | null {
+export function coveragePct(
+  { given, withdrawn }: ConsentTotal,
+  subjectCount: unknown,
+): number | null {
   if (typeof subjectCount !== 'number' || subjectCount <= 0) return null;
   return Math.min(100, (100 * (given + withdrawn)) / subjectCount);
 }

@@ -22,24 +22,51 @@ export interface ConsentRoutes extends Writer {
 }
 
 export function consentHandlers(deps: ConsentRoutes): Handlers<ConsentOperation> {
-  const write = async (principal: Principal, id: string, type: 'recordConsent' | 'recordConsents', input: readonly Partial<ConsentRecord>[]) => {
+  const write = async (
+    principal: Principal,
+    id: string,
+    type: 'recordConsent' | 'recordConsents',
+    input: readonly Partial<ConsentRecord>[],
+  ) => {
     const subject = await own(deps, principal, id);
-    if (!(principal.role === 'steward')) throw new ServiceError('forbidden', 'Only stewards record consent.');
-    const records = input.map((each) => ({ by_parent: false, covers_transfer_abroad: false, ...each }) as ConsentRecord);
+    if (!(principal.role === 'steward'))
+      throw new ServiceError('forbidden', 'Only stewards record consent.');
+    const records = input.map(
+      (each) => ({ by_parent: false, covers_transfer_abroad: false, ...each }) as ConsentRecord,
+    );
     const recorded = await recordConsents(deps, principal, type, { dataset: id, records });
-    return { status: 200, body: { ...(await summary(deps, subject)), ...recorded, recorded: records.length } } as const;
+    return {
+      status: 200,
+      body: { ...(await summary(deps, subject)), ...recorded, recorded: records.length },
+    } as const;
   };
   return {
     listConsentRecords: async ({ principal, path, query }) => {
       const { id } = await own(deps, principal, path.dataset);
       const limit = query.limit ?? DEFAULT_LIMIT;
       const [purpose, subject] = readCursor(query.cursor, ['text', 'text']) ?? [];
-      const after = purpose === undefined || subject === undefined ? undefined : { purpose, subject };
-      const rows = await readRecords(deps.db, id, { purpose: query.purpose, status: query.status, after }, limit + 1);
-      return { status: 200, body: toPage(rows, limit, (row) => row, (row) => [row.purpose, row.subject]) };
+      const after =
+        purpose === undefined || subject === undefined ? undefined : { purpose, subject };
+      const rows = await readRecords(
+        deps.db,
+        id,
+        { purpose: query.purpose, status: query.status, after },
+        limit + 1,
+      );
+      return {
+        status: 200,
+        body: toPage(
+          rows,
+          limit,
+          (row) => row,
+          (row) => [row.purpose, row.subject],
+        ),
+      };
     },
-    recordConsent: ({ principal, path, body }) => write(principal, path.dataset, 'recordConsent', [body]),
-    recordConsents: ({ principal, path, body }) => write(principal, path.dataset, 'recordConsents', body.records),
+    recordConsent: ({ principal, path, body }) =>
+      write(principal, path.dataset, 'recordConsent', [body]),
+    recordConsents: ({ principal, path, body }) =>
+      write(principal, path.dataset, 'recordConsents', body.records),
     getConsent: async ({ principal, path }) => ({
       status: 200,
       body: await summary(deps, await own(deps, principal, path.dataset)),
@@ -50,7 +77,8 @@ export function consentHandlers(deps: ConsentRoutes): Handlers<ConsentOperation>
 /** Consent is for the publisher's stewards, auditors and the authority. */
 async function own(deps: ConsentRoutes, principal: Principal, id: string): Promise<ConsentSubject> {
   const subject = await deps.datasetOf(deps.db, id);
-  if (!subject || !(overseesAll(principal) || principal.organisation === subject.publisher)) throw notFound();
+  if (!subject || !(overseesAll(principal) || principal.organisation === subject.publisher))
+    throw notFound();
   return subject;
 }
 

@@ -74,7 +74,10 @@ export async function lockDataset(tx: Tx, dataset: string): Promise<void> {
 }
 
 /** Totals of these datasets, by purpose. */
-export async function readTotals(db: Db, datasets: readonly string[]): Promise<(ConsentTotal & { dataset: string })[]> {
+export async function readTotals(
+  db: Db,
+  datasets: readonly string[],
+): Promise<(ConsentTotal & { dataset: string })[]> {
   if (datasets.length === 0) return [];
   return db
     .selectFrom('consent_total')
@@ -92,10 +95,23 @@ export interface RecordFilter {
 }
 
 /** Records of a dataset by purpose and subject. */
-export async function readRecords(db: Db, dataset: string, filter: RecordFilter, limit: number): Promise<StoredRecord[]> {
+export async function readRecords(
+  db: Db,
+  dataset: string,
+  filter: RecordFilter,
+  limit: number,
+): Promise<StoredRecord[]> {
   let query = db
     .selectFrom('consent_record')
-    .select(['purpose', 'subject', 'status', 'at', 'by_parent', 'covers_transfer_abroad', 'recorded_at'])
+    .select([
+      'purpose',
+      'subject',
+      'status',
+      'at',
+      'by_parent',
+      'covers_transfer_abroad',
+      'recorded_at',
+    ])
     .where('dataset', '=', dataset)
     .orderBy('purpose')
     .orderBy('subject')

@@ -1,5 +1,7 @@
 /** The result of one member of a batch: a value, or the error that is this member's alone. */
-export type Settled<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
+export type Settled<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: unknown };
 
 export interface BatchOptions {
   /** Members of one batch at most. */

@@ -15,7 +15,10 @@ export interface Database extends AsyncDisposable {
 const MAX_TRIES = 5;
 
 // Dates stay texts, timestamps become RFC 3339 in UTC; bigints here are counts below 2^53.
-const PARSERS: ReadonlyMap<number, (text: string) => unknown> = new Map<number, (text: string) => unknown>([
+const PARSERS: ReadonlyMap<number, (text: string) => unknown> = new Map<
+  number,
+  (text: string) => unknown
+>([
   [pg.types.builtins.DATE, (text) => text],
   [pg.types.builtins.TIMESTAMPTZ, (text) => new Date(text).toISOString()],
   [pg.types.builtins.INT8, Number],
@@ -46,7 +49,12 @@ export function connect(connectionString: string, poolSize: number): Database {
 
 function getTypeParser(oid: number, format?: string): (value: string) => unknown {
   const parser = format === 'binary' ? undefined : PARSERS.get(oid);
-  return parser ?? (pg.types.getTypeParser(oid, 'text') as (value: string) => unknown);
+  return (
+    parser ??
+    (
+      pg.types as { getTypeParser(oid: number, format: 'text'): (value: string) => unknown }
+    ).getTypeParser(oid, 'text')
+  );
 }
 
 /**
@@ -84,7 +92,8 @@ export function isDuplicate(error: unknown): boolean {
 // 08 connection, 53 resources (disk full, too many connections), 57 operator intervention and
 // statement timeout, 55P03 lock timeout, 58 system error.
 const UNAVAILABLE = /^(08|53|57|58|55P03|ECONN|ENOENT|EPIPE|ETIMEDOUT|EAI_)/;
-const UNAVAILABLE_MESSAGE = /timeout exceeded when trying to connect|Connection terminated|terminating connection/;
+const UNAVAILABLE_MESSAGE =
+  /timeout exceeded when trying to connect|Connection terminated|terminating connection/;
 
 /** Connection losses, timeouts and a full disk become one error that a caller may retry. */
 export function asUnavailable(error: unknown): unknown {

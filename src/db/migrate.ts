@@ -17,9 +17,12 @@ export async function migrate(connectionString: string): Promise<void> {
   const { error, results } = await migrator.migrateToLatest();
   if (!error) return;
   const failed = results?.find(({ status }) => status === 'Error')?.migrationName;
-  throw new Error(`migration ${failed ?? ''} failed: ${error instanceof Error ? error.message : 'unknown'}`, {
-    cause: error,
-  });
+  throw new Error(
+    `migration ${failed ?? ''} failed: ${error instanceof Error ? error.message : 'unknown'}`,
+    {
+      cause: error,
+    },
+  );
 }
 
 async function readMigrations(): Promise<Record<string, Migration>> {

@@ -886,7 +886,7 @@ export interface components {
              * @default draft
              * @enum {string}
              */
-            readonly status: "draft" | "active";
+            readonly status?: "draft" | "active";
         } & {
             readonly [key: string]: unknown;
         };
@@ -947,9 +947,9 @@ export interface components {
             readonly status: components["schemas"]["ConsentStatus"];
             readonly at: components["schemas"]["Instant"];
             /** @default false */
-            readonly by_parent: boolean;
+            readonly by_parent?: boolean;
             /** @default false */
-            readonly covers_transfer_abroad: boolean;
+            readonly covers_transfer_abroad?: boolean;
         };
         readonly ConsentRecordsInput: {
             readonly records: readonly components["schemas"]["ConsentRecordInput"][];
@@ -1059,7 +1059,7 @@ export interface components {
             readonly organisation: components["schemas"]["Slug"];
             readonly fields?: components["schemas"]["RecordFields"];
             /** @default false */
-            readonly revoked: boolean;
+            readonly revoked?: boolean;
         };
         readonly AuthorisationInput: components["schemas"]["AuthorisationFields"];
         /** @description What the authority, or another body, has granted or confirmed to a project, for one dataset or for all. */
@@ -1070,7 +1070,7 @@ export interface components {
             readonly dataset?: components["schemas"]["Slug"];
             readonly fields?: components["schemas"]["RecordFields"];
             /** @default false */
-            readonly revoked: boolean;
+            readonly revoked?: boolean;
         };
         /** @description The facts that a record of this kind carries; see `GET /v1/facts`. */
         readonly RecordFields: {

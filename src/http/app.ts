@@ -40,7 +40,10 @@ export function createApp(options: AppOptions): Hono {
   app.notFound((context) => {
     const allowed = methods.find(({ pattern }) => pattern.test(context.req.path))?.allowed;
     if (!allowed) return problemResponse(notFound(), report);
-    const response = problemResponse(new ServiceError('method_not_allowed', `Allowed are ${allowed}.`), report);
+    const response = problemResponse(
+      new ServiceError('method_not_allowed', `Allowed are ${allowed}.`),
+      report,
+    );
     response.headers.set('allow', allowed);
     return response;
   });
@@ -61,16 +64,26 @@ const PAGE_POLICY = {
   frameAncestors: ["'none'"],
 };
 
-async function handle(operation: Operation, context: Context, options: AppOptions): Promise<Response> {
+async function handle(
+  operation: Operation,
+  context: Context,
+  options: AppOptions,
+): Promise<Response> {
   try {
     const principal = await admit(operation, context, options);
     const header = (name: string): string | undefined => context.req.header(name);
     const url = new URL(context.req.url);
-    const { path, query } = operation.checkParameters({ path: pathParameters(context), query: url.searchParams, header });
+    const { path, query } = operation.checkParameters({
+      path: pathParameters(context),
+      query: url.searchParams,
+      header,
+    });
     const { body, bodySha256 } = await readBody(operation, context);
     const headers = { ifMatch: header('if-match'), idempotencyKey: header('idempotency-key') };
     const call = { principal, path, query, headers, body, bodySha256 } as unknown as Call<never>;
-    const handler = options.handlers[operation.id] as (call: Call<never>) => Promise<Reply<'getDataset'>>;
+    const handler = options.handlers[operation.id] as (
+      call: Call<never>,
+    ) => Promise<Reply<'getDataset'>>;
     return respond(await handler(call), url, context);
   } catch (error) {
     return problemResponse(asUnavailable(error), options.report);
@@ -78,11 +91,18 @@ async function handle(operation: Operation, context: Context, options: AppOption
 }
 
 /** Authenticate, then check the role, before anything else is looked at. */
-async function admit(operation: Operation, context: Context, { authenticate }: AppOptions): Promise<Principal> {
+async function admit(
+  operation: Operation,
+  context: Context,
+  { authenticate }: AppOptions,
+): Promise<Principal> {
   if (operation.roles.length === 0) return NOBODY;
   const principal = await authenticate(context.req.header('authorization'));
   if (operation.roles.includes(principal.role)) return principal;
-  throw new ServiceError('forbidden', `This is for ${operation.roles.join(', ')}; you are ${principal.role}.`);
+  throw new ServiceError(
+    'forbidden',
+    `This is for ${operation.roles.join(', ')}; you are ${principal.role}.`,
+  );
 }
 
 function pathParameters(context: Context): Record<string, string> {
@@ -90,13 +110,22 @@ function pathParameters(context: Context): Record<string, string> {
   return { ...parameters };
 }
 
-async function readBody(operation: Operation, context: Context): Promise<{ body: unknown; bodySha256: string }> {
+async function readBody(
+  operation: Operation,
+  context: Context,
+): Promise<{ body: unknown; bodySha256: string }> {
   const bytes = await limitedBody(context);
   const bodySha256 = createHash('sha256').update(bytes).digest('hex');
   const { mediaTypes } = operation;
   if (!mediaTypes || bytes.length === 0) {
-    if (bytes.length > 0 && !mediaTypes) throw new ServiceError('invalid_request', 'This operation takes no body.', [{ path: '', expected: 'no body' }]);
-    if (operation.bodyRequired) throw new ServiceError('malformed_request', 'A body is required.', [{ path: '', expected: 'JSON' }]);
+    if (bytes.length > 0 && !mediaTypes)
+      throw new ServiceError('invalid_request', 'This operation takes no body.', [
+        { path: '', expected: 'no body' },
+      ]);
+    if (operation.bodyRequired)
+      throw new ServiceError('malformed_request', 'A body is required.', [
+        { path: '', expected: 'JSON' },
+      ]);
     return { body: undefined, bodySha256 };
   }
   const type = context.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
@@ -110,7 +139,8 @@ async function readBody(operation: Operation, context: Context): Promise<{ body:
 
 /** The body, read no further than the limit, whatever Content-Length says. */
 async function limitedBody(context: Context): Promise<Uint8Array> {
-  const tooLarge = (): ServiceError => new ServiceError('body_too_large', `At most ${MAX_BODY} bytes.`);
+  const tooLarge = (): ServiceError =>
+    new ServiceError('body_too_large', `At most ${MAX_BODY} bytes.`);
   if (Number(context.req.header('content-length') ?? 0) > MAX_BODY) throw tooLarge();
   const stream = context.req.raw.body;
   if (!stream) return new Uint8Array();
@@ -123,7 +153,6 @@ async function limitedBody(context: Context): Promise<Uint8Array> {
   }
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
 }
-
 
 function respond(reply: Reply<'getDataset'>, url: URL, context: Context): Response {
   const headers: Record<string, string> = { 'cache-control': 'no-store', ...reply.headers };

@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto';
-import { createLocalJWKSet, createRemoteJWKSet, errors, type JSONWebKeySet, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  errors,
+  type JSONWebKeySet,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from 'jose';
 import { ServiceError } from '../errors.ts';
 import { type Principal, type Role, ROLES } from '../principal.ts';
 
@@ -12,6 +20,7 @@ export interface Issuer {
 
 const ALGORITHMS = ['EdDSA', 'ES256', 'ES384', 'RS256', 'PS256'];
 const CACHE_MS = 30_000;
+const KEYS_MS = 5 * 60_000;
 const CACHE_SIZE = 5_000;
 const MAX_TOKEN = 8_192;
 const CLOCK_TOLERANCE_S = 5;
@@ -25,14 +34,16 @@ interface Verified {
 
 /**
  * Checks bearer tokens (RFC 6750) as JWTs: signature by a key of the issuer's set, issuer,
- * audience, expiry. Keys rotate: an unknown `kid` makes a remote set be fetched again. A token that
+ * audience, expiry. Keys rotate: an unknown `kid` makes a remote set be fetched again, at most every
+ * ten seconds; a key that the issuer has taken back is forgotten within five minutes. A token that
  * was verified is trusted for half a minute more, so that a busy caller costs one signature check.
  */
-export function authenticator(issuer: Issuer, clock: () => Date): (header: string | undefined) => Promise<Principal> {
-  const keys: JWTVerifyGetKey =
-    issuer.keys instanceof URL
-      ? createRemoteJWKSet(issuer.keys, { timeoutDuration: 3_000, cooldownDuration: 10_000 })
-      : createLocalJWKSet(issuer.keys);
+export function authenticator(
+  issuer: Issuer,
+  clock: () => Date,
+): (header: string | undefined) => Promise<Principal> {
+  const keys =
+    issuer.keys instanceof URL ? remoteKeys(issuer.keys) : createLocalJWKSet(issuer.keys);
   const cache = new Map<string, Verified>();
   return async (header) => {
     const token = tokenOf(header);
@@ -50,14 +61,41 @@ export function authenticator(issuer: Issuer, clock: () => Date): (header: strin
   };
 }
 
+/** @throws ServiceError `unavailable` when the issuer gives no key set: the token is not to blame. */
+function remoteKeys(url: URL): JWTVerifyGetKey {
+  const remote = createRemoteJWKSet(url, {
+    timeoutDuration: 3_000,
+    cooldownDuration: 10_000,
+    cacheMaxAge: KEYS_MS,
+  });
+  return async (header, token) => {
+    try {
+      return await remote(header, token);
+    } catch (error) {
+      if (
+        error instanceof errors.JWKSNoMatchingKey ||
+        error instanceof errors.JWKSMultipleMatchingKeys
+      )
+        throw error;
+      throw new ServiceError('unavailable', "The issuer's keys cannot be fetched now.");
+    }
+  };
+}
+
 function tokenOf(header: string | undefined): string {
-  if (header === undefined) throw new ServiceError('unauthenticated', 'Send "Authorization: Bearer TOKEN".');
+  if (header === undefined)
+    throw new ServiceError('unauthenticated', 'Send "Authorization: Bearer TOKEN".');
   const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]*)$/i.exec(header)?.[1];
   if (token === undefined || token.length > MAX_TOKEN) throw invalid('it is no JWT');
   return token;
 }
 
-async function verify(token: string, { issuer, audience }: Issuer, keys: JWTVerifyGetKey, now: number): Promise<JWTPayload> {
+async function verify(
+  token: string,
+  { issuer, audience }: Issuer,
+  keys: JWTVerifyGetKey,
+  now: number,
+): Promise<JWTPayload> {
   try {
     const { payload } = await jwtVerify(token, keys, {
       issuer,
@@ -69,9 +107,7 @@ async function verify(token: string, { issuer, audience }: Issuer, keys: JWTVeri
     });
     return payload;
   } catch (error) {
-    if (error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError)) {
-      throw new ServiceError('unavailable', "The issuer's keys cannot be fetched now.");
-    }
+    if (!(error instanceof errors.JOSEError)) throw error;
     throw invalid(REASONS[error.code] ?? 'it cannot be verified');
   }
 }
@@ -91,10 +127,13 @@ function invalid(reason: string): ServiceError {
 }
 
 function principalOf({ sub, role, organisation, projects }: JWTPayload): Principal {
-  if (typeof sub !== 'string' || sub.length === 0 || sub.length > 200) throw invalid('it has no usable "sub"');
+  if (typeof sub !== 'string' || sub.length === 0 || sub.length > 200)
+    throw invalid('it has no usable "sub"');
   if (!isRole(role)) throw invalid(`its "role" is none of ${ROLES.join(', ')}`);
-  if (role === 'auditor' || role === 'authority') return { actor: sub, role, organisation: null, projects: [] };
-  if (typeof organisation !== 'string' || !SLUG.test(organisation)) throw invalid('it names no "organisation"');
+  if (role === 'auditor' || role === 'authority')
+    return { actor: sub, role, organisation: null, projects: [] };
+  if (typeof organisation !== 'string' || !SLUG.test(organisation))
+    throw invalid('it names no "organisation"');
   const list = role === 'partner' && Array.isArray(projects) ? (projects as unknown[]) : [];
   const own = list.filter((each): each is string => typeof each === 'string' && SLUG.test(each));
   return { actor: sub, role, organisation, projects: own };

@@ -24,7 +24,10 @@ interface OperationObject {
   readonly security?: readonly object[];
   readonly 'x-roles'?: readonly Role[];
   readonly parameters?: readonly object[];
-  readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, { readonly schema: object }>> };
+  readonly requestBody?: {
+    readonly required?: boolean;
+    readonly content: Readonly<Record<string, { readonly schema: object }>>;
+  };
   readonly responses: Readonly<Record<string, unknown>>;
 }
 
@@ -41,7 +44,10 @@ export interface Operation {
   readonly bodyRequired: boolean;
   readonly checkBody: (body: unknown) => void;
   /** Checks and converts path and query parameters (texts become numbers). */
-  readonly checkParameters: (given: GivenParameters) => { path: Record<string, unknown>; query: Record<string, unknown> };
+  readonly checkParameters: (given: GivenParameters) => {
+    path: Record<string, unknown>;
+    query: Record<string, unknown>;
+  };
 }
 
 export interface GivenParameters {
@@ -57,15 +63,24 @@ export interface Contract {
   /** @throws ServiceError `invalid_request` when the value does not fit the named schema. */
   readonly checkSchema: (name: string, value: unknown) => void;
   /** The validator of an operation's response, for tests; undefined for an undocumented status. */
-  readonly responseValidator: (id: OperationId, status: number, mediaType: string) => ValidateFunction | undefined;
+  readonly responseValidator: (
+    id: OperationId,
+    status: number,
+    mediaType: string,
+  ) => ValidateFunction | undefined;
 }
 
 // Control characters but tab and line breaks have no place in texts that people and logs read.
-// oxlint-disable-next-line no-control-regex -- they are what it looks for
-const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
+// Neither have line and paragraph separators, nor marks that turn the direction of reading.
+const CONTROL = /(?![\t\n\r])\p{Cc}|\p{Zl}|\p{Zp}|[\u202a-\u202e\u2066-\u2069]/u;
 
 function newAjv(coerce: boolean): Ajv2020 {
-  const ajv = new Ajv2020({ allErrors: true, strict: false, verbose: true, coerceTypes: coerce ? 'array' : false });
+  const ajv = new Ajv2020({
+    allErrors: true,
+    strict: false,
+    verbose: true,
+    coerceTypes: coerce ? 'array' : false,
+  });
   ajv.addFormat('date', (text: string) => parseDate(text) !== undefined);
   ajv.addFormat('date-time', (text: string) => parseInstant(text) !== undefined);
   ajv.addFormat('country', (text: string) => COUNTRIES.has(text));
@@ -81,7 +96,10 @@ export function loadContract(): Contract {
   const document = parse(readFileSync(FILE, 'utf8'), { merge: true }) as Record<string, unknown>;
   const bodies = newAjv(false).addSchema(document, 'openapi');
   const parameters = newAjv(true).addSchema(document, 'openapi');
-  const paths = document['paths'] as Record<string, Record<string, OperationObject & { parameters?: object[] }>>;
+  const paths = document['paths'] as Record<
+    string,
+    Record<string, OperationObject & { parameters?: object[] }>
+  >;
   const operations: Operation[] = [];
   const responses = new Map<string, string>();
   for (const [path, item] of Object.entries(paths)) {
@@ -89,15 +107,20 @@ export function loadContract(): Contract {
       const operation = item[method];
       if (!operation) continue;
       const shared = item['parameters'] as unknown as object[] | undefined;
-      const all = [...(shared ?? []), ...(operation.parameters ?? [])].map((each) => resolve(document, each) as ParameterObject);
-      operations.push(compileOperation({ bodies, parameters, document }, { path, method, operation, all }));
+      const all = [...(shared ?? []), ...(operation.parameters ?? [])].map(
+        (each) => resolve(document, each) as ParameterObject,
+      );
+      operations.push(
+        compileOperation({ bodies, parameters, document }, { path, method, operation, all }),
+      );
       responses.set(operation.operationId, `#/paths/${escape(path)}/${method}/responses`);
     }
   }
   return {
     document,
     operations,
-    checkSchema: (name, value) => check(bodies.getSchema(`openapi#/components/schemas/${name}`), value),
+    checkSchema: (name, value) =>
+      check(bodies.getSchema(`openapi#/components/schemas/${name}`), value),
     responseValidator: (id, status, mediaType) =>
       responseValidator({ bodies, document }, responses.get(id) ?? '', status, mediaType),
   };
@@ -116,12 +139,18 @@ interface Source {
   readonly all: readonly ParameterObject[];
 }
 
-function compileOperation({ bodies, parameters }: Compiler, { path, method, operation, all }: Source): Operation {
+function compileOperation(
+  { bodies, parameters }: Compiler,
+  { path, method, operation, all }: Source,
+): Operation {
   const content = operation.requestBody?.content;
   const mediaTypes = content && Object.keys(content);
   const [mediaType] = mediaTypes ?? [];
   const pointer = `openapi#/paths/${escape(path)}/${method}/requestBody/content/${escape(mediaType ?? '')}/schema`;
-  const validators = { path: parameterSchema(parameters, all, 'path'), query: parameterSchema(parameters, all, 'query') };
+  const validators = {
+    path: parameterSchema(parameters, all, 'path'),
+    query: parameterSchema(parameters, all, 'query'),
+  };
   const headers = all.filter((each) => each.in === 'header');
   const headerValidator = parameterSchema(parameters, all, 'header');
   let body: ValidateFunction | undefined;
@@ -137,14 +166,20 @@ function compileOperation({ bodies, parameters }: Compiler, { path, method, oper
       const given = { path: { ...inPath } as Record<string, unknown>, query: queryObject(query) };
       check(validators.path, given.path);
       check(validators.query, given.query, '');
-      const present = headers.flatMap(({ name }) => (header(name) === undefined ? [] : [[name, header(name)] as const]));
+      const present = headers.flatMap(({ name }) =>
+        header(name) === undefined ? [] : [[name, header(name)] as const],
+      );
       check(headerValidator, Object.fromEntries(present), '');
       return given;
     },
   };
 }
 
-function parameterSchema(ajv: Ajv2020, all: readonly ParameterObject[], where: string): ValidateFunction {
+function parameterSchema(
+  ajv: Ajv2020,
+  all: readonly ParameterObject[],
+  where: string,
+): ValidateFunction {
   const own = all.filter((each) => each.in === where);
   const properties = Object.fromEntries(own.map(({ name, schema }) => [name, absolute(schema)]));
   return ajv.compile({
@@ -181,7 +216,9 @@ function responseValidator(
   mediaType: string,
 ): ValidateFunction | undefined {
   const responses = at(document, pointer) as Record<string, unknown> | undefined;
-  const key = [String(status), `${Math.floor(status / 100)}XX`].find((each) => responses?.[each] !== undefined);
+  const key = [String(status), `${Math.floor(status / 100)}XX`].find(
+    (each) => responses?.[each] !== undefined,
+  );
   if (key === undefined) return undefined;
   const response = responses?.[key] as { $ref?: string };
   const where = response.$ref ?? `${pointer}/${key}`;
@@ -200,8 +237,13 @@ function check(validate: ValidateFunction | undefined, value: unknown, root = ''
     if (!problems.has(problem.path)) problems.set(problem.path, problem);
   }
   const [first] = validate.errors ?? [];
-  if (problems.size === 0 && first) problems.set('', { path: first.instancePath, expected: first.message ?? 'another value' });
-  throw new ServiceError('invalid_request', 'The request does not fit the contract.', [...problems.values()].slice(0, MAX_ERRORS));
+  if (problems.size === 0 && first)
+    problems.set('', { path: first.instancePath, expected: first.message ?? 'another value' });
+  throw new ServiceError(
+    'invalid_request',
+    'The request does not fit the contract.',
+    [...problems.values()].slice(0, MAX_ERRORS),
+  );
 }
 
 function problemOf(error: ErrorObject, root: string): InputProblem {
@@ -209,22 +251,45 @@ function problemOf(error: ErrorObject, root: string): InputProblem {
   const base = root + error.instancePath;
   switch (error.keyword) {
     case 'required':
-      return { path: `${base}/${escape(String(params['missingProperty']))}`, expected: 'a value: it is required' };
+      return {
+        path: `${base}/${escape(String(params['missingProperty']))}`,
+        expected: 'a value: it is required',
+      };
     case 'additionalProperties':
     case 'unevaluatedProperties': {
       const name = String(params['additionalProperty'] ?? params['unevaluatedProperty']);
-      const known = Object.keys((error.parentSchema as { properties?: object } | undefined)?.properties ?? {});
-      const hint = known.length > 0 ? ` Known are ${known.join(', ')}${suggestion(name, known)}.` : '';
+      const known = Object.keys(
+        (error.parentSchema as { properties?: object } | undefined)?.properties ?? {},
+      );
+      const hint =
+        known.length > 0 ? ` Known are ${known.join(', ')}${suggestion(name, known)}.` : '';
       return { path: `${base}/${escape(name)}`, expected: `nothing of this name.${hint}` };
     }
     case 'enum':
-      return { path: base, expected: `one of ${(params['allowedValues'] as unknown[]).join(', ')}${suggestion(error.data, params['allowedValues'] as string[])}` };
+      return {
+        path: base,
+        expected: `one of ${(params['allowedValues'] as unknown[]).join(', ')}${suggestion(error.data, params['allowedValues'] as string[])}`,
+      };
     case 'format':
-      return { path: base, expected: FORMATS[String(params['format'])] ?? `a ${String(params['format'])}` };
+      return {
+        path: base,
+        expected: FORMATS[String(params['format'])] ?? `a ${String(params['format'])}`,
+      };
     case 'pattern':
-      return { path: base, expected: (error.parentSchema as { description?: string } | undefined)?.description ?? `text like ${String(params['pattern'])}` };
+      return {
+        path: base,
+        expected:
+          (error.parentSchema as { description?: string } | undefined)?.description ??
+          `text like ${String(params['pattern'])}`,
+      };
     default:
-      return { path: base, expected: (error.message ?? 'another value').replace(/^must be/, '').replace(/^must/, 'it must').trim() };
+      return {
+        path: base,
+        expected: (error.message ?? 'another value')
+          .replace(/^must be/, '')
+          .replace(/^must/, 'it must')
+          .trim(),
+      };
   }
 }
 
@@ -253,5 +318,10 @@ function at(document: unknown, pointer: string): unknown {
 }
 
 function escape(part: string): string {
-  return part.replaceAll('~', '~0').replaceAll('/', '~1').replaceAll('{', '%7B').replaceAll('}', '%7D').replaceAll('+', '%2B');
+  return part
+    .replaceAll('~', '~0')
+    .replaceAll('/', '~1')
+    .replaceAll('{', '%7B')
+    .replaceAll('}', '%7D')
+    .replaceAll('+', '%2B');
 }

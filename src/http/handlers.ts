@@ -25,7 +25,13 @@ export interface Deps {
 }
 
 /** A handler for each operation of the contract; tsc fails when one is missing. */
-export function createHandlers({ db, clock, log, contract, readPack }: Deps): Handlers<OperationId> {
+export function createHandlers({
+  db,
+  clock,
+  log,
+  contract,
+  readPack,
+}: Deps): Handlers<OperationId> {
   const programs = new Programs();
   const inForce = (from: Db) => programs.inForce(from, clock());
   const { checkSchema } = contract;
@@ -43,7 +49,11 @@ export function createHandlers({ db, clock, log, contract, readPack }: Deps): Ha
 
 type ServiceOperation = 'getLiveness' | 'getReadiness' | 'getContract' | 'getDocs';
 
-function serviceHandlers(contract: Contract, db: Db, inForce: (db: Db) => Promise<unknown>): Handlers<ServiceOperation> {
+function serviceHandlers(
+  contract: Contract,
+  db: Db,
+  inForce: (db: Db) => Promise<unknown>,
+): Handlers<ServiceOperation> {
   const docs = docsPage();
   return {
     getLiveness: () => ({ status: 200, body: { status: 'ok' } }),
@@ -57,11 +67,17 @@ function serviceHandlers(contract: Contract, db: Db, inForce: (db: Db) => Promis
       return { status: 200, body: { status: 'ok' } };
     },
     getContract: () => ({ status: 200, body: contract.document }),
-    getDocs: () => ({ status: 200, body: docs, headers: { 'content-type': 'text/html; charset=utf-8' } }),
+    getDocs: () => ({
+      status: 200,
+      body: docs,
+      headers: { 'content-type': 'text/html; charset=utf-8' },
+    }),
   };
 }
 
 async function consentSubject(db: Db, id: string) {
   const dataset = await readDataset(db, id);
-  return dataset && { id, publisher: dataset.publisher, subjectCount: dataset.document['subject_count'] };
+  return (
+    dataset && { id, publisher: dataset.publisher, subjectCount: dataset.document['subject_count'] }
+  );
 }

@@ -20,7 +20,10 @@ export function parseJson(bytes: Uint8Array): unknown {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    const where = error instanceof Error ? (/position \d+|line \d+ column \d+/.exec(error.message)?.[0] ?? '') : '';
+    const where =
+      error instanceof Error
+        ? (/position \d+|line \d+ column \d+/.exec(error.message)?.[0] ?? '')
+        : '';
     throw malformed('', `JSON${where ? ` (it breaks off at ${where})` : ''}`);
   }
   checkMembers(text);
@@ -29,7 +32,9 @@ export function parseJson(bytes: Uint8Array): unknown {
 }
 
 function malformed(path: string, expected: string): ServiceError {
-  return new ServiceError('malformed_request', 'The body cannot be read as JSON.', [{ path, expected }]);
+  return new ServiceError('malformed_request', 'The body cannot be read as JSON.', [
+    { path, expected },
+  ]);
 }
 
 /**
@@ -73,7 +78,8 @@ function isMember(text: string, from: number): boolean {
   for (let i = from; i < text.length; i++) {
     const character = text.charCodeAt(i);
     if (character === 0x3a) return true;
-    if (character !== 0x20 && character !== 0x0a && character !== 0x0d && character !== 0x09) return false;
+    if (character !== 0x20 && character !== 0x0a && character !== 0x0d && character !== 0x09)
+      return false;
   }
   return false;
 }

@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Hono } from 'hono';
-import { html } from 'hono/html';
 
 // Swagger UI's own files, from the package: no CDN, the service runs without internet.
 const ASSETS: Readonly<Record<string, string>> = {
@@ -20,7 +19,7 @@ const INIT = `SwaggerUIBundle({
 
 /** The page at `/docs`: the contract for reading, and for trying with a token. */
 export function docsPage(): string {
-  return String(html`<!doctype html>
+  return `<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8" />
@@ -35,20 +34,25 @@ export function docsPage(): string {
     <script src="/docs/swagger-ui-bundle.js"></script>
     <script src="/docs/init.js"></script>
   </body>
-</html>`);
+</html>`;
 }
 
 /** Pages and assets that are not in the contract. */
 export function pages(): Hono {
   const app = new Hono();
   app.get('/', (context) => context.redirect('/docs'));
-  app.get('/docs/init.js', (context) => context.body(INIT, 200, { 'content-type': 'text/javascript; charset=utf-8' }));
+  app.get('/docs/init.js', (context) =>
+    context.body(INIT, 200, { 'content-type': 'text/javascript; charset=utf-8' }),
+  );
   app.get('/docs/:asset', async (context) => {
     const asset = context.req.param('asset');
     const type = Object.hasOwn(ASSETS, asset) ? ASSETS[asset] : undefined;
     if (type === undefined) return context.notFound();
     const bytes = await readFile(join(FOLDER, asset));
-    return context.body(new Uint8Array(bytes), 200, { 'content-type': type, 'cache-control': 'public, max-age=3600' });
+    return context.body(new Uint8Array(bytes), 200, {
+      'content-type': type,
+      'cache-control': 'public, max-age=3600',
+    });
   });
   return app;
 }

@@ -25,7 +25,10 @@ export const PROBLEMS: Readonly<Record<ErrorCode, ProblemKind>> = {
   body_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The type of the body is not accepted' },
   unknown_reference: { status: 422, title: 'It names something that does not exist' },
-  idempotency_key_reused: { status: 422, title: 'The Idempotency-Key was used for another request' },
+  idempotency_key_reused: {
+    status: 422,
+    title: 'The Idempotency-Key was used for another request',
+  },
   invalid_policy: { status: 422, title: 'The pack has mistakes' },
   precondition_required: { status: 428, title: 'If-Match is required' },
   internal: { status: 500, title: 'Something went wrong here' },
@@ -40,7 +43,10 @@ const RETRY_AFTER_SECONDS = '2';
  * told so and nothing of it; `report` gets the error itself.
  */
 export function problemResponse(error: unknown, report: (error: unknown) => void): Response {
-  const known = error instanceof ServiceError ? error : new ServiceError('internal', 'The error has been reported. Nothing was changed.');
+  const known =
+    error instanceof ServiceError
+      ? error
+      : new ServiceError('internal', 'The error has been reported. Nothing was changed.');
   if (known !== error) report(error);
   const { status, title } = PROBLEMS[known.code];
   const body = {
@@ -52,7 +58,9 @@ export function problemResponse(error: unknown, report: (error: unknown) => void
     ...(known.errors.length > 0 ? { errors: known.errors } : {}),
   };
   const headers: Record<string, string> = { 'content-type': 'application/problem+json' };
-  if (status === 401) headers['www-authenticate'] = known.code === 'invalid_token' ? 'Bearer error="invalid_token"' : 'Bearer';
+  if (status === 401)
+    headers['www-authenticate'] =
+      known.code === 'invalid_token' ? 'Bearer error="invalid_token"' : 'Bearer';
   if (status === 503) headers['retry-after'] = RETRY_AFTER_SECONDS;
   return new Response(JSON.stringify(body), { status, headers });
 }

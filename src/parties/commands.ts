@@ -32,7 +32,10 @@ export async function registerParty<Kind extends PartyKind>(
       await check(tx, writer, kind, input);
       const now = writer.clock().toISOString();
       const row = await insertParty(tx, kind, input, now);
-      return { row, recorded: await recordParty(tx, writer, { principal, kind, row, verb: 'register', now }) };
+      return {
+        row,
+        recorded: await recordParty(tx, writer, { principal, kind, row, verb: 'register', now }),
+      };
     });
   } catch (error) {
     if (!isDuplicate(error)) throw noSuchDataset(error);
@@ -56,9 +59,12 @@ export async function changeParty<Kind extends PartyKind>(
     return await change(writer, async (tx) => {
       await check(tx, writer, kind, input);
       const now = writer.clock().toISOString();
-      const row = await updateParty(tx, kind, input, version, now);
+      const row = await updateParty(tx, kind, { input, version, now });
       if (!row) throw (await readParty(tx, kind, input.id)) ? staleVersion() : notFound();
-      return { row, recorded: await recordParty(tx, writer, { principal, kind, row, verb: 'change', now }) };
+      return {
+        row,
+        recorded: await recordParty(tx, writer, { principal, kind, row, verb: 'change', now }),
+      };
     });
   } catch (error) {
     throw noSuchDataset(error);
@@ -67,16 +73,32 @@ export async function changeParty<Kind extends PartyKind>(
 
 // Datasets are a register above this one: the database's own reference tells that one is missing.
 function noSuchDataset(error: unknown): unknown {
-  return sqlState(error) === '23503' ? unknownReference('/dataset', 'the id of a registered dataset') : error;
+  return sqlState(error) === '23503'
+    ? unknownReference('/dataset', 'the id of a registered dataset')
+    : error;
 }
 
-async function check<Kind extends PartyKind>(tx: Tx, writer: PartyWriter, kind: Kind, input: PartyInput<Kind>): Promise<void> {
+async function check<Kind extends PartyKind>(
+  tx: Tx,
+  writer: PartyWriter,
+  kind: Kind,
+  input: PartyInput<Kind>,
+): Promise<void> {
   const program = await writer.inForce(tx);
   const problems = PARTIES[kind].check(input, program);
-  if (problems.length > 0) throw new ServiceError('invalid_facts', `This ${kind} does not fit the facts of the pack.`, problems);
+  if (problems.length > 0)
+    throw new ServiceError(
+      'invalid_facts',
+      `This ${kind} does not fit the facts of the pack.`,
+      problems,
+    );
   const missing = await missingReferences(tx, PARTIES[kind].references(input));
   if (missing.length > 0) {
-    throw new ServiceError('unknown_reference', 'It names something that does not exist.', missing.map(({ path, table }) => ({ path, expected: `the id of a registered ${table}` })));
+    throw new ServiceError(
+      'unknown_reference',
+      'It names something that does not exist.',
+      missing.map(({ path, table }) => ({ path, expected: `the id of a registered ${table}` })),
+    );
   }
 }
 
@@ -88,8 +110,19 @@ interface PartyEvent<Kind extends PartyKind> {
   readonly now: string;
 }
 
-function recordParty<Kind extends PartyKind>(tx: Tx, { log }: Writer, { principal, kind, row, verb, now }: PartyEvent<Kind>): Promise<Recorded> {
+function recordParty<Kind extends PartyKind>(
+  tx: Tx,
+  { log }: Writer,
+  { principal, kind, row, verb, now }: PartyEvent<Kind>,
+): Promise<Recorded> {
   const type = `${verb}${kind.charAt(0).toUpperCase()}${kind.slice(1)}`;
   const { actor, role } = principal;
-  return record(tx, log, now, { type, actor, role, subject_ids: [row.id], outcome: 'success', body: { [kind]: row } });
+  return record(tx, log, now, {
+    type,
+    actor,
+    role,
+    subject_ids: [row.id],
+    outcome: 'success',
+    body: { [kind]: row },
+  });
 }

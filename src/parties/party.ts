@@ -21,7 +21,10 @@ export interface Parties {
   authorisation: Selectable<AuthorisationTable>;
 }
 export type PartyKind = keyof Parties;
-export type PartyInput<Kind extends PartyKind> = Omit<Parties[Kind], 'version' | 'created_at' | 'updated_at'>;
+export type PartyInput<Kind extends PartyKind> = Omit<
+  Parties[Kind],
+  'version' | 'created_at' | 'updated_at'
+>;
 
 /** A register's member that names a row of another register. */
 export interface Reference {
@@ -55,7 +58,8 @@ export const PARTIES: { readonly [Kind in PartyKind]: Rules<Kind> } = {
     references: ({ signatories }) =>
       signatories.map((id, i) => ({ path: `/signatories/${i}`, table: 'organisation', id })),
     visibleTo: ({ signatories }, principal) =>
-      overseesAll(principal) || (principal.organisation !== null && signatories.includes(principal.organisation)),
+      overseesAll(principal) ||
+      (principal.organisation !== null && signatories.includes(principal.organisation)),
   },
   project: {
     json: ['title', 'team', 'poc', 'knowledge_transfer'],
@@ -63,25 +67,38 @@ export const PARTIES: { readonly [Kind in PartyKind]: Rules<Kind> } = {
       ...factProblems(program, 'request', { sector }, ''),
       ...factProblems(program, 'request.poc', { stage }, ''),
       ...factProblems(program, 'request.poc', poc ?? {}, '/poc'),
-      ...factProblems(program, 'request.knowledge_transfer', knowledge_transfer ?? {}, '/knowledge_transfer'),
+      ...factProblems(
+        program,
+        'request.knowledge_transfer',
+        knowledge_transfer ?? {},
+        '/knowledge_transfer',
+      ),
     ],
-    references: ({ organisation }) => [{ path: '/organisation', table: 'organisation', id: organisation }],
+    references: ({ organisation }) => [
+      { path: '/organisation', table: 'organisation', id: organisation },
+    ],
     visibleTo: ({ id }, principal) =>
       overseesAll(principal) || principal.role === 'steward' || principal.projects.includes(id),
   },
   registration: {
     json: ['fields'],
     check: (input, program) => checkRecord(input, program, 'registration'),
-    references: ({ organisation }) => [{ path: '/organisation', table: 'organisation', id: organisation }],
+    references: ({ organisation }) => [
+      { path: '/organisation', table: 'organisation', id: organisation },
+    ],
     visibleTo: ({ organisation }, principal) =>
-      overseesAll(principal) || principal.role === 'steward' || principal.organisation === organisation,
+      overseesAll(principal) ||
+      principal.role === 'steward' ||
+      principal.organisation === organisation,
   },
   authorisation: {
     json: ['fields'],
     check: (input, program) => checkRecord(input, program, 'authorisation'),
     references: ({ project }) => [{ path: '/project', table: 'project', id: project }],
     visibleTo: ({ project }, principal) =>
-      overseesAll(principal) || principal.role === 'steward' || principal.projects.includes(project),
+      overseesAll(principal) ||
+      principal.role === 'steward' ||
+      principal.projects.includes(project),
   },
 };
 
@@ -97,7 +114,10 @@ function checkAgreement(input: PartyInput<'agreement'>, program: Program): Input
 }
 
 /** The facts of the pack that a register's records fill, by the kind of record. */
-export function recordSpecs(program: Program, register: 'registration' | 'authorisation'): FactSpec[] {
+export function recordSpecs(
+  program: Program,
+  register: 'registration' | 'authorisation',
+): FactSpec[] {
   return program.vocabulary.specs.filter(({ record }) => record?.register === register);
 }
 
@@ -116,10 +136,18 @@ function checkRecord(
   if (field === undefined) return factProblems(program, spec.path, fields, '/fields');
   const extra = Object.keys(fields).filter((key) => key !== field);
   const problems = extra.map((key) => ({ path: `/fields/${key}`, expected: `only "${field}"` }));
-  return [...problems, ...factProblems(program, spec.path, fields[field] ?? '', `/fields/${field}`)];
+  return [
+    ...problems,
+    ...factProblems(program, spec.path, fields[field] ?? '', `/fields/${field}`),
+  ];
 }
 
-function factProblems(program: Program, branch: string, value: unknown, prefix: string): InputProblem[] {
+function factProblems(
+  program: Program,
+  branch: string,
+  value: unknown,
+  prefix: string,
+): InputProblem[] {
   return program.vocabulary
     .checkAt(branch, value)
     .map(({ path, expected }: FactProblem) => ({ path: prefix + path, expected }));

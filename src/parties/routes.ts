@@ -61,8 +61,15 @@ function registerHandlers(
       return { status: 200, body: withoutNulls(row), headers: { ETag: etagOf(row.version) } };
     },
     register: async ({ principal, body }: Call<'registerProject'>) => {
-      const changed = await registerParty(deps, principal, kind, { ...PARTY_DEFAULTS[kind], ...body } as never);
-      return { ...shown(changed), status: 201, headers: { ...shown(changed).headers, Location: `/v1/${kind}s/${changed.row.id}` } };
+      const changed = await registerParty(deps, principal, kind, {
+        ...PARTY_DEFAULTS[kind],
+        ...body,
+      });
+      return {
+        ...shown(changed),
+        status: 201,
+        headers: { ...shown(changed).headers, Location: `/v1/${kind}s/${changed.row.id}` },
+      };
     },
     patch: async ({ principal, path, body, headers }: Call<'changeProject'>) => {
       const version = expectedVersion(headers.ifMatch);
@@ -72,12 +79,23 @@ function registerHandlers(
       const input = mergePatch(withoutNulls(current), body);
       deps.checkSchema(`${name}Input`, input);
       if ((input as { id: string }).id !== path.id) throw notFound();
-      return { ...shown(await changeParty(deps, principal, kind, { input: { ...PARTY_DEFAULTS[kind], ...(input as object) } as never, version })), status: 200 };
+      return {
+        ...shown(
+          await changeParty(deps, principal, kind, {
+            input: { ...PARTY_DEFAULTS[kind], ...(input as object) } as never,
+            version,
+          }),
+        ),
+        status: 200,
+      };
     },
   };
 }
 
-function shown({ row, recorded }: PartyChange<PartyKind>): { body: object; headers: Record<string, string> } {
+function shown({ row, recorded }: PartyChange<PartyKind>): {
+  body: object;
+  headers: Record<string, string>;
+} {
   return { body: { ...withoutNulls(row), ...recorded }, headers: { ETag: etagOf(row.version) } };
 }
 
@@ -90,13 +108,27 @@ async function listParties(
   const limit = query.limit ?? DEFAULT_LIMIT;
   const [after] = readCursor(query.cursor, ['slug']) ?? [];
   const filter: PartyFilter = { organisation: query.organisation, project: query.project, after };
-  const rows = await readParties(deps.db, kind, { ...filter, ...ownOnly(kind, principal, query) }, limit + 1);
+  const rows = await readParties(
+    deps.db,
+    kind,
+    { ...filter, ...ownOnly(kind, principal, query) },
+    limit + 1,
+  );
   const seen = rows.filter((row) => PARTIES[kind].visibleTo(row as never, principal));
-  return toPage(seen, limit, (row) => withoutNulls(row), ({ id }) => [id]);
+  return toPage(
+    seen,
+    limit,
+    (row) => withoutNulls(row),
+    ({ id }) => [id],
+  );
 }
 
 /** Narrows a list to what the caller may see, in the query and not after it. */
-function ownOnly(kind: PartyKind, principal: Principal, { organisation }: { organisation?: string }): Partial<PartyFilter> {
+function ownOnly(
+  kind: PartyKind,
+  principal: Principal,
+  { organisation }: { organisation?: string },
+): Partial<PartyFilter> {
   if (overseesAll(principal)) return {};
   const own = principal.organisation ?? '';
   switch (kind) {

@@ -4,9 +4,18 @@ import { PARTIES, type Parties, type PartyInput, type PartyKind, type Reference 
 
 type Row<Kind extends PartyKind> = Parties[Kind];
 
-export async function readParty<Kind extends PartyKind>(db: Db, kind: Kind, id: string): Promise<Row<Kind> | undefined> {
-  const row = await db.selectFrom(kind as PartyKind).selectAll().where('id', '=', id).executeTakeFirst();
-  return row as Row<Kind> | undefined;
+/** The registers share `id` and `version`; statements that use nothing else fit each of them. */
+function anyOf(kind: PartyKind): PartyKind {
+  return kind;
+}
+
+export async function readParty<Kind extends PartyKind>(
+  db: Db,
+  kind: Kind,
+  id: string,
+): Promise<Row<Kind> | undefined> {
+  const row = await db.selectFrom(anyOf(kind)).selectAll().where('id', '=', id).executeTakeFirst();
+  return row;
 }
 
 /** Which rows of a register a caller's list holds; each filter narrows. */
@@ -26,7 +35,7 @@ export async function readParties<Kind extends PartyKind>(
   filter: PartyFilter,
   limit: number,
 ): Promise<Row<Kind>[]> {
-  let query = db.selectFrom(kind as PartyKind).selectAll().orderBy('id').limit(limit);
+  let query = db.selectFrom(anyOf(kind)).selectAll().orderBy('id').limit(limit);
   if (filter.after !== undefined) query = query.where('id', '>', filter.after);
   if (filter.organisation !== undefined) {
     query = query.where(
@@ -37,36 +46,51 @@ export async function readParties<Kind extends PartyKind>(
   }
   const own = kind === 'project' ? sql.ref('id') : sql.ref('project');
   if (filter.project !== undefined) query = query.where(sql<boolean>`${own} = ${filter.project}`);
-  if (filter.projects !== undefined) query = query.where(sql<boolean>`${own} = any(${[...filter.projects]}::text[])`);
-  return (await query.execute()) as Row<Kind>[];
+  if (filter.projects !== undefined)
+    query = query.where(sql<boolean>`${own} = any(${[...filter.projects]}::text[])`);
+  return await query.execute();
 }
 
 /** @throws a unique violation when the id is taken. */
-export async function insertParty<Kind extends PartyKind>(tx: Tx, kind: Kind, input: PartyInput<Kind>, now: string): Promise<Row<Kind>> {
+export async function insertParty<Kind extends PartyKind>(
+  tx: Tx,
+  kind: Kind,
+  input: PartyInput<Kind>,
+  now: string,
+): Promise<Row<Kind>> {
   const row = { ...columns(kind, input), version: 1, created_at: now, updated_at: now };
-  return (await tx.insertInto(kind as PartyKind).values(row as never).returningAll().executeTakeFirstOrThrow()) as Row<Kind>;
+  return (await tx
+    .insertInto(anyOf(kind))
+    .values(row as never)
+    .returningAll()
+    .executeTakeFirstOrThrow()) as Row<Kind>;
 }
 
 /** The row one version on; undefined when it is not at `version` any more. */
 export async function updateParty<Kind extends PartyKind>(
   tx: Tx,
   kind: Kind,
-  input: PartyInput<Kind>,
-  version: number,
-  now: string,
+  {
+    input,
+    version,
+    now,
+  }: { readonly input: PartyInput<Kind>; readonly version: number; readonly now: string },
 ): Promise<Row<Kind> | undefined> {
   const { id, ...rest } = columns(kind, input) as { id: string };
   const row = await tx
-    .updateTable(kind as PartyKind)
+    .updateTable(anyOf(kind))
     .set({ ...rest, version: version + 1, updated_at: now } as never)
     .where('id', '=', id)
     .where('version', '=', version)
     .returningAll()
     .executeTakeFirst();
-  return row as Row<Kind> | undefined;
+  return row;
 }
 
-function columns<Kind extends PartyKind>(kind: Kind, input: PartyInput<Kind>): Record<string, unknown> {
+function columns<Kind extends PartyKind>(
+  kind: Kind,
+  input: PartyInput<Kind>,
+): Record<string, unknown> {
   const json: readonly string[] = PARTIES[kind].json;
   return Object.fromEntries(
     Object.entries(input).map(([key, value]) => [
@@ -77,14 +101,21 @@ function columns<Kind extends PartyKind>(kind: Kind, input: PartyInput<Kind>): R
 }
 
 /** Those of the references that name nothing. */
-export async function missingReferences(tx: Tx, references: readonly Reference[]): Promise<Reference[]> {
+export async function missingReferences(
+  tx: Tx,
+  references: readonly Reference[],
+): Promise<Reference[]> {
   const missing: Reference[] = [];
   for (const table of new Set(references.map((reference) => reference.table))) {
     const wanted = references.filter((reference) => reference.table === table);
     const rows = await tx
       .selectFrom(table)
       .select('id')
-      .where('id', 'in', wanted.map(({ id }) => id))
+      .where(
+        'id',
+        'in',
+        wanted.map(({ id }) => id),
+      )
       .execute();
     const found = new Set(rows.map(({ id }) => id));
     missing.push(...wanted.filter(({ id }) => !found.has(id)));
@@ -94,7 +125,10 @@ export async function missingReferences(tx: Tx, references: readonly Reference[]
 
 /** What the authority knows of these projects: what a decision about them may read. */
 export interface ProjectRecords {
-  readonly projects: ReadonlyMap<string, { readonly project: Parties['project']; readonly organisation: Parties['organisation'] }>;
+  readonly projects: ReadonlyMap<
+    string,
+    { readonly project: Parties['project']; readonly organisation: Parties['organisation'] }
+  >;
   readonly registrations: readonly Parties['registration'][];
   readonly authorisations: readonly Parties['authorisation'][];
 }
@@ -106,17 +140,28 @@ export async function readProjectRecords(db: Db, ids: readonly string[]): Promis
     db
       .selectFrom('organisation')
       .selectAll()
-      .where('id', 'in', (inner) => inner.selectFrom('project').select('organisation').where('project.id', 'in', ids))
+      .where('id', 'in', (inner) =>
+        inner.selectFrom('project').select('organisation').where('project.id', 'in', ids),
+      )
       .execute(),
     db
       .selectFrom('registration')
       .selectAll()
       .where('revoked', '=', false)
-      .where('organisation', 'in', (inner) => inner.selectFrom('project').select('project.organisation').where('project.id', 'in', ids))
+      .where('organisation', 'in', (inner) =>
+        inner.selectFrom('project').select('project.organisation').where('project.id', 'in', ids),
+      )
       .execute(),
-    db.selectFrom('authorisation').selectAll().where('revoked', '=', false).where('project', 'in', ids).execute(),
+    db
+      .selectFrom('authorisation')
+      .selectAll()
+      .where('revoked', '=', false)
+      .where('project', 'in', ids)
+      .execute(),
   ]);
-  const organisationOf = new Map(organisations.map((organisation) => [organisation.id, organisation]));
+  const organisationOf = new Map(
+    organisations.map((organisation) => [organisation.id, organisation]),
+  );
   const entries = projects.flatMap((project) => {
     const organisation = organisationOf.get(project.organisation);
     return organisation ? [[project.id, { project, organisation }] as const] : [];
@@ -124,6 +169,11 @@ export async function readProjectRecords(db: Db, ids: readonly string[]): Promis
   return { projects: new Map(entries), registrations, authorisations };
 }
 
-export async function readAgreements(db: Db, ids: readonly string[]): Promise<Parties['agreement'][]> {
-  return ids.length === 0 ? [] : db.selectFrom('agreement').selectAll().where('id', 'in', ids).execute();
+export async function readAgreements(
+  db: Db,
+  ids: readonly string[],
+): Promise<Parties['agreement'][]> {
+  return ids.length === 0
+    ? []
+    : db.selectFrom('agreement').selectAll().where('id', 'in', ids).execute();
 }

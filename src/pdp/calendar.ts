@@ -72,8 +72,7 @@ function zoneOffsetMs(format: Intl.DateTimeFormat, instantMs: number): number {
   const part: Record<string, number> = {};
   for (const { type, value } of format.formatToParts(instantMs)) part[type] = Number(value);
   const days = daysFromCivil(part['year'] ?? 1970, part['month'] ?? 1, part['day'] ?? 1);
-  const seconds =
-    ((part['hour'] ?? 0) * 60 + (part['minute'] ?? 0)) * 60 + (part['second'] ?? 0);
+  const seconds = ((part['hour'] ?? 0) * 60 + (part['minute'] ?? 0)) * 60 + (part['second'] ?? 0);
   return days * DAY_MS + seconds * 1000 - instantMs;
 }
 

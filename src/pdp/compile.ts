@@ -29,7 +29,10 @@ export interface Variable {
 export interface Scope {
   readonly variables: ReadonlyMap<string, Variable>;
   /** Slots of the rules that conditions may refer to: three-valued "applies" and "holds". */
-  readonly rules: ReadonlyMap<string, { readonly applies: number; readonly holds: number | undefined }>;
+  readonly rules: ReadonlyMap<
+    string,
+    { readonly applies: number; readonly holds: number | undefined }
+  >;
   /** Named groups of places, each a list of country codes. */
   readonly groups: ReadonlyMap<string, readonly string[]>;
   /** For each code, the codes it is a kind of: itself and everything broader. */
@@ -71,7 +74,9 @@ function compile(condition: Condition, context: Context, path: Path): Test {
     case 'and':
     case 'or':
     case 'xone': {
-      const tests = condition.of.map((part, i) => compile(part, context, [...path, condition.kind, i]));
+      const tests = condition.of.map((part, i) =>
+        compile(part, context, [...path, condition.kind, i]),
+      );
       return { and, or, xone }[condition.kind](tests);
     }
     case 'not': {
@@ -152,12 +157,19 @@ function variable(name: string, { scope }: Context, path: Path): Variable {
 }
 
 function compileExists({ slot, type }: Variable, { leaf }: Context): Test {
-  if (type === 'set') return leaf((frame) => (frame[slot] === NONE_SET ? FALSE : knownOf(frame[slot] as CodeSet)), [slot]);
-  return leaf((frame) => {
-    const value = frame[slot];
-    if (value === undefined) return UNKNOWN;
-    return value === null || (type === 'object' && value === false) ? FALSE : TRUE;
-  }, [slot]);
+  if (type === 'set')
+    return leaf(
+      (frame) => (frame[slot] === NONE_SET ? FALSE : knownOf(frame[slot] as CodeSet)),
+      [slot],
+    );
+  return leaf(
+    (frame) => {
+      const value = frame[slot];
+      if (value === undefined) return UNKNOWN;
+      return value === null || (type === 'object' && value === false) ? FALSE : TRUE;
+    },
+    [slot],
+  );
 }
 
 // A set is stated when it is closed or when at least one member is known.
@@ -199,7 +211,10 @@ function compileComparison(condition: Comparison, context: Context, path: Path):
   const constant = 'constant' in condition.right ? condition.right.constant : undefined;
   const operands: Operands = { left, leftSlot: left.slot, right, constant };
   if (left.type === 'object') {
-    throw new PolicyProblem(at, `${condition.fact} is an object: use "exists", or one of its members`);
+    throw new PolicyProblem(
+      at,
+      `${condition.fact} is an object: use "exists", or one of its members`,
+    );
   }
   const test = comparisonOf(condition.operator, operands, context, at);
   return context.leaf(test, right ? [left.slot, right.slot] : [left.slot]);
@@ -235,7 +250,11 @@ function negated(test: Test): Test {
 }
 
 function equality({ left, leftSlot, right, constant }: Operands, path: Path): Test {
-  if (left.type === 'set') throw new PolicyProblem(path, 'sets compare with isAnyOf, isAllOf, isNoneOf, hasPart, isPartOf');
+  if (left.type === 'set')
+    throw new PolicyProblem(
+      path,
+      'sets compare with isAnyOf, isAllOf, isNoneOf, hasPart, isPartOf',
+    );
   if (right) {
     sameType(left, right, path);
     const rightSlot = right.slot;
@@ -366,7 +385,8 @@ function singleton(value: unknown): CodeSet {
 /** The set on the left has the value, or all of the values, on the right. */
 function containment(operands: Operands, path: Path): Test {
   const { left, leftSlot, right } = operands;
-  if (left.type !== 'set') throw new PolicyProblem(path, 'hasPart and isAllOf need a set on the left');
+  if (left.type !== 'set')
+    throw new PolicyProblem(path, 'hasPart and isAllOf need a set on the left');
   if (right && right.type !== 'set') {
     const rightSlot = right.slot;
     return (frame) => {
@@ -397,7 +417,11 @@ function sameType(left: Variable, right: Variable, path: Path): void {
 }
 
 /** A constant in the form the frame holds: dates as days, instants as milliseconds. */
-function scalarConstant({ type, spec }: Variable, constant: Constant | undefined, path: Path): unknown {
+function scalarConstant(
+  { type, spec }: Variable,
+  constant: Constant | undefined,
+  path: Path,
+): unknown {
   const value =
     type === 'date' && typeof constant === 'string'
       ? parseDate(constant)
@@ -410,7 +434,11 @@ function scalarConstant({ type, spec }: Variable, constant: Constant | undefined
   return value;
 }
 
-function constantList({ spec }: Variable, constant: Constant | undefined, path: Path): readonly string[] {
+function constantList(
+  { spec }: Variable,
+  constant: Constant | undefined,
+  path: Path,
+): readonly string[] {
   const list = Array.isArray(constant) ? constant : [constant];
   return list.map((value) => {
     if (typeof value !== 'string') throw new PolicyProblem(path, 'expected codes');

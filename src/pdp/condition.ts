@@ -132,7 +132,12 @@ function parseComparison(
       `unknown operator "${operator}", expected one of ${OPERATORS.join(', ')}${suggestion(operator, OPERATORS)}`,
     );
   }
-  return { kind: 'compare', fact, operator, right: parseRight(members[operator], [...path, operator]) };
+  return {
+    kind: 'compare',
+    fact,
+    operator,
+    right: parseRight(members[operator], [...path, operator]),
+  };
 }
 
 function isOperator(name: string): name is Operator {

@@ -98,7 +98,9 @@ export interface SourceFile<T> {
   problemAt(path: readonly (string | number)[], message: string): FileProblem;
 }
 
-export type Parsed<T> = { readonly ok: true; readonly source: SourceFile<T> } | { readonly ok: false; readonly problems: readonly FileProblem[] };
+export type Parsed<T> =
+  | { readonly ok: true; readonly source: SourceFile<T> }
+  | { readonly ok: false; readonly problems: readonly FileProblem[] };
 
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_PROBLEMS = 50;
@@ -141,13 +143,18 @@ export function parsePack(file: string, text: string): Parsed<PackDocument> {
 }
 
 function parseRule(source: unknown, path: readonly (string | number)[]): Rule {
-  const raw = (typeof source === 'object' && source !== null ? source : {}) as Record<string, unknown>;
+  const raw = (typeof source === 'object' && source !== null ? source : {}) as Record<
+    string,
+    unknown
+  >;
   const { applies, holds, otherwise, outcome, ...rest } = raw;
   const key = outcome === undefined ? 'otherwise' : 'outcome';
-  const condition = (value: unknown, name: string): Condition => parseCondition(value, [...path, name]);
+  const condition = (value: unknown, name: string): Condition =>
+    parseCondition(value, [...path, name]);
   return {
     ...(rest as unknown as Rule),
-    applies: applies === undefined ? { kind: 'constant', value: true } : condition(applies, 'applies'),
+    applies:
+      applies === undefined ? { kind: 'constant', value: true } : condition(applies, 'applies'),
     ...(holds === undefined ? {} : { holds: condition(holds, 'holds') }),
     outcomes: parseOutcomes(outcome ?? otherwise, [...path, key]),
   };
@@ -269,7 +276,12 @@ function tooDeep(text: string): number | undefined {
   return undefined;
 }
 
-function sourceFile(file: string, content: unknown, document: Document, lines: LineCounter): SourceFile<unknown> {
+function sourceFile(
+  file: string,
+  content: unknown,
+  document: Document,
+  lines: LineCounter,
+): SourceFile<unknown> {
   return {
     file,
     content,
@@ -280,7 +292,13 @@ function sourceFile(file: string, content: unknown, document: Document, lines: L
         path[0] === 'rules' && typeof path[1] === 'number'
           ? (content as { rules?: { id?: unknown }[] }).rules?.[path[1]]?.id
           : undefined;
-      return { file, line: Math.max(line, 1), column: Math.max(col, 1), message, ...(typeof rule === 'string' ? { rule } : {}) };
+      return {
+        file,
+        line: Math.max(line, 1),
+        column: Math.max(col, 1),
+        message,
+        ...(typeof rule === 'string' ? { rule } : {}),
+      };
     },
   };
 }
@@ -291,11 +309,15 @@ function offsetOf(document: Document, path: readonly (string | number)[]): numbe
     const parent = document.getIn(path.slice(0, length - 1), true);
     const key = path[length - 1];
     if (isMap(parent)) {
-      const pair = parent.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      const pair = parent.items.find(
+        (item) => isScalar(item.key) && String(item.key.value) === String(key),
+      );
       const range = isScalar(pair?.key) ? pair.key.range : undefined;
       if (range) return range[0];
     }
-    const node = document.getIn(path.slice(0, length), true) as { range?: [number, number, number] } | undefined;
+    const node = document.getIn(path.slice(0, length), true) as
+      | { range?: [number, number, number] }
+      | undefined;
     if (node?.range) return node.range[0];
   }
   return 0;

@@ -1,4 +1,5 @@
 import type { Effect } from './document.ts';
+import type { Tally } from './emit.ts';
 import type { Frame } from './facts.ts';
 import { FALSE, TRUE, type Truth } from './logic.ts';
 import type { CompiledRule, Program } from './program.ts';
@@ -20,24 +21,9 @@ const NONE: readonly string[] = [];
  */
 export function evaluate(program: Program, frame: Frame): Verdict {
   for (const { slot, compute } of program.derivations) frame[slot] = compute(frame);
-  let permitted = false;
-  let deny: string[] | undefined;
-  let review: string[] | undefined;
-  let oblige: string[] | undefined;
-  for (const rule of program.rules) {
-    const applies = rule.applies(frame);
-    frame[rule.appliesSlot] = applies;
-    if (applies === FALSE) {
-      frame[rule.holdsSlot] = FALSE;
-      continue;
-    }
-    const effect = effectOf(rule, frame);
-    if (effect === undefined) continue;
-    if (effect === 'deny') (deny ??= []).push(rule.rule.id);
-    else if (effect === 'oblige') (oblige ??= []).push(rule.rule.id);
-    else if (effect === 'permit' && applies === TRUE) permitted = true;
-    else (review ??= []).push(rule.rule.id);
-  }
+  const tally: Tally = { permitted: false, deny: undefined, review: undefined, oblige: undefined };
+  for (const run of program.runners) run(frame, tally);
+  const { permitted, deny, review, oblige } = tally;
   return {
     effect: deny || !(permitted || review) ? 'deny' : review ? 'review' : 'permit',
     deny: deny ?? NONE,
@@ -46,12 +32,10 @@ export function evaluate(program: Program, frame: Frame): Verdict {
   };
 }
 
-/** The effect of a rule that applies, or may apply; stores whether it holds. */
+/** The effect of one rule that applies, or may apply, by its closures; for readings that watch it. */
 export function effectOf(rule: CompiledRule, frame: Frame): Effect | undefined {
   if (rule.holds) {
     const holds: Truth = rule.holds(frame);
-    // "And it holds" is false when that rule is unknown.
-    frame[rule.holdsSlot] = holds === TRUE ? TRUE : FALSE;
     if (holds === TRUE) return rule.then;
     if (holds !== FALSE) return 'review';
   }

@@ -51,7 +51,11 @@ export interface Explanation extends Verdict {
   /** Facts without which a rule could not be settled. */
   readonly missing: readonly string[];
   /** Who must examine a review; empty for other effects. */
-  readonly examiners: readonly { readonly role: string; readonly title: Texts; readonly rules: readonly string[] }[];
+  readonly examiners: readonly {
+    readonly role: string;
+    readonly title: Texts;
+    readonly rules: readonly string[];
+  }[];
   /** Null where nothing is, or could be, permitted. */
   readonly expiry: Expiry | null;
 }
@@ -92,7 +96,8 @@ export function explain(program: Program, facts: Facts): Explanation {
     unknownReads.set(rule.holdsSlot, base);
     if (applies === FALSE) continue;
     for (const slot of base) readByApplicable.add(slot);
-    if (uncertain) for (const slot of base) if (slot < specs && isUnknown(frame[slot])) missing.add(slot);
+    if (uncertain)
+      for (const slot of base) if (slot < specs && isUnknown(frame[slot])) missing.add(slot);
     reasons.push(reasonOf(program, rule, effect, uncertain, readings(program, facts, frame, base)));
   }
   const rank = (reason: Reason): number => order(reason, verdict.effect);
@@ -112,10 +117,12 @@ function tracerOf(program: Program): Tracer {
   if (known) return known;
   const tracer: { rules: TracedRule[]; reads: Set<number> } = { rules: [], reads: new Set() };
   const scope = scopeOf(program);
-  const leaf = (test: Test, slots: readonly number[]): Test => (frame) => {
-    for (const slot of slots) tracer.reads.add(slot);
-    return test(frame);
-  };
+  const leaf =
+    (test: Test, slots: readonly number[]): Test =>
+    (frame) => {
+      for (const slot of slots) tracer.reads.add(slot);
+      return test(frame);
+    };
   tracer.rules = program.rules.map((rule) => ({
     rule,
     traced: { ...rule, ...compileRule(rule.rule, scope, [], leaf) },
@@ -170,10 +177,17 @@ function matters(frame: Frame, derived: number, source: number): boolean {
 }
 
 function isUnknown(value: unknown): boolean {
-  return value === undefined || (typeof value === 'object' && value !== null && (value as CodeSet).open);
+  return (
+    value === undefined || (typeof value === 'object' && value !== null && (value as CodeSet).open)
+  );
 }
 
-function readings(program: Program, facts: Facts, frame: Frame, slots: ReadonlySet<number>): FactReading[] {
+function readings(
+  program: Program,
+  facts: Facts,
+  frame: Frame,
+  slots: ReadonlySet<number>,
+): FactReading[] {
   return [...slots].map((slot) => {
     const fact = program.slotNames[slot] ?? '';
     const spec = program.vocabulary.specs[slot];
@@ -224,7 +238,11 @@ function reasonOf(
       ...citation,
       title: program.pack.instruments[citation.instrument]?.title ?? { en: citation.instrument },
     })),
-    facts: facts.filter(({ fact }) => program.vocabulary.get(fact)?.type !== 'object' || facts.every((other) => !other.fact.startsWith(`${fact}.`))),
+    facts: facts.filter(
+      ({ fact }) =>
+        program.vocabulary.get(fact)?.type !== 'object' ||
+        facts.every((other) => !other.fact.startsWith(`${fact}.`)),
+    ),
   };
 }
 
@@ -242,7 +260,11 @@ function obligationsOf(program: Program, verdict: Verdict, frame: Frame): Obliga
   });
 }
 
-function dueText(program: Program, due: NonNullable<CompiledRule['rule']['obligation']>['due'], frame: Frame): string {
+function dueText(
+  program: Program,
+  due: NonNullable<CompiledRule['rule']['obligation']>['due'],
+  frame: Frame,
+): string {
   if (typeof due === 'string') return due;
   const date = frame[program.vocabulary.slotOf(due.fact) ?? -1];
   return typeof date === 'number' ? formatDate(date) : 'throughout';
@@ -269,5 +291,7 @@ function expiryOf(program: Program, frame: Frame, read: ReadonlySet<number>): Ex
     if (typeof day !== 'number' || !(always || read.has(slot))) continue;
     if (!earliest || day < earliest.day) earliest = { name, fact, day };
   }
-  return earliest ? { name: earliest.name, fact: earliest.fact, date: formatDate(earliest.day) } : null;
+  return earliest
+    ? { name: earliest.name, fact: earliest.fact, date: formatDate(earliest.day) }
+    : null;
 }

@@ -231,7 +231,8 @@ function loadList(at: Node, value: unknown, frame: Frame): void {
     const codes = new Set<string>();
     let open = false;
     for (const item of items) {
-      const code = isObject(item) && child.spec ? loadScalar(child.spec, item[child.key]) : undefined;
+      const code =
+        isObject(item) && child.spec ? loadScalar(child.spec, item[child.key]) : undefined;
       if (typeof code === 'string') codes.add(code);
       else open = true;
     }
@@ -279,7 +280,9 @@ function checkValue(spec: FactSpec, value: unknown, path: string, problems: Fact
   }
   const seen = new Set<unknown>();
   value.forEach((item, i) => {
-    const wrong = seen.has(item) ? 'each value once' : scalarExpectation(spec.of ?? 'code', spec, item);
+    const wrong = seen.has(item)
+      ? 'each value once'
+      : scalarExpectation(spec.of ?? 'code', spec, item);
     seen.add(item);
     if (wrong) problems.push({ path: `${path}/${i}`, expected: wrong });
   });

@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto';
 import { dayInZone } from './calendar.ts';
-import { compileCondition, type LeafHook, type Scope, type Test, type ValueType, type Variable } from './compile.ts';
+import {
+  compileCondition,
+  type LeafHook,
+  type Scope,
+  type Test,
+  type ValueType,
+  type Variable,
+} from './compile.ts';
 import { type Condition, parseCondition, PolicyProblem } from './condition.ts';
+import { emitRules, type RuleRunner } from './emit.ts';
 import type {
   Effect,
   FileProblem,
@@ -55,6 +63,8 @@ export interface Program {
   readonly derivations: readonly Derivation[];
   /** In an order in which every rule comes after the rules that it refers to. */
   readonly rules: readonly CompiledRule[];
+  /** The same rules in the same order, for `evaluate`. */
+  readonly runners: readonly RuleRunner[];
   readonly width: number;
   readonly slotNames: readonly string[];
 }
@@ -78,7 +88,9 @@ export function buildProgram(packFile: PackFile, policyFiles: readonly PackFile[
   const policies = policyFiles.map(({ file, text }) => parsePolicy(file, text));
   const problems = [pack, ...policies].flatMap((parsed) => (parsed.ok ? [] : parsed.problems));
   if (!pack.ok || problems.length > 0) return { ok: false, problems };
-  const sources = policies.flatMap((parsed: Parsed<PolicyDocument>) => (parsed.ok ? [parsed.source] : []));
+  const sources = policies.flatMap((parsed: Parsed<PolicyDocument>) =>
+    parsed.ok ? [parsed.source] : [],
+  );
   const hashes = policyFiles.map(({ text }) => sha256(text));
   const references = sources.map(({ content }, i) => ({
     policy: content.policy,
@@ -127,6 +139,10 @@ class Builder {
     const ordered = this.#declareRules();
     const rules = ordered.flatMap((entry) => this.#compileRule(entry));
     if (this.#problems.length > 0) return { ok: false, problems: this.#problems };
+    const runners = emitRules(
+      rules.map(({ rule, appliesSlot, holdsSlot }) => ({ rule, appliesSlot, holdsSlot, path: [] })),
+      this.#scope(),
+    );
     const program: Program = {
       pack: this.#pack.content,
       packSha256,
@@ -134,6 +150,7 @@ class Builder {
       vocabulary: this.#vocabulary,
       derivations: this.#derivations,
       rules,
+      runners,
       width: this.#slotNames.length,
       slotNames: this.#slotNames,
     };
@@ -159,10 +176,16 @@ class Builder {
 
   #declareFacts(): void {
     for (const spec of this.#vocabulary.specs) {
-      this.#variables.set(spec.path, { slot: this.#slot(spec.path), type: valueType(spec, this.#vocabulary), spec });
+      this.#variables.set(spec.path, {
+        slot: this.#slot(spec.path),
+        type: valueType(spec, this.#vocabulary),
+        spec,
+      });
       const needsValues = spec.type === 'enum' || spec.of === 'enum';
-      if (needsValues && !spec.values) this.#packProblem(['facts', spec.path], 'an enum needs "values"');
-      if (spec.type === 'set' && !spec.of) this.#packProblem(['facts', spec.path], 'a set needs "of"');
+      if (needsValues && !spec.values)
+        this.#packProblem(['facts', spec.path], 'an enum needs "values"');
+      if (spec.type === 'set' && !spec.of)
+        this.#packProblem(['facts', spec.path], 'a set needs "of"');
     }
   }
 
@@ -221,14 +244,18 @@ class Builder {
     if (!spec.union) throw new PolicyProblem(path, 'a derived fact has a "condition" or a "union"');
     const slots = spec.union.map((fact, i) => {
       const variable = this.#variables.get(fact);
-      if (variable?.type !== 'set') throw new PolicyProblem([...path, 'union', i], `${fact} is no set`);
+      if (variable?.type !== 'set')
+        throw new PolicyProblem([...path, 'union', i], `${fact} is no set`);
       return variable.slot;
     });
     const without = spec.without_home ? [this.#pack.content.home] : [];
     const slot = this.#slot(name);
     this.#variables.set(name, { slot, type: 'set' });
     const compute = (frame: Frame): CodeSet =>
-      unionWithout(slots.map((from) => frame[from] as CodeSet), without);
+      unionWithout(
+        slots.map((from) => frame[from] as CodeSet),
+        without,
+      );
     this.#derivations.push({ name, slot, compute, reads: slots });
   }
 
@@ -248,7 +275,9 @@ class Builder {
       source.content.rules.forEach((rule, index) => {
         const path = ['rules', index] as const;
         if (entries.has(rule.id)) {
-          this.#problems.push(source.problemAt([...path, 'id'], `there is another rule ${rule.id}`));
+          this.#problems.push(
+            source.problemAt([...path, 'id'], `there is another rule ${rule.id}`),
+          );
           return;
         }
         entries.set(rule.id, { rule, source, path });
@@ -267,7 +296,9 @@ class Builder {
       const { id } = entry.rule;
       if (state.get(id) === 'done') return;
       if (state.get(id) === 'open') {
-        this.#problems.push(entry.source.problemAt(entry.path, `${id} refers to itself in a circle`));
+        this.#problems.push(
+          entry.source.problemAt(entry.path, `${id} refers to itself in a circle`),
+        );
         return;
       }
       state.set(id, 'open');
@@ -312,10 +343,19 @@ class Builder {
     const { layer } = source.content;
     const kinds = rule.cites.map(({ instrument }, i) => {
       const known = this.#pack.content.instruments[instrument];
-      if (!known) this.#problems.push(source.problemAt([...path, 'cites', i, 'instrument'], `there is no instrument "${instrument}" in the pack`));
+      if (!known)
+        this.#problems.push(
+          source.problemAt(
+            [...path, 'cites', i, 'instrument'],
+            `there is no instrument "${instrument}" in the pack`,
+          ),
+        );
       return known?.kind;
     });
-    if ((layer === 'national_choice' || layer === 'steward') && kinds.some((kind) => kind === 'statute' || kind === 'regulation')) {
+    if (
+      (layer === 'national_choice' || layer === 'steward') &&
+      kinds.some((kind) => kind === 'statute' || kind === 'regulation')
+    ) {
       say('cites', 'a national choice must not be cited as law');
     }
     const effects = [rule.then, ...rule.outcomes.map(({ effect }) => effect)];

@@ -47,8 +47,13 @@ export async function reloadPack(
   return change(writer, async (tx) => {
     const now = writer.clock().toISOString();
     const inForce = await lockInForce(tx);
-    const wanted = { pack_sha256: pack.sha256, policy_sha256: policies.map(({ sha256: hash }) => hash) };
-    const same = inForce?.pack_sha256 === wanted.pack_sha256 && String(inForce.policy_sha256) === String(wanted.policy_sha256);
+    const wanted = {
+      pack_sha256: pack.sha256,
+      policy_sha256: policies.map(({ sha256: hash }) => hash),
+    };
+    const same =
+      inForce?.pack_sha256 === wanted.pack_sha256 &&
+      String(inForce.policy_sha256) === String(wanted.policy_sha256);
     if (same) return { changed: [], recorded: null };
     const fresh = await newEntries(tx, [pack, ...policies]);
     const changed = fresh.map(({ name }) => name);
@@ -57,10 +62,25 @@ export async function reloadPack(
       ...by,
       subject_ids: [pack.name],
       outcome: 'success',
-      body: { ...wanted, changed: fresh.map(({ kind, name, version, sha256: hash }) => ({ kind, name, version, sha256: hash })) },
+      body: {
+        ...wanted,
+        changed: fresh.map(({ kind, name, version, sha256: hash }) => ({
+          kind,
+          name,
+          version,
+          sha256: hash,
+        })),
+      },
     });
     for (const { kind, name, version, sha256: hash, document } of fresh) {
-      const row = { sha256: hash, name, version, document, created_at: now, event_id: recorded.event_id };
+      const row = {
+        sha256: hash,
+        name,
+        version,
+        document,
+        created_at: now,
+        event_id: recorded.event_id,
+      };
       await (kind === 'pack' ? insertPackVersion(tx, row) : insertPolicyVersion(tx, row));
     }
     await upsertInForce(tx, wanted, now);
@@ -68,7 +88,12 @@ export async function reloadPack(
   });
 }
 
-function entry(kind: Entry['kind'], name: string, version: number, { file, text }: { file: string; text: string }): Entry {
+function entry(
+  kind: Entry['kind'],
+  name: string,
+  version: number,
+  { file, text }: { file: string; text: string },
+): Entry {
   return { kind, name, version, sha256: sha256(text), document: text, file };
 }
 
@@ -76,7 +101,11 @@ async function newEntries(tx: Tx, entries: readonly Entry[]): Promise<Entry[]> {
   const fresh: Entry[] = [];
   const problems: InputProblem[] = [];
   for (const each of entries) {
-    const stored = await (each.kind === 'pack' ? readPackVersion : readPolicyVersion)(tx, each.name, each.version);
+    const stored = await (each.kind === 'pack' ? readPackVersion : readPolicyVersion)(
+      tx,
+      each.name,
+      each.version,
+    );
     if (!stored) fresh.push(each);
     else if (stored.sha256 !== each.sha256) {
       problems.push({

@@ -20,8 +20,13 @@ export async function readPackFolder(folder: string): Promise<PackFiles> {
     text: await readFile(join(folder, file), 'utf8'),
   });
   try {
-    const rules = (await readdir(join(folder, 'rules'))).filter((file) => /\.ya?ml$/.test(file)).toSorted();
-    return { pack: await read('pack.yaml'), policies: await Promise.all(rules.map((file) => read(join('rules', file)))) };
+    const rules = (await readdir(join(folder, 'rules')))
+      .filter((file) => /\.ya?ml$/.test(file))
+      .toSorted();
+    return {
+      pack: await read('pack.yaml'),
+      policies: await Promise.all(rules.map((file) => read(join('rules', file)))),
+    };
   } catch (error) {
     const detail = error instanceof Error ? error.message : 'cannot be read';
     throw new ServiceError('invalid_policy', `The pack cannot be read: ${detail}`);
@@ -35,9 +40,21 @@ export async function readPackFolder(folder: string): Promise<PackFiles> {
 export function compilePack({ pack, policies }: PackFiles): Program {
   const built = buildProgram(pack, policies);
   if (built.ok) return built.program;
-  throw new ServiceError('invalid_policy', 'The pack has mistakes. The last good version stays in force.', built.problems.map(problemOf));
+  throw new ServiceError(
+    'invalid_policy',
+    'The pack has mistakes. The last good version stays in force.',
+    built.problems.map(problemOf),
+  );
 }
 
-function problemOf({ file, line, column, message, rule }: FileProblem): { path: string; expected: string; rule?: string } {
-  return { path: `${file}:${line}:${column}`, expected: message, ...(rule === undefined ? {} : { rule }) };
+function problemOf({ file, line, column, message, rule }: FileProblem): {
+  path: string;
+  expected: string;
+  rule?: string;
+} {
+  return {
+    path: `${file}:${line}:${column}`,
+    expected: message,
+    ...(rule === undefined ? {} : { rule }),
+  };
 }

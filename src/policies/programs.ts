@@ -10,7 +10,13 @@ const KEEP = 16;
 
 interface Loaded {
   readonly pack: { readonly sha256: string; readonly document: string };
-  readonly policies: readonly { sha256: string; policy: string; document: string; from: string; until: string | undefined }[];
+  readonly policies: readonly {
+    sha256: string;
+    policy: string;
+    document: string;
+    from: string;
+    until: string | undefined;
+  }[];
 }
 
 /**
@@ -35,7 +41,9 @@ export class Programs {
     const all = await this.#load(db, inForce);
     const whole = this.#compile(all.pack, all.policies);
     const day = formatDate(dayInZone(whole.pack.timezone)(at.getTime()));
-    const current = all.policies.filter(({ from, until }) => from <= day && (until === undefined || day <= until));
+    const current = all.policies.filter(
+      ({ from, until }) => from <= day && (until === undefined || day <= until),
+    );
     return current.length === all.policies.length ? whole : this.#compile(all.pack, current);
   }
 
@@ -70,12 +78,15 @@ export class Programs {
 
 async function load(db: Db, { pack_sha256, policy_sha256 }: InForce): Promise<Loaded> {
   const pack = await readPackDocument(db, pack_sha256);
-  const documents = new Map((await readPolicyDocuments(db, policy_sha256)).map((row) => [row.sha256, row]));
+  const documents = new Map(
+    (await readPolicyDocuments(db, policy_sha256)).map((row) => [row.sha256, row]),
+  );
   if (!pack) throw new Error(`the pack ${pack_sha256} is not stored`);
   const policies = policy_sha256.map((sha256) => {
     const row = documents.get(sha256);
     const parsed = row && parsePolicy(row.policy, row.document);
-    if (!row || !parsed?.ok) throw new Error(`the policy ${sha256} is not stored, or was stored damaged`);
+    if (!row || !parsed?.ok)
+      throw new Error(`the policy ${sha256} is not stored, or was stored damaged`);
     const { from, until } = parsed.source.content.in_force;
     return { sha256, policy: row.policy, document: row.document, from, until };
   });

@@ -22,13 +22,23 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
       const { actor, role } = principal;
       const { changed, recorded } = await reloadPack(deps, { actor, role }, await deps.readPack());
       const pack = packView(await deps.inForce(deps.db));
-      return { status: 200, body: { ...pack, changed: [...changed], ...(recorded satisfies Recorded | null) } };
+      return {
+        status: 200,
+        body: { ...pack, changed: [...changed], ...(recorded satisfies Recorded | null) },
+      };
     },
-    listPolicies: async () => ({ status: 200, body: { items: policyViews(await deps.inForce(deps.db)) } }),
+    listPolicies: async () => ({
+      status: 200,
+      body: { items: policyViews(await deps.inForce(deps.db)) },
+    }),
     getPolicyVersion: async ({ path }) => {
       const stored = await readPolicyVersion(deps.db, path.policy, path.version);
       if (!stored) throw notFound();
-      return { status: 200, body: stored.document, headers: { 'content-type': 'application/yaml; charset=utf-8' } };
+      return {
+        status: 200,
+        body: stored.document,
+        headers: { 'content-type': 'application/yaml; charset=utf-8' },
+      };
     },
     listFacts: async () => {
       const { vocabulary } = await deps.inForce(deps.db);
@@ -38,7 +48,19 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
 }
 
 function packView(program: Program) {
-  const { pack, version, title, home, timezone, reviewed_by, purposes, sectors, instruments, examiners, place_groups } = program.pack;
+  const {
+    pack,
+    version,
+    title,
+    home,
+    timezone,
+    reviewed_by,
+    purposes,
+    sectors,
+    instruments,
+    examiners,
+    place_groups,
+  } = program.pack;
   return {
     pack,
     version,

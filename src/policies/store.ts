@@ -17,11 +17,19 @@ export async function readInForce(db: Db): Promise<InForce | undefined> {
 
 /** The row that says what is in force, locked, so that two loads cannot cross. */
 export async function lockInForce(tx: Tx): Promise<InForce | undefined> {
-  return tx.selectFrom('pack_in_force').select(['pack_sha256', 'policy_sha256']).forUpdate().executeTakeFirst();
+  return tx
+    .selectFrom('pack_in_force')
+    .select(['pack_sha256', 'policy_sha256'])
+    .forUpdate()
+    .executeTakeFirst();
 }
 
 export async function upsertInForce(tx: Tx, inForce: InForce, since: string): Promise<void> {
-  const row = { pack_sha256: inForce.pack_sha256, policy_sha256: [...inForce.policy_sha256], since };
+  const row = {
+    pack_sha256: inForce.pack_sha256,
+    policy_sha256: [...inForce.policy_sha256],
+    since,
+  };
   await tx
     .insertInto('pack_in_force')
     .values(row)
@@ -29,7 +37,10 @@ export async function upsertInForce(tx: Tx, inForce: InForce, since: string): Pr
     .execute();
 }
 
-export async function readPackDocument(db: Db, sha256: string): Promise<StoredDocument | undefined> {
+export async function readPackDocument(
+  db: Db,
+  sha256: string,
+): Promise<StoredDocument | undefined> {
   return db
     .selectFrom('pack_version')
     .select(['sha256', 'version', 'document'])
@@ -37,7 +48,10 @@ export async function readPackDocument(db: Db, sha256: string): Promise<StoredDo
     .executeTakeFirst();
 }
 
-export async function readPolicyDocuments(db: Db, sha256: readonly string[]): Promise<(StoredDocument & { policy: string })[]> {
+export async function readPolicyDocuments(
+  db: Db,
+  sha256: readonly string[],
+): Promise<(StoredDocument & { policy: string })[]> {
   if (sha256.length === 0) return [];
   return db
     .selectFrom('policy_version')
@@ -46,7 +60,11 @@ export async function readPolicyDocuments(db: Db, sha256: readonly string[]): Pr
     .execute();
 }
 
-export async function readPolicyVersion(db: Db, policy: string, version: number): Promise<StoredDocument | undefined> {
+export async function readPolicyVersion(
+  db: Db,
+  policy: string,
+  version: number,
+): Promise<StoredDocument | undefined> {
   return db
     .selectFrom('policy_version')
     .select(['sha256', 'version', 'document'])
@@ -56,7 +74,11 @@ export async function readPolicyVersion(db: Db, policy: string, version: number)
 }
 
 /** The newest version of a pack's own file, by its number. */
-export async function readPackVersion(db: Db, pack: string, version: number): Promise<StoredDocument | undefined> {
+export async function readPackVersion(
+  db: Db,
+  pack: string,
+  version: number,
+): Promise<StoredDocument | undefined> {
   return db
     .selectFrom('pack_version')
     .select(['sha256', 'version', 'document'])
@@ -75,9 +97,15 @@ export interface NewDocument {
 }
 
 export async function insertPolicyVersion(tx: Tx, { name, ...row }: NewDocument): Promise<void> {
-  await tx.insertInto('policy_version').values({ policy: name, ...row }).execute();
+  await tx
+    .insertInto('policy_version')
+    .values({ policy: name, ...row })
+    .execute();
 }
 
 export async function insertPackVersion(tx: Tx, { name, ...row }: NewDocument): Promise<void> {
-  await tx.insertInto('pack_version').values({ pack: name, ...row }).execute();
+  await tx
+    .insertInto('pack_version')
+    .values({ pack: name, ...row })
+    .execute();
 }

@@ -44,11 +44,16 @@ export interface TestServiceOptions {
   readonly config?: Partial<Config>;
 }
 
-export async function startTestService({ clock = () => new Date(), config: overrides = {} }: TestServiceOptions = {}): Promise<TestService> {
+export async function startTestService({
+  clock = () => new Date(),
+  config: overrides = {},
+}: TestServiceOptions = {}): Promise<TestService> {
   await using stack = new AsyncDisposableStack();
-  const database = overrides.databaseUrl === undefined ? stack.use(await createTestDatabase()) : undefined;
+  const database =
+    overrides.databaseUrl === undefined ? stack.use(await createTestDatabase()) : undefined;
   const dataDir = overrides.dataDir ?? (await mkdtemp(join(tmpdir(), 'umutungo-service-')));
-  if (overrides.dataDir === undefined) stack.defer(() => rm(dataDir, { recursive: true, force: true }));
+  if (overrides.dataDir === undefined)
+    stack.defer(() => rm(dataDir, { recursive: true, force: true }));
   const config: Config = {
     host: '127.0.0.1',
     port: 0,
@@ -62,7 +67,9 @@ export async function startTestService({ clock = () => new Date(), config: overr
     ...overrides,
   };
   const warnings: string[] = [];
-  const service: Service = stack.use(await startService(config, clock, { say: () => {}, warn: (line) => warnings.push(line) }));
+  const service: Service = stack.use(
+    await startService(config, clock, { say: () => {}, warn: (line) => warnings.push(line) }),
+  );
   const tokens = new Map<string, Promise<string>>();
   const token = (role: Role, claims: DemoClaims = {}): Promise<string> => {
     const key = JSON.stringify([role, claims]);
@@ -94,9 +101,18 @@ async function send(url: string, { method, path, ask, token }: Sending): Promise
   const bearer = ask.token ?? (role && (await token(role, claims)));
   if (bearer !== undefined) headers.set('authorization', `Bearer ${bearer}`);
   const raw = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
-  if (body !== undefined && !headers.has('content-type')) headers.set('content-type', 'application/json');
-  const payload = raw ? (body as BodyInit | undefined) : JSON.stringify(body);
-  const response = await fetch(url + path, { method, headers, redirect: 'manual', ...(payload === undefined ? {} : { body: payload }) });
+  if (body !== undefined && !headers.has('content-type'))
+    headers.set('content-type', 'application/json');
+  const payload = (raw ? body : JSON.stringify(body)) as
+    | string
+    | Uint8Array<ArrayBuffer>
+    | undefined;
+  const response = await fetch(url + path, {
+    method,
+    headers,
+    redirect: 'manual',
+    ...(payload === undefined ? {} : { body: payload }),
+  });
   const text = await response.text();
   const mediaType = response.headers.get('content-type')?.split(';')[0] ?? '';
   const parsed: unknown = mediaType.endsWith('json') && text !== '' ? JSON.parse(text) : text;
@@ -116,14 +132,23 @@ interface Documented {
 function checkDocumented({ method, path, status, mediaType, body }: Documented): void {
   const pathname = path.split('?')[0] ?? '';
   const operation = contract.operations.find(
-    (each) => each.method === method && new RegExp(`^${each.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(pathname),
+    (each) =>
+      each.method === method &&
+      new RegExp(`^${each.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(pathname),
   );
   if (mediaType === 'application/problem+json') {
     const problem = body as { code: keyof typeof PROBLEMS; status: number };
-    if (PROBLEMS[problem.code]?.status !== status) throw new Error(`${method} ${path}: ${status} ${problem.code} is no documented problem`);
+    if (PROBLEMS[problem.code]?.status !== status)
+      throw new Error(`${method} ${path}: ${status} ${problem.code} is no documented problem`);
   }
   if (!operation) return;
   const validate = contract.responseValidator(operation.id, status, mediaType);
-  if (!validate) throw new Error(`${operation.id}: status ${status} ${mediaType} is not documented: ${JSON.stringify(body).slice(0, 500)}`);
-  if (!validate(body)) throw new Error(`${operation.id} ${status} does not fit the contract: ${JSON.stringify(validate.errors?.slice(0, 3))}`);
+  if (!validate)
+    throw new Error(
+      `${operation.id}: status ${status} ${mediaType} is not documented: ${JSON.stringify(body).slice(0, 500)}`,
+    );
+  if (!validate(body))
+    throw new Error(
+      `${operation.id} ${status} does not fit the contract: ${JSON.stringify(validate.errors?.slice(0, 3))}`,
+    );
 }
