@@ -36,6 +36,7 @@ create table log_tile ( -- full tiles only; partial ones are made from log_leaf 
   level smallint not null,
   n bigint not null,
   hashes bytea not null check (octet_length(hashes) = 8192),
+  root bytea not null check (octet_length(root) = 32), -- one hash of the tile a level up
   primary key (log_id, level, n)
 );
 

@@ -7,6 +7,7 @@ import { type CatalogueWriter, registerDataset } from './catalogue/commands.ts';
 import { documentOf } from './catalogue/dataset.ts';
 import { readDatasetsById } from './catalogue/store.ts';
 import type { DatasetStatus } from './db/schema.ts';
+import { ServiceError } from './errors.ts';
 import { type PartyWriter, registerParty } from './parties/commands.ts';
 import type { PartyInput, PartyKind } from './parties/party.ts';
 import { PARTY_DEFAULTS } from './parties/routes.ts';
@@ -122,10 +123,8 @@ export async function fillDemo(
     if (kind === 'authorisation') await fillDatasets(writer, datasets, step);
     for (const input of scenarios[`${kind}s`]) {
       if (!(await readParty(writer.db, kind, input.id))) {
-        await registerParty(writer, SETUP, kind, {
-          ...PARTY_DEFAULTS[kind],
-          ...input,
-        });
+        const row = { ...PARTY_DEFAULTS[kind], ...input } as PartyInput<typeof kind>;
+        await unlessThere(registerParty(writer, SETUP, kind, row));
       }
       step();
     }
@@ -155,14 +154,19 @@ async function fillDatasets(
   );
   for (const { id, status = 'active', publisher = '', ...rest } of datasets) {
     if (!there.has(id)) {
-      await registerDataset(writer, SETUP, {
-        id,
-        status,
-        publisher,
-        document: documentOf({ ...rest }),
-      });
+      const row = { id, status, publisher, document: documentOf({ ...rest }) };
+      await unlessThere(registerDataset(writer, SETUP, row));
     }
     step();
+  }
+}
+
+/** Another replica may fill the same database at the same time: whoever comes second goes on. */
+async function unlessThere(registered: Promise<unknown>): Promise<void> {
+  try {
+    await registered;
+  } catch (error) {
+    if (!(error instanceof ServiceError) || error.code !== 'already_exists') throw error;
   }
 }
 

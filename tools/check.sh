@@ -11,7 +11,7 @@ export PATH="$PWD/node_modules/.bin:$PWD/$bin:$PATH"
 step() { echo "== $1"; shift; "$@"; }
 contract_drift() {
   local fresh
-  fresh=$(mktemp --suffix=.ts)
+  fresh=$(mktemp -d)/openapi.ts
   tools/generate.sh "$fresh"
   diff -q "$fresh" src/generated/openapi.ts || { echo 'src/generated/openapi.ts is stale: npm run generate'; return 1; }
 }

@@ -62,6 +62,7 @@ export interface DecisionView extends Recorded {
   readonly deny: string[];
   readonly review: string[];
   readonly reasons: Explanation['reasons'];
+  readonly instruments: Explanation['instruments'];
   readonly obligations: Explanation['obligations'];
   readonly missing_facts: string[];
   readonly examiners: Explanation['examiners'];
@@ -84,6 +85,7 @@ export function viewOf(
     deny: [...stored.deny],
     review: [...stored.review],
     reasons: explanation.reasons,
+    instruments: explanation.instruments,
     obligations: explanation.obligations,
     missing_facts: [...stored.missing_facts],
     examiners: explanation.examiners,

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
 
 export interface DecisionRow {
@@ -27,21 +28,21 @@ export interface AccessRequestRow {
   readonly created_by: string;
 }
 
+/** Writes decisions; one statement with one parameter however many, so that its plan is kept. */
 export async function insertDecisions(tx: Tx, rows: readonly DecisionRow[]): Promise<void> {
-  await tx
-    .insertInto('decision')
-    .values([...rows])
-    .execute();
+  await sql`
+    insert into decision (id, simulation, effect, dataset, project, created_by, created_at, document, event_id)
+    select id, simulation, effect, dataset, project, created_by, created_at, document, event_id
+    from json_populate_recordset(null::decision, ${JSON.stringify(rows)}::json)`.execute(tx);
 }
 
-export async function insertAccessRequests(
-  tx: Tx,
-  rows: readonly AccessRequestRow[],
-): Promise<void> {
-  await tx
-    .insertInto('access_request')
-    .values(rows.map((row) => ({ ...row, request: JSON.stringify(row.request) })))
-    .execute();
+/** Writes requests, as `insertDecisions` does. */
+export async function insertAccessRequests(tx: Tx, rows: readonly AccessRequestRow[]): Promise<void> {
+  await sql`
+    insert into access_request (id, dataset, dataset_version, project, agreement, purpose, request, decision,
+      effect, created_at, created_by)
+    select id, dataset, dataset_version, project, agreement, purpose, request, decision, effect, created_at, created_by
+    from json_populate_recordset(null::access_request, ${JSON.stringify(rows)}::json)`.execute(tx);
 }
 
 export async function readDecision(db: Db, id: string): Promise<DecisionRow | undefined> {

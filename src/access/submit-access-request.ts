@@ -3,7 +3,7 @@ import { canonicalText, sealEvent, type SealedEvent } from '../audit/event.ts';
 import { change, type Recorded, signReceipt } from '../audit/record.ts';
 import { insertEvents } from '../audit/store.ts';
 import type { Settled } from '../db/batch.ts';
-import type { Tx } from '../db/connection.ts';
+import { isDuplicate, type Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import { claimKeys, type IdempotentCall, readClaims } from '../idempotency.ts';
 import { type Program, sha256 } from '../pdp/program.ts';
@@ -47,11 +47,19 @@ export type Submitted =
  * see the registers as of one moment (repeatable read). What is wrong with one member is that
  * member's error; an error of the database undoes all, and the batch runs them one by one.
  */
-export function submitAccessRequests(
+export async function submitAccessRequests(
   writer: AccessWriter,
   submissions: readonly Submission[],
 ): Promise<readonly Settled<Submitted>[]> {
-  return change(writer, (tx) => submitAll(tx, writer, submissions), 'repeatable read');
+  const attempt = (): Promise<Settled<Submitted>[]> =>
+    change(writer, (tx) => submitAll(tx, writer, submissions), 'repeatable read');
+  try {
+    return await attempt();
+  } catch (error) {
+    // The same call, at the same time, here or in another replica: now its claim can be read.
+    if (!isDuplicate(error)) throw error;
+    return attempt();
+  }
 }
 
 async function submitAll(
@@ -202,15 +210,10 @@ async function write(
   const claims = made.flatMap(({ idempotent, request }) =>
     idempotent ? [{ ...idempotent, resource: request.id }] : [],
   );
-  const [receipts] = await Promise.all([
-    Promise.all(
-      made.map(async ({ event }) => [event.event_id, await signReceipt(log, event)] as const),
-    ),
+  const events = made.map(({ event }) => event);
+  const written = Promise.all([
     claimKeys(tx, claims, now.toISOString()),
-    insertEvents(
-      tx,
-      made.map(({ event }) => event),
-    ),
+    insertEvents(tx, events),
     insertDecisions(
       tx,
       made.map(({ decision }) => decision),
@@ -220,5 +223,8 @@ async function write(
       made.map(({ request }) => request),
     ),
   ]);
+  // Signed while the database writes.
+  const receipts = events.map((event) => [event.event_id, signReceipt(log, event)] as const);
+  await written;
   return new Map(receipts);
 }

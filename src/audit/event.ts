@@ -50,7 +50,7 @@ export function sealEvent(
   const body = canonicalBytes({
     ...input.body,
     actor: input.actor,
-    salt: randomBytes(16).toString('base64url'),
+    salt: randomToken(),
   });
   const actor = pseudonym(input.actor);
   const { type, role, subject_ids, outcome } = input;
@@ -64,7 +64,7 @@ export function sealEvent(
     subject_ids,
     outcome,
     body_sha256: sha256Hex(body),
-    nonce: randomBytes(16).toString('base64url'),
+    nonce: randomToken(),
   });
   return {
     event_id,
@@ -88,6 +88,17 @@ export function leafBindsBody(leaf: Uint8Array, body: Uint8Array): boolean {
   return body_sha256 === sha256Hex(body);
 }
 
+const SHOWN = ['event_id', 'type', 'time', 'actor', 'role', 'subject_ids', 'outcome'] as const;
+
+/** Does the leaf say what the row beside it shows? @throws SyntaxError for a leaf that is no JSON. */
+export function leafShows(
+  leaf: Uint8Array,
+  row: Readonly<Record<(typeof SHOWN)[number], unknown>>,
+): boolean {
+  const said = JSON.parse(Buffer.from(leaf).toString('utf8')) as Record<string, unknown>;
+  return SHOWN.every((key) => JSON.stringify(said[key]) === JSON.stringify(row[key]));
+}
+
 /** Canonical JSON (RFC 8785) in UTF-8. @throws TypeError for what JSON cannot hold. */
 export function canonicalBytes(value: unknown): Buffer {
   return Buffer.from(canonicalText(value), 'utf8');
@@ -101,4 +112,19 @@ export function canonicalText(value: unknown): string {
 
 function sha256Hex(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
+}
+
+// Drawn 256 tokens at a time: the call costs more than the bytes.
+const TOKEN_BYTES = 16;
+let pool = Buffer.alloc(0);
+let used = 0;
+
+/** 128 random bits, base64url; none is given twice. */
+function randomToken(): string {
+  if (used === pool.length) {
+    pool = randomBytes(256 * TOKEN_BYTES);
+    used = 0;
+  }
+  used += TOKEN_BYTES;
+  return pool.toString('base64url', used - TOKEN_BYTES, used);
 }

@@ -4,10 +4,11 @@ import {
   generateKeyPairSync,
   type KeyObject,
   randomBytes,
+  sign,
 } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { calculateJwkThumbprint, CompactSign, exportJWK, type JWK } from 'jose';
+import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose';
 import { ed25519Signer, type NoteSigner } from '../tlog/note-key.ts';
 
 /** The keys of the record. They live outside the database; whoever holds both can rewrite it. */
@@ -22,7 +23,7 @@ export interface ReceiptSigner {
   /** The public key as a JWK (RFC 8037), for `/log/jwks.json`. */
   readonly jwk: JWK;
   /** JWS compact serialisation (RFC 7515, EdDSA) of a JSON object. */
-  sign(claims: Readonly<Record<string, unknown>>): Promise<string>;
+  sign(claims: Readonly<Record<string, unknown>>): string;
 }
 
 /**
@@ -79,12 +80,18 @@ export async function readOrMake(path: string, make: () => string): Promise<stri
 async function receiptSigner(key: KeyObject): Promise<ReceiptSigner> {
   const { d: _secret, ...jwk } = await exportJWK(key);
   const kid = await calculateJwkThumbprint(jwk);
-  const encoder = new TextEncoder();
+  const header = base64url(JSON.stringify({ alg: 'EdDSA', kid, typ: 'receipt+jwt' }));
   return {
     jwk: { ...jwk, kid, alg: 'EdDSA', use: 'sig' },
-    sign: (claims) =>
-      new CompactSign(encoder.encode(JSON.stringify(claims)))
-        .setProtectedHeader({ alg: 'EdDSA', kid, typ: 'receipt+jwt' })
-        .sign(key),
+    // By node:crypto, at once: 50 us, where the Web Crypto that jose signs with takes 180 us and
+    // two hops over the thread pool. One is signed for each request.
+    sign: (claims) => {
+      const text = `${header}.${base64url(JSON.stringify(claims))}`;
+      return `${text}.${sign(null, Buffer.from(text), key).toString('base64url')}`;
+    },
   };
+}
+
+function base64url(text: string): string {
+  return Buffer.from(text, 'utf8').toString('base64url');
 }

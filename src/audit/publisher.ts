@@ -11,7 +11,7 @@ import {
   insertCheckpoint,
   readHead,
   readNewestCheckpoint,
-  readTiles,
+  readTile,
   type StoredCheckpoint,
 } from './store.ts';
 
@@ -21,9 +21,11 @@ import {
  * @throws Error when the stored log does not extend what was signed: then nothing is signed.
  */
 export async function publish(db: Db, log: Log, signedAt: string): Promise<void> {
+  // In this order: another replica may sequence and publish between the two reads, and the head
+  // must not be the older one.
+  const last = await readNewestCheckpoint(db);
   const head = await readHead(db);
   if (!head) throw new Error('the log has no head');
-  const last = await readNewestCheckpoint(db);
   if (last?.size === head.size && last.root.equals(head.root)) return;
   if (last) await proveExtension(db, log, last, head);
   const note = signCheckpoint({ origin: head.origin, size: head.size, root: head.root }, [
@@ -99,7 +101,7 @@ export async function consistency(db: Db, from: number, to: number): Promise<str
 
 function tileReader(db: Db): ReadTile {
   return async (level, n, width) => {
-    const [full] = width === TILE_WIDTH ? await readTiles(db, level, n, 1) : [];
+    const full = width === TILE_WIDTH ? await readTile(db, level, n) : undefined;
     return full ?? buildTile(db, level, n, width);
   };
 }

@@ -1,9 +1,11 @@
 import type { Db } from '../db/connection.ts';
 import { publish } from './publisher.ts';
 import type { Log } from './record.ts';
-import { sequence } from './sequencer.ts';
+import { SEQUENCE_BATCH, sequence } from './sequencer.ts';
 
 const POLL_MS = 200;
+// Under load one transaction sequences what came in this time; a caller waits no longer for its index.
+const GATHER_MS = 25;
 const PUBLISH_MS = 500;
 const BACKOFF_MS = 2_000;
 
@@ -32,18 +34,16 @@ export function runLog(
       const timer = setTimeout(resolve, ms);
       rouse = () => {
         clearTimeout(timer);
-        resolve();
+        setTimeout(resolve, signal.aborted ? 0 : GATHER_MS);
       };
     });
-  const step = async (): Promise<number> => {
-    let done = 0;
-    for (let taken = 1; taken > 0; done += taken) taken = await sequence(db);
+  const step = async (): Promise<void> => {
+    for (let full = true; full; ) full = (await sequence(db)) === SEQUENCE_BATCH;
     const now = performance.now();
     if (now - publishedAt >= PUBLISH_MS) {
       await publish(db, { ...log, wake: () => {} }, clock().toISOString());
       publishedAt = now;
     }
-    return done;
   };
   const loop = async (): Promise<void> => {
     while (!signal.aborted) {

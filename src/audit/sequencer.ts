@@ -18,12 +18,13 @@ import {
   lockHead,
   readHead,
   readLeafHashes,
-  readTiles,
+  readTileRoots,
   takePending,
   updateHead,
 } from './store.ts';
 
-const BATCH = 1024;
+/** Events of one transaction at most. */
+export const SEQUENCE_BATCH = 1024;
 
 /** Makes the log at the very first start. The origin is fixed from then on; the stored one wins. */
 export async function openLog(db: Db, origin: string): Promise<string> {
@@ -45,7 +46,7 @@ export async function openLog(db: Db, origin: string): Promise<string> {
 export async function sequence(db: Db): Promise<number> {
   return transact(db, async (tx) => {
     const head = await lockHead(tx);
-    const events = await takePending(tx, BATCH);
+    const events = await takePending(tx, SEQUENCE_BATCH);
     if (events.length === 0) return 0;
     // Hashed again from the leaf's bytes: the queue's own column is not trusted.
     const hashes = events.map(({ leaf }) => Buffer.from(leafHash(leaf)));
@@ -76,7 +77,8 @@ function frontierOf(size: number, bytes: Uint8Array): Frontier {
 async function storeFullTiles(tx: Tx, from: number, to: number): Promise<void> {
   for (const { level, n, width } of newTiles(from, to)) {
     if (width !== TILE_WIDTH) continue;
-    await insertTile(tx, level, n, await buildTile(tx, level, n, width));
+    const hashes = await buildTile(tx, level, n, width);
+    await insertTile(tx, { level, n, hashes, root: Buffer.from(perfectRoot(hashes)) });
   }
 }
 
@@ -87,6 +89,5 @@ async function storeFullTiles(tx: Tx, from: number, to: number): Promise<void> {
 export async function buildTile(db: Db, level: number, n: number, width: number): Promise<Buffer> {
   const first = n * TILE_WIDTH;
   if (level === 0) return Buffer.concat(await readLeafHashes(db, first, width));
-  const below = await readTiles(db, level - 1, first, width);
-  return Buffer.concat(below.map((hashes) => perfectRoot(hashes)));
+  return Buffer.concat(await readTileRoots(db, level - 1, first, width));
 }

@@ -5,18 +5,29 @@ import type { SealedEvent } from './event.ts';
 /** There is one log in a database; the year is in its origin. */
 export const LOG_ID = 1;
 
-/** Writes events and queues their leaves, in one statement. */
+/**
+ * Writes events and queues their leaves in their order. One statement with one parameter however
+ * many events, so that its plan is kept.
+ */
 export async function insertEvents(tx: Tx, events: readonly SealedEvent[]): Promise<void> {
-  const rows = events.map(({ leaf_hash: _hash, subject_ids, ...row }) => ({
+  const rows = events.map(({ leaf, body, leaf_hash, ...row }) => ({
     ...row,
-    subject_ids: [...subject_ids],
+    leaf: leaf.toString('utf8'),
+    body: body.toString('utf8'),
+    leaf_hash: leaf_hash.toString('base64'),
   }));
-  const pending = events.map(({ event_id, leaf_hash }) => ({ event_id, leaf_hash }));
-  await tx
-    .with('event', (db) => db.insertInto('audit_event').values(rows))
-    .insertInto('audit_pending')
-    .values(pending)
-    .execute();
+  await sql`
+    with input as materialized (
+      select * from json_to_recordset(${JSON.stringify(rows)}::json) as r(event_id uuid, type text, time timestamptz,
+        actor text, role text, subject_ids text[], outcome text, leaf text, body text, leaf_hash text)
+    ), event as (
+      insert into audit_event (event_id, type, time, actor, role, subject_ids, outcome, leaf, body)
+      select event_id, type, time, actor, role, subject_ids, outcome, convert_to(leaf, 'UTF8'), convert_to(body, 'UTF8')
+      from input
+    )
+    insert into audit_pending (event_id, leaf_hash) select event_id, decode(leaf_hash, 'base64') from input`.execute(
+    tx,
+  );
 }
 
 export interface Head {
@@ -86,8 +97,11 @@ export async function insertLeaves(tx: Tx, leaves: readonly Leaf[]): Promise<voi
       ${leaves.map(({ leaf_hash }) => leaf_hash)}::bytea[])`.execute(tx);
 }
 
-export async function insertTile(tx: Tx, level: number, n: number, hashes: Buffer): Promise<void> {
-  await tx.insertInto('log_tile').values({ log_id: LOG_ID, level, n, hashes }).execute();
+export async function insertTile(
+  tx: Tx,
+  tile: { readonly level: number; readonly n: number; readonly hashes: Buffer; readonly root: Buffer },
+): Promise<void> {
+  await tx.insertInto('log_tile').values({ log_id: LOG_ID, ...tile }).execute();
 }
 
 export async function updateHead(tx: Tx, head: Omit<Head, 'origin'>): Promise<void> {
@@ -107,8 +121,20 @@ export async function readLeafHashes(db: Db, from: number, count: number): Promi
   return rows.map(({ leaf_hash }) => leaf_hash);
 }
 
-/** Full tiles of a level from number `from`, at most `count`, in order. */
-export async function readTiles(
+/** A full tile's 256 hashes, where the tile is full. */
+export async function readTile(db: Db, level: number, n: number): Promise<Buffer | undefined> {
+  const row = await db
+    .selectFrom('log_tile')
+    .select('hashes')
+    .where('log_id', '=', LOG_ID)
+    .where('level', '=', level)
+    .where('n', '=', n)
+    .executeTakeFirst();
+  return row?.hashes;
+}
+
+/** Roots of full tiles of a level from number `from`, at most `count`, in order. */
+export async function readTileRoots(
   db: Db,
   level: number,
   from: number,
@@ -116,14 +142,14 @@ export async function readTiles(
 ): Promise<Buffer[]> {
   const rows = await db
     .selectFrom('log_tile')
-    .select('hashes')
+    .select('root')
     .where('log_id', '=', LOG_ID)
     .where('level', '=', level)
     .where('n', '>=', from)
     .orderBy('n')
     .limit(count)
     .execute();
-  return rows.map(({ hashes }) => hashes);
+  return rows.map(({ root }) => root);
 }
 
 export interface StoredCheckpoint {
@@ -232,6 +258,12 @@ export interface LogEntryRow {
   readonly leaf_hash: Buffer;
   readonly leaf: Buffer | null;
   readonly body: Buffer | null;
+  readonly type: string | null;
+  readonly time: string | null;
+  readonly actor: string | null;
+  readonly role: string | null;
+  readonly subject_ids: string[] | null;
+  readonly outcome: string | null;
 }
 
 /** Entries of the log from index `from`, in order; what a verifier reads. */
@@ -245,6 +277,12 @@ export async function readEntries(db: Db, from: number, limit: number): Promise<
       'log_leaf.leaf_hash',
       'audit_event.leaf',
       'audit_event.body',
+      'audit_event.type',
+      'audit_event.time',
+      'audit_event.actor',
+      'audit_event.role',
+      'audit_event.subject_ids',
+      'audit_event.outcome',
     ])
     .where('log_leaf.log_id', '=', LOG_ID)
     .where('log_leaf.idx', '>=', from)
@@ -253,14 +291,25 @@ export async function readEntries(db: Db, from: number, limit: number): Promise<
     .execute();
 }
 
-/** How many events wait for their index, and how many are neither waiting nor in the tree. */
-export async function countUnsequenced(db: Db): Promise<{ pending: number; lost: number }> {
-  const { rows } = await sql<{ pending: number; lost: number }>`
+/** What is outside the tree, of one moment. */
+export interface Unsequenced {
+  /** Events that wait for their index. */
+  readonly pending: number;
+  /** Events that are neither waiting nor in the tree. */
+  readonly lost: number;
+  /** Leaves that the head does not count. */
+  readonly beyond: number;
+}
+
+export async function countUnsequenced(db: Db): Promise<Unsequenced> {
+  const { rows } = await sql<Unsequenced>`
     select (select count(*) from audit_pending) as pending,
       (select count(*) from audit_event e
         where not exists (select from audit_pending p where p.event_id = e.event_id)
-          and not exists (select from log_leaf l where l.event_id = e.event_id)) as lost`.execute(
+          and not exists (select from log_leaf l where l.event_id = e.event_id)) as lost,
+      (select count(*) from log_leaf where log_id = ${LOG_ID}
+        and idx >= coalesce((select size from log_head where log_id = ${LOG_ID}), 0)) as beyond`.execute(
     db,
   );
-  return rows[0] ?? { pending: 0, lost: 0 };
+  return rows[0] ?? { pending: 0, lost: 0, beyond: 0 };
 }

@@ -1,14 +1,21 @@
 import type { Db } from '../db/connection.ts';
 import type { NoteVerifier } from '../tlog/note-key.ts';
 import { type LogEntry, type LogProblem, type LogReport, verifyLog } from '../tlog/verify.ts';
-import { leafBindsBody } from './event.ts';
-import { countUnsequenced, readCheckpoints, readEntries, readHead } from './store.ts';
+import { leafBindsBody, leafShows } from './event.ts';
+import {
+  countUnsequenced,
+  type LogEntryRow,
+  readCheckpoints,
+  readEntries,
+  readHead,
+} from './store.ts';
 
 export interface StoredLogProblem extends Omit<LogProblem, 'code'> {
   readonly code:
     | LogProblem['code']
     | 'event_missing'
     | 'body_digest_mismatch'
+    | 'row_differs_from_leaf'
     | 'event_lost'
     | 'no_log';
   readonly event_id?: string;
@@ -26,18 +33,19 @@ const MAX_PROBLEMS = 100;
 
 /**
  * Re-reads every event of the log in the database, recomputes every hash, the root and the newest
- * 1,000 checkpoints, and checks that each leaf binds its body and that no event is outside the
- * tree. Never throws for bad data. `progress` is called with the number of entries so far.
+ * 1,000 checkpoints, and checks that each leaf binds its body, that the columns beside it say the
+ * same, and that no event is outside the tree. Never throws for bad data. `progress` is called with the number of entries so far.
  */
 export async function verifyStoredLog(
   db: Db,
   trust: { readonly verifiers?: readonly NoteVerifier[]; readonly trustedCheckpoint?: string },
   progress: (checked: number) => void = () => {},
 ): Promise<StoredLogReport> {
+  // Before the head: a log that is in use may get a checkpoint that a head read earlier does not cover.
+  const checkpoints = await readCheckpoints(db, CHECKPOINTS);
   const head = await readHead(db);
   const problems: StoredLogProblem[] = [];
   if (!head) problems.push({ code: 'no_log', detail: 'the database has no log' });
-  const checkpoints = await readCheckpoints(db, CHECKPOINTS);
   const entries = readAll(db, head?.size ?? 0, problems, progress);
   const report = await verifyLog({
     origin: head?.origin ?? '',
@@ -46,7 +54,12 @@ export async function verifyStoredLog(
     checkpoints: checkpoints.map(({ note }) => note),
     ...trust,
   });
-  const { pending, lost } = await countUnsequenced(db);
+  const { pending, lost, beyond } = await countUnsequenced(db);
+  if (beyond > 0)
+    problems.push({
+      code: 'entries_beyond_head',
+      detail: `the head does not count ${beyond} entries that are there`,
+    });
   if (lost > 0)
     problems.push({
       code: 'event_lost',
@@ -70,37 +83,36 @@ async function* readAll(
   for (let from = 0; from < size; ) {
     const rows = await readEntries(db, from, PAGE);
     if (rows.length === 0) return;
-    for (const { idx, event_id, leaf_hash, leaf, body } of rows) {
+    for (const row of rows) {
+      const { idx, event_id, leaf_hash, leaf } = row;
       if (idx >= size) return; // sequenced after the head was read
       from = idx + 1;
-      if (!leaf) {
-        if (problems.length < MAX_PROBLEMS)
-          problems.push({
-            code: 'event_missing',
-            index: idx,
-            event_id,
-            detail: 'the event of this leaf is gone',
-          });
-        continue;
+      const problem = problemOfRow(row);
+      if (problem && problems.length < MAX_PROBLEMS) {
+        problems.push({ ...problem, index: idx, event_id });
       }
-      if ((!body || !bindsBody(leaf, body)) && problems.length < MAX_PROBLEMS) {
-        problems.push({
-          code: 'body_digest_mismatch',
-          index: idx,
-          event_id,
-          detail: 'the body is not the one that the leaf binds',
-        });
-      }
-      yield { index: idx, entry: leaf, storedLeafHash: leaf_hash };
+      if (leaf) yield { index: idx, entry: leaf, storedLeafHash: leaf_hash };
     }
     progress(from);
   }
 }
 
-function bindsBody(leaf: Uint8Array, body: Uint8Array): boolean {
+function problemOfRow(row: LogEntryRow): Pick<StoredLogProblem, 'code' | 'detail'> | undefined {
+  const { leaf, body } = row;
+  if (!leaf) return { code: 'event_missing', detail: 'the event of this leaf is gone' };
   try {
-    return leafBindsBody(leaf, body);
+    if (!body || !leafBindsBody(leaf, body)) {
+      return {
+        code: 'body_digest_mismatch',
+        detail: 'the body is not the one that the leaf binds',
+      };
+    }
+    if (leafShows(leaf, row)) return undefined;
   } catch {
-    return false; // a leaf that is no JSON any more
+    // A leaf that is no JSON any more.
   }
+  return {
+    code: 'row_differs_from_leaf',
+    detail: 'the columns, which lists and filters read, are not what the leaf says',
+  };
 }

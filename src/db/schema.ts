@@ -200,6 +200,7 @@ export interface LogTileTable {
   level: number;
   n: number;
   hashes: Buffer;
+  root: Buffer;
 }
 
 export interface LogHeadTable {

@@ -824,7 +824,34 @@ export interface components {
             readonly type: string;
             readonly title: string;
             readonly status: number;
-            readonly code: string;
+            /**
+             * @description What was wrong, in a closed vocabulary, and the status that comes with it:
+             *
+             *     - `malformed_request`: 400, the body is no JSON, or not as RFC 7493 wants it
+             *     - `invalid_request`: 400, it does not fit this contract
+             *     - `invalid_facts`: 400, facts that the pack does not have, or with values that do not exist
+             *     - `unauthenticated`: 401, there is no token
+             *     - `invalid_token`: 401, the token is not accepted
+             *     - `forbidden`: 403, the role may not do this
+             *     - `not_found`: 404, not there, or not to be seen by the caller
+             *     - `method_not_allowed`: 405
+             *     - `not_acceptable`: 406, there is no answer of the type asked for
+             *     - `already_exists`: 409, the id is taken
+             *     - `not_sequenced`: 409, the event has no index yet; try again in a moment
+             *     - `retired`: 409, the dataset is retired
+             *     - `older_than_recorded`: 409, a later statement of the person is on record
+             *     - `precondition_failed`: 412, it was changed since it was read
+             *     - `body_too_large`: 413
+             *     - `unsupported_media_type`: 415
+             *     - `unknown_reference`: 422, it names something that does not exist, or not for the caller
+             *     - `idempotency_key_reused`: 422, the key came with another body before
+             *     - `invalid_policy`: 422, the pack has mistakes; the last good version stays in force
+             *     - `precondition_required`: 428, If-Match is required
+             *     - `internal`: 500, a defect of the service; nothing was changed
+             *     - `unavailable`: 503, not now; nothing was done
+             * @enum {string}
+             */
+            readonly code: "malformed_request" | "invalid_request" | "invalid_facts" | "unauthenticated" | "invalid_token" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "already_exists" | "not_sequenced" | "retired" | "older_than_recorded" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "unknown_reference" | "idempotency_key_reused" | "invalid_policy" | "precondition_required" | "internal" | "unavailable";
             readonly detail?: string;
             readonly errors?: readonly {
                 /** @description JSON pointer into the body, or the name of a parameter; for a file, file:line:column. */
@@ -1289,6 +1316,10 @@ export interface components {
             readonly review: readonly string[];
             /** @description Every rule that mattered, those that yielded the effect first. */
             readonly reasons: readonly components["schemas"]["Reason"][];
+            /** @description Titles of the instruments that the reasons cite, by their ids. */
+            readonly instruments: {
+                readonly [key: string]: components["schemas"]["Text"];
+            };
             readonly obligations: readonly {
                 readonly rule: string;
                 readonly sentence: components["schemas"]["Text"];

@@ -8,9 +8,11 @@ import { parseDate, parseInstant } from '../pdp/calendar.ts';
 import { COUNTRIES } from '../pdp/countries.ts';
 import { suggestion } from '../pdp/facts.ts';
 import type { Role } from '../principal.ts';
+import { escapePointer } from './json.ts';
 
 const FILE = join(import.meta.dirname, '../../openapi/openapi.yaml');
 const MAX_ERRORS = 100;
+const PLAIN_TEXT = 'text without control characters';
 
 interface ParameterObject {
   readonly name: string;
@@ -82,13 +84,23 @@ function newAjv(coerce: boolean): Ajv2020 {
     coerceTypes: coerce ? 'array' : false,
   });
   ajv.addFormat('date', (text: string) => parseDate(text) !== undefined);
-  ajv.addFormat('date-time', (text: string) => parseInstant(text) !== undefined);
+  ajv.addFormat('date-time', isStorableInstant);
   ajv.addFormat('country', (text: string) => COUNTRIES.has(text));
   ajv.addFormat('plain-text', (text: string) => !CONTROL.test(text));
   ajv.addFormat('uuid', /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
   ajv.addFormat('uri', (text: string) => URL.canParse(text) && !CONTROL.test(text));
   ajv.addFormat('email', /^[^\s@]{1,64}@[^\s@]+\.[^\s@]+$/);
   return ajv;
+}
+
+// The database keeps offsets below 16 hours, and answers years before the first as "BC".
+const FIRST_INSTANT = Date.parse('0001-01-01T00:00:00Z');
+const LAST_INSTANT = Date.parse('9999-12-31T23:59:59.999Z');
+
+function isStorableInstant(text: string): boolean {
+  const instant = parseInstant(text);
+  if (instant === undefined || /[+-](1[6-9]|2\d):\d\d$/.test(text)) return false;
+  return instant >= FIRST_INSTANT && instant <= LAST_INSTANT;
 }
 
 /** Reads `openapi/openapi.yaml` and compiles its validators. */
@@ -120,7 +132,7 @@ export function loadContract(): Contract {
     document,
     operations,
     checkSchema: (name, value) =>
-      check(bodies.getSchema(`openapi#/components/schemas/${name}`), value),
+      check(document, bodies.getSchema(`openapi#/components/schemas/${name}`), value),
     responseValidator: (id, status, mediaType) =>
       responseValidator({ bodies, document }, responses.get(id) ?? '', status, mediaType),
   };
@@ -140,7 +152,7 @@ interface Source {
 }
 
 function compileOperation(
-  { bodies, parameters }: Compiler,
+  { bodies, parameters, document }: Compiler,
   { path, method, operation, all }: Source,
 ): Operation {
   const content = operation.requestBody?.content;
@@ -161,15 +173,18 @@ function compileOperation(
     roles: operation['x-roles'] ?? [],
     mediaTypes,
     bodyRequired: operation.requestBody?.required ?? false,
-    checkBody: (value) => check((body ??= bodies.getSchema(pointer)), value),
+    checkBody: (value) => {
+      checkTexts(value);
+      check(document, (body ??= bodies.getSchema(pointer)), value);
+    },
     checkParameters: ({ path: inPath, query, header }) => {
       const given = { path: { ...inPath } as Record<string, unknown>, query: queryObject(query) };
-      check(validators.path, given.path);
-      check(validators.query, given.query, '');
+      checkParameters(document, validators.path, given.path);
+      checkParameters(document, validators.query, given.query);
       const present = headers.flatMap(({ name }) =>
         header(name) === undefined ? [] : [[name, header(name)] as const],
       );
-      check(headerValidator, Object.fromEntries(present), '');
+      checkParameters(document, headerValidator, Object.fromEntries(present));
       return given;
     },
   };
@@ -226,44 +241,95 @@ function responseValidator(
   return at(document, schema) === undefined ? undefined : bodies.getSchema(`openapi${schema}`);
 }
 
+type Validate = ValidateFunction | undefined;
+
 /** @throws ServiceError `invalid_request` naming each place and what was expected there. */
-function check(validate: ValidateFunction | undefined, value: unknown, root = ''): void {
-  if (!validate) throw new Error('the contract has no such schema');
-  if (validate(value)) return;
-  const problems = new Map<string, InputProblem>();
-  for (const error of validate.errors ?? []) {
-    if (['oneOf', 'anyOf', 'allOf', 'not', 'if', 'propertyNames'].includes(error.keyword)) continue;
-    const problem = problemOf(error, root);
-    if (!problems.has(problem.path)) problems.set(problem.path, problem);
+function check(document: Contract['document'], validate: Validate, value: unknown): void {
+  const problems = problemsOf(document, validate, value);
+  if (problems.length > 0) refuse(problems);
+}
+
+/** As `check`; a parameter's place is its name. */
+function checkParameters(
+  document: Contract['document'],
+  validate: Validate,
+  value: Readonly<Record<string, unknown>>,
+): void {
+  const problems = problemsOf(document, validate, value);
+  if (problems.length > 0) refuse(problems.map((each) => ({ ...each, path: each.path.slice(1) })));
+}
+
+/**
+ * Texts that a schema says nothing about, facts for one, have no control characters either: the
+ * database cannot even keep U+0000.
+ */
+function checkTexts(value: unknown): void {
+  const problems: InputProblem[] = [];
+  collectControls(value, '', problems);
+  if (problems.length > 0) refuse(problems);
+}
+
+function collectControls(value: unknown, path: string, problems: InputProblem[]): void {
+  if (typeof value === 'string') {
+    if (CONTROL.test(value)) problems.push({ path, expected: PLAIN_TEXT });
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [key, member] of Object.entries(value)) {
+      const at = `${path}/${escapePointer(key)}`;
+      if (CONTROL.test(key)) problems.push({ path: at, expected: 'a name without control characters' });
+      collectControls(member, at, problems);
+    }
   }
-  const [first] = validate.errors ?? [];
-  if (problems.size === 0 && first)
-    problems.set('', { path: first.instancePath, expected: first.message ?? 'another value' });
+}
+
+function refuse(problems: readonly InputProblem[]): never {
   throw new ServiceError(
     'invalid_request',
     'The request does not fit the contract.',
-    [...problems.values()].slice(0, MAX_ERRORS),
+    problems.slice(0, MAX_ERRORS),
   );
 }
 
-function problemOf(error: ErrorObject, root: string): InputProblem {
+function problemsOf(document: Contract['document'], validate: Validate, value: unknown): InputProblem[] {
+  if (!validate) throw new Error('the contract has no such schema');
+  if (validate(value)) return [];
+  const problems = new Map<string, InputProblem>();
+  for (const error of validate.errors ?? []) {
+    if (['oneOf', 'anyOf', 'allOf', 'not', 'if', 'propertyNames'].includes(error.keyword)) continue;
+    const problem = problemOf(document, error);
+    if (!problems.has(problem.path)) problems.set(problem.path, problem);
+  }
+  const [first] = validate.errors ?? [];
+  if (problems.size === 0) {
+    return [{ path: first?.instancePath ?? '', expected: first?.message ?? 'another value' }];
+  }
+  return [...problems.values()];
+}
+
+/** The members that a schema names, itself or by the schemas that it is made of. */
+function membersOf(document: Contract['document'], schema: unknown): string[] {
+  const { properties = {}, allOf = [] } = resolve(document, schema as object) as {
+    properties?: object;
+    allOf?: object[];
+  };
+  return [...Object.keys(properties), ...allOf.flatMap((each) => membersOf(document, each))];
+}
+
+function problemOf(document: Contract['document'], error: ErrorObject): InputProblem {
   const params = error.params as Record<string, unknown>;
-  const base = root + error.instancePath;
+  const base = error.instancePath;
   switch (error.keyword) {
     case 'required':
       return {
-        path: `${base}/${escape(String(params['missingProperty']))}`,
+        path: `${base}/${escapePointer(String(params['missingProperty']))}`,
         expected: 'a value: it is required',
       };
     case 'additionalProperties':
     case 'unevaluatedProperties': {
       const name = String(params['additionalProperty'] ?? params['unevaluatedProperty']);
-      const known = Object.keys(
-        (error.parentSchema as { properties?: object } | undefined)?.properties ?? {},
-      );
+      const known = membersOf(document, error.parentSchema ?? {});
       const hint =
         known.length > 0 ? ` Known are ${known.join(', ')}${suggestion(name, known)}.` : '';
-      return { path: `${base}/${escape(name)}`, expected: `nothing of this name.${hint}` };
+      return { path: `${base}/${escapePointer(name)}`, expected: `nothing of this name.${hint}` };
     }
     case 'enum':
       return {
@@ -297,13 +363,13 @@ const FORMATS: Readonly<Record<string, string>> = {
   date: 'a date that exists, YYYY-MM-DD',
   'date-time': 'an RFC 3339 date-time with seconds and an offset',
   country: 'an ISO 3166-1 alpha-2 country code, such as RW',
-  'plain-text': 'text without control characters',
+  'plain-text': PLAIN_TEXT,
   uuid: 'a UUID in lower case',
   uri: 'an absolute URI',
   email: 'an e-mail address',
 };
 
-function resolve(document: Record<string, unknown>, object: object): unknown {
+function resolve(document: Contract['document'], object: object): unknown {
   const { $ref } = object as { $ref?: string };
   return $ref === undefined ? object : at(document, $ref);
 }

@@ -3,6 +3,7 @@ import { ServiceError } from '../errors.ts';
 const MAX_DEPTH = 40;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
 
 /**
  * Parses JSON as I-JSON wants it (RFC 7493): UTF-8, no member twice, no unpaired surrogate; and
@@ -27,7 +28,7 @@ export function parseJson(bytes: Uint8Array): unknown {
     throw malformed('', `JSON${where ? ` (it breaks off at ${where})` : ''}`);
   }
   checkMembers(text);
-  if (!text.isWellFormed() || /\\u[dD][89abAB]/.test(text)) checkSurrogates(value, '');
+  if (!text.isWellFormed() || /\\u[dD][89a-fA-F]/.test(text)) checkSurrogates(value, '');
   return value;
 }
 
@@ -37,31 +38,55 @@ function malformed(path: string, expected: string): ServiceError {
   ]);
 }
 
+/** An object or list around the place that is being read. */
+interface Level {
+  /** Names of the members so far; undefined in a list. */
+  readonly members: Set<string> | undefined;
+  /** The member or item that is being read. */
+  at: string | number;
+}
+
 /**
  * One pass over text that JSON.parse has accepted, which keeps the last of two equal members: it
  * finds members that come twice in one object. Costs about as much as the parse itself.
  */
 function checkMembers(text: string): void {
-  const objects: (Set<string> | undefined)[] = [];
+  const levels: Level[] = [];
   for (let i = 0; i < text.length; i++) {
     const character = text.charCodeAt(i);
     if (character === 0x7b || character === 0x5b) {
-      if (objects.length >= MAX_DEPTH) throw malformed('', `at most ${MAX_DEPTH} levels`);
-      objects.push(character === 0x7b ? new Set() : undefined);
+      if (levels.length >= MAX_DEPTH) throw malformed('', `at most ${MAX_DEPTH} levels`);
+      levels.push(
+        character === 0x7b ? { members: new Set(), at: '' } : { members: undefined, at: 0 },
+      );
     } else if (character === 0x7d || character === 0x5d) {
-      objects.pop();
+      levels.pop();
+    } else if (character === COMMA) {
+      const level = levels.at(-1);
+      if (typeof level?.at === 'number') level.at += 1;
     } else if (character === QUOTE) {
       const end = endOfString(text, i + 1);
-      const members = objects.at(-1);
-      if (members && isMember(text, end + 1)) {
+      const level = levels.at(-1);
+      if (level?.members && isMember(text, end + 1)) {
         const raw = text.slice(i, end + 1);
-        const name = raw.includes('\\') ? (JSON.parse(raw) as string) : raw.slice(1, -1);
-        if (members.has(name)) throw malformed(`/${name}`, 'each member once in an object');
-        members.add(name);
+        level.at = raw.includes('\\') ? (JSON.parse(raw) as string) : raw.slice(1, -1);
+        if (level.members.has(level.at)) {
+          throw malformed(pointerOf(levels), 'each member once in an object');
+        }
+        level.members.add(level.at);
       }
       i = end;
     }
   }
+}
+
+function pointerOf(levels: readonly Level[]): string {
+  return levels.map(({ at }) => `/${escapePointer(String(at))}`).join('');
+}
+
+/** A member's name as a part of a JSON pointer (RFC 6901). */
+export function escapePointer(part: string): string {
+  return part.replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
 function endOfString(text: string, from: number): number {
@@ -90,7 +115,7 @@ function checkSurrogates(value: unknown, path: string): void {
   } else if (typeof value === 'object' && value !== null) {
     for (const [key, member] of Object.entries(value)) {
       checkSurrogates(key, path);
-      checkSurrogates(member, `${path}/${key}`);
+      checkSurrogates(member, `${path}/${escapePointer(key)}`);
     }
   }
 }

@@ -44,6 +44,16 @@ export function formatDate(days: number): string {
  * @throws RangeError for a name that is no IANA time zone.
  */
 export function dayInZone(timeZone: string): (instantMs: number) => number {
+  const known = zones.get(timeZone);
+  if (known) return known;
+  const made = makeDayInZone(timeZone);
+  zones.set(timeZone, made);
+  return made;
+}
+
+const zones = new Map<string, (instantMs: number) => number>();
+
+function makeDayInZone(timeZone: string): (instantMs: number) => number {
   const format = new Intl.DateTimeFormat('en-US', {
     timeZone,
     calendar: 'gregory',

@@ -1,8 +1,6 @@
-import type { Effect } from './document.ts';
 import type { Tally } from './emit.ts';
 import type { Frame } from './facts.ts';
-import { FALSE, TRUE, type Truth } from './logic.ts';
-import type { CompiledRule, Program } from './program.ts';
+import type { Program } from './program.ts';
 
 /** What the policies answer: a decision's effect and the three complete sets behind it. */
 export interface Verdict {
@@ -30,20 +28,4 @@ export function evaluate(program: Program, frame: Frame): Verdict {
     review: review ?? NONE,
     oblige: oblige ?? NONE,
   };
-}
-
-/** The effect of one rule that applies, or may apply, by its closures; for readings that watch it. */
-export function effectOf(rule: CompiledRule, frame: Frame): Effect | undefined {
-  if (rule.holds) {
-    const holds: Truth = rule.holds(frame);
-    if (holds === TRUE) return rule.then;
-    if (holds !== FALSE) return 'review';
-  }
-  for (const { when, effect } of rule.outcomes) {
-    if (!when) return effect;
-    const chosen = when(frame);
-    if (chosen === TRUE) return effect;
-    if (chosen !== FALSE) return 'review';
-  }
-  return undefined;
 }

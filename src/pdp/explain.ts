@@ -1,10 +1,17 @@
 import { formatDate } from './calendar.ts';
 import type { Test } from './compile.ts';
 import type { Citation, Concern, Effect, Layer, Texts } from './document.ts';
-import { effectOf, evaluate, type Verdict } from './evaluate.ts';
+import { evaluate, type Verdict } from './evaluate.ts';
 import type { Facts, FactSource, Frame } from './facts.ts';
 import { type CodeSet, FALSE, TRUE } from './logic.ts';
-import { type CompiledRule, compileRule, loadFacts, type Program, scopeOf } from './program.ts';
+import {
+  type CompiledRule,
+  compileRule,
+  type Derivation,
+  loadFacts,
+  type Program,
+  scopeOf,
+} from './program.ts';
 
 /** A fact that a rule has read, as it was. `null` where it is absent. */
 export interface FactReading {
@@ -25,7 +32,7 @@ export interface Reason {
   readonly concern: Concern;
   readonly title: Texts;
   readonly sentence: Texts;
-  readonly citations: readonly (Citation & { readonly title: Texts })[];
+  readonly citations: readonly Citation[];
   readonly facts: readonly FactReading[];
 }
 
@@ -58,15 +65,30 @@ export interface Explanation extends Verdict {
   }[];
   /** Null where nothing is, or could be, permitted. */
   readonly expiry: Expiry | null;
+  /** Titles of the instruments that the reasons cite. */
+  readonly instruments: Readonly<Record<string, Texts>>;
 }
 
 interface TracedRule {
   readonly rule: CompiledRule;
   readonly traced: CompiledRule;
+  /** What is the same in each of its reasons. */
+  readonly fixed: Omit<Reason, 'effect' | 'uncertain' | 'facts'>;
+}
+
+/** How a slot's value is shown. */
+interface SlotView {
+  readonly fact: string;
+  readonly keys: readonly string[];
+  readonly source: FactSource;
+  /** An object's own slot says nothing where one of its members is shown. */
+  readonly membersFrom: string | undefined;
 }
 
 interface Tracer {
   readonly rules: readonly TracedRule[];
+  readonly views: readonly SlotView[];
+  readonly derivations: ReadonlyMap<number, Derivation>;
   /** Slots that the leaves of the rule at hand have read, in order. */
   reads: Set<number>;
 }
@@ -86,19 +108,21 @@ export function explain(program: Program, facts: Facts): Explanation {
   const readByApplicable = new Set<number>();
   const specs = program.vocabulary.specs.length;
   const unknownReads = new Map<number, ReadonlySet<number>>();
-  for (const { rule, traced } of tracer.rules) {
+  for (const { rule, traced, fixed } of tracer.rules) {
     tracer.reads = new Set();
     const applies = traced.applies(frame);
-    const effect = applies === FALSE ? undefined : effectOf(traced, frame);
-    const uncertain = isUncertain(traced, frame, applies);
-    const base = expand(program, tracer.reads, unknownReads, frame);
+    const judged = applies === FALSE ? undefined : judge(traced, frame);
+    const base = expand(tracer, tracer.reads, unknownReads, frame);
     unknownReads.set(rule.appliesSlot, base);
     unknownReads.set(rule.holdsSlot, base);
-    if (applies === FALSE) continue;
-    for (const slot of base) readByApplicable.add(slot);
-    if (uncertain)
-      for (const slot of base) if (slot < specs && isUnknown(frame[slot])) missing.add(slot);
-    reasons.push(reasonOf(program, rule, effect, uncertain, readings(program, facts, frame, base)));
+    if (!judged) continue;
+    const uncertain = judged.uncertain || applies !== TRUE;
+    for (const slot of base) {
+      readByApplicable.add(slot);
+      if (uncertain && slot < specs && isUnknown(frame[slot])) missing.add(slot);
+    }
+    const effect = judged.effect === 'permit' && uncertain ? 'review' : judged.effect;
+    reasons.push({ ...fixed, effect, uncertain, facts: readings(tracer, facts, frame, base) });
   }
   const rank = (reason: Reason): number => order(reason, verdict.effect);
   reasons.sort((a, b) => rank(a) - rank(b));
@@ -109,13 +133,19 @@ export function explain(program: Program, facts: Facts): Explanation {
     missing: [...missing].map((slot) => program.slotNames[slot] ?? ''),
     examiners: verdict.effect === 'review' ? examinersOf(program, verdict) : [],
     expiry: verdict.effect === 'deny' ? null : expiryOf(program, frame, readByApplicable),
+    instruments: instrumentsOf(program, reasons),
   };
 }
 
 function tracerOf(program: Program): Tracer {
   const known = tracers.get(program);
   if (known) return known;
-  const tracer: { rules: TracedRule[]; reads: Set<number> } = { rules: [], reads: new Set() };
+  const tracer: Tracer & { rules: TracedRule[] } = {
+    rules: [],
+    views: viewsOf(program),
+    derivations: new Map(program.derivations.map((each) => [each.slot, each])),
+    reads: new Set(),
+  };
   const scope = scopeOf(program);
   const leaf =
     (test: Test, slots: readonly number[]): Test =>
@@ -126,46 +156,58 @@ function tracerOf(program: Program): Tracer {
   tracer.rules = program.rules.map((rule) => ({
     rule,
     traced: { ...rule, ...compileRule(rule.rule, scope, [], leaf) },
+    fixed: fixedOf(rule),
   }));
   tracers.set(program, tracer);
   return tracer;
 }
 
-/** Is the rule's effect what it is because a fact is unknown? */
-function isUncertain(rule: CompiledRule, frame: Frame, applies: number): boolean {
-  if (applies === FALSE) return false;
-  if (applies !== TRUE) return true;
-  const holds = rule.holds?.(frame);
-  if (holds === TRUE) return false;
-  if (holds !== undefined && holds !== FALSE) return true;
-  for (const { when } of rule.outcomes) {
+function viewsOf({ slotNames, vocabulary }: Program): SlotView[] {
+  return slotNames.map((fact, slot) => {
+    const spec = vocabulary.specs[slot];
+    return {
+      fact,
+      keys: fact.split('.'),
+      source: spec?.source ?? 'derived',
+      membersFrom: spec?.type === 'object' ? `${fact}.` : undefined,
+    };
+  });
+}
+
+/** What `evaluate` does with a rule that may apply, and whether a missing fact made it so. */
+function judge(
+  { holds, then, outcomes }: CompiledRule,
+  frame: Frame,
+): { effect: Reason['effect']; uncertain: boolean } {
+  const held = holds?.(frame);
+  if (held === TRUE) return { effect: then ?? 'satisfied', uncertain: false };
+  if (held !== undefined && held !== FALSE) return { effect: 'review', uncertain: true };
+  for (const { when, effect } of outcomes) {
     const chosen = when ? when(frame) : TRUE;
-    if (chosen === TRUE) return false;
-    if (chosen !== FALSE) return true;
+    if (chosen === TRUE) return { effect, uncertain: false };
+    if (chosen !== FALSE) return { effect: 'review', uncertain: true };
   }
-  return false;
+  return { effect: 'satisfied', uncertain: false };
 }
 
 /** The base facts behind what was read: through derived facts, and through other rules. */
 function expand(
-  program: Program,
+  { derivations }: Tracer,
   reads: ReadonlySet<number>,
   rules: ReadonlyMap<number, ReadonlySet<number>>,
   frame: Frame,
 ): Set<number> {
   const base = new Set<number>();
-  const specs = program.vocabulary.specs.length;
   const visit = (slot: number): void => {
-    if (slot < specs) {
-      base.add(slot);
+    const derivation = derivations.get(slot);
+    if (derivation) {
+      if (derivation.name !== 'home') base.add(slot);
+      for (const each of derivation.reads) if (matters(frame, slot, each)) visit(each);
       return;
     }
     const ofRule = rules.get(slot);
     if (ofRule) for (const each of ofRule) base.add(each);
-    const derivation = program.derivations.find((candidate) => candidate.slot === slot);
-    if (!derivation) return;
-    if (derivation.name !== 'home') base.add(slot);
-    for (const each of derivation.reads ?? []) if (matters(frame, slot, each)) visit(each);
+    else base.add(slot);
   };
   for (const slot of reads) visit(slot);
   return base;
@@ -183,17 +225,25 @@ function isUnknown(value: unknown): boolean {
 }
 
 function readings(
-  program: Program,
+  { views }: Tracer,
   facts: Facts,
   frame: Frame,
   slots: ReadonlySet<number>,
 ): FactReading[] {
-  return [...slots].map((slot) => {
-    const fact = program.slotNames[slot] ?? '';
-    const spec = program.vocabulary.specs[slot];
-    if (spec) return { fact, value: valueAt(facts, fact), source: spec.source };
-    return { fact, value: derivedValue(fact, frame[slot]), source: 'derived' };
-  });
+  const shown: FactReading[] = [];
+  for (const slot of slots) {
+    const view = views[slot];
+    if (!view || (view.membersFrom && hasMember(views, slots, view.membersFrom))) continue;
+    const { fact, keys, source } = view;
+    const value = source === 'derived' ? derivedValue(fact, frame[slot]) : valueAt(facts, keys);
+    shown.push({ fact, value, source });
+  }
+  return shown;
+}
+
+function hasMember(views: readonly SlotView[], slots: ReadonlySet<number>, prefix: string): boolean {
+  for (const slot of slots) if (views[slot]?.fact.startsWith(prefix)) return true;
+  return false;
 }
 
 function derivedValue(name: string, value: unknown): unknown {
@@ -202,10 +252,10 @@ function derivedValue(name: string, value: unknown): unknown {
   return typeof value === 'object' && value !== null ? (value as CodeSet).items : value;
 }
 
-/** The value in explicit facts at a dotted path; through a list, the members' values. */
-function valueAt(facts: Facts, path: string): unknown {
+/** The value in explicit facts at a path; through a list, the members' values. */
+function valueAt(facts: Facts, keys: readonly string[]): unknown {
   let value: unknown = facts;
-  for (const key of path.split('.')) {
+  for (const key of keys) {
     if (Array.isArray(value)) {
       value = value.map((item: unknown) => (item as Record<string, unknown> | null)?.[key] ?? null);
     } else if (typeof value === 'object' && value !== null && Object.hasOwn(value, key)) {
@@ -217,33 +267,26 @@ function valueAt(facts: Facts, path: string): unknown {
   return value ?? null;
 }
 
-function reasonOf(
-  program: Program,
-  { rule, document }: CompiledRule,
-  effect: Effect | undefined,
-  uncertain: boolean,
-  facts: readonly FactReading[],
-): Reason {
-  const shown = effect === 'permit' && uncertain ? 'review' : effect;
+function fixedOf({ rule, document }: CompiledRule): TracedRule['fixed'] {
   return {
     rule: rule.id,
-    effect: shown ?? 'satisfied',
-    uncertain,
     policy: document.policy,
     layer: document.layer,
     concern: document.concern,
     title: rule.title,
     sentence: rule.sentence,
-    citations: rule.cites.map((citation) => ({
-      ...citation,
-      title: program.pack.instruments[citation.instrument]?.title ?? { en: citation.instrument },
-    })),
-    facts: facts.filter(
-      ({ fact }) =>
-        program.vocabulary.get(fact)?.type !== 'object' ||
-        facts.every((other) => !other.fact.startsWith(`${fact}.`)),
-    ),
+    citations: rule.cites,
   };
+}
+
+function instrumentsOf({ pack }: Program, reasons: readonly Reason[]): Record<string, Texts> {
+  const cited: Record<string, Texts> = {};
+  for (const { citations } of reasons) {
+    for (const { instrument } of citations) {
+      cited[instrument] ??= pack.instruments[instrument]?.title ?? { en: instrument };
+    }
+  }
+  return cited;
 }
 
 const ORDER = ['deny', 'review', 'permit', 'oblige', 'satisfied'] as const;

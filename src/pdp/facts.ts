@@ -74,6 +74,8 @@ export const NONE_SET: CodeSet = { items: [], open: false };
 
 const MAX_MEMBERS = 100_000;
 const MAX_TEXT = 20_000;
+// Whoever sends more mistakes than this corrects the first ones first.
+const MAX_PROBLEMS = 100;
 const CODE = /^[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,199}$/;
 
 interface Node {
@@ -121,6 +123,7 @@ export class Vocabulary {
   /**
    * What is wrong with explicit facts: unknown names, wrong types, values that do not exist.
    * `null` is the same as absent everywhere. An empty answer means that `load` loses nothing.
+   * At most a hundred are listed.
    */
   check(facts: unknown): FactProblem[] {
     const problems: FactProblem[] = [];
@@ -143,6 +146,7 @@ export class Vocabulary {
 
   #checkMembers(at: Node, value: object, pointer: string, problems: FactProblem[]): void {
     for (const [key, member] of Object.entries(value)) {
+      if (problems.length >= MAX_PROBLEMS) return;
       const path = `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
       const child = at.children.get(key);
       if (!child) {
@@ -159,10 +163,11 @@ export class Vocabulary {
         problems.push({ path, expected: `a list of at most ${MAX_MEMBERS} objects` });
         return;
       }
-      value.forEach((item, i) => {
+      for (const [i, item] of value.entries()) {
+        if (problems.length >= MAX_PROBLEMS) return;
         if (isObject(item)) this.#checkMembers(at, item, `${path}/${i}`, problems);
         else problems.push({ path: `${path}/${i}`, expected: 'an object' });
-      });
+      }
     } else if (at.spec && at.spec.type !== 'object') {
       checkValue(at.spec, value, path, problems);
     } else if (isObject(value)) {
@@ -174,10 +179,11 @@ export class Vocabulary {
 
   /**
    * The frame of explicit facts, with `width` slots in all (the rest is for derived facts).
-   * Values that `check` would refuse count as unknown.
+   * Call `check` first: here a value of a wrong type counts as unknown, and nothing else is
+   * looked at.
    */
   load(facts: Facts, width: number = this.specs.length): Frame {
-    const frame: Frame = Array.from({ length: width });
+    const frame: Frame = new Array<unknown>(width).fill(undefined);
     for (const child of this.#root.children.values()) {
       loadNode(child, (facts as Record<string, unknown>)[child.key], frame);
     }
@@ -199,14 +205,24 @@ function loadNode(at: Node, value: unknown, frame: Frame): void {
   let members: Record<string, unknown> = {};
   if (isObject(value)) {
     members = value;
+  } else if (value !== undefined && value !== null) {
+    fillUnknown(at, frame);
+    return;
   } else if (spec?.absent === 'none') {
     fillNone(at, frame);
     return;
   } else if (spec?.absent) {
     members = spec.absent.counts_as as Record<string, unknown>;
   }
-  if (spec) frame[at.slot] = true;
+  // Without a stated meaning of absence it is unknown whether there is such an object.
+  if (spec) frame[at.slot] = value || spec.absent ? true : undefined;
   for (const child of at.children.values()) loadNode(child, members[child.key], frame);
+}
+
+/** What stands here is no object: nothing is known of it, not even that there is none. */
+function fillUnknown(at: Node, frame: Frame): void {
+  if (at.spec) frame[at.slot] = at.spec.type === 'set' ? UNKNOWN_SET : undefined;
+  for (const child of at.children.values()) fillUnknown(child, frame);
 }
 
 /** There is no such object: its members are none too, unless their absence counts as a value. */
@@ -279,13 +295,18 @@ function checkValue(spec: FactSpec, value: unknown, path: string, problems: Fact
     return;
   }
   const seen = new Set<unknown>();
-  value.forEach((item, i) => {
-    const wrong = seen.has(item)
-      ? 'each value once'
-      : scalarExpectation(spec.of ?? 'code', spec, item);
+  for (const [i, item] of value.entries()) {
+    if (problems.length >= MAX_PROBLEMS) return;
+    const wrong = seen.has(item) ? 'each value once' : memberExpectation(spec, item);
     seen.add(item);
     if (wrong) problems.push({ path: `${path}/${i}`, expected: wrong });
-  });
+  }
+}
+
+// A member has one form: a text by language is for people to read and belongs in no set.
+function memberExpectation(spec: FactSpec, item: unknown): string | undefined {
+  if (spec.of === 'text' && typeof item !== 'string') return 'a text';
+  return scalarExpectation(spec.of ?? 'code', spec, item);
 }
 
 /** What a value of this type should have been; undefined when it is one. */
@@ -337,7 +358,11 @@ function numberExpectation(type: FactType, spec: FactSpec, value: unknown): stri
 
 function isText(value: unknown): boolean {
   if (typeof value === 'string') return value.length <= MAX_TEXT;
-  return isObject(value) && Object.values(value).every((text) => typeof text === 'string');
+  if (!isObject(value)) return false;
+  const texts = Object.values(value);
+  return (
+    texts.length > 0 && texts.every((text) => typeof text === 'string' && text.length <= MAX_TEXT)
+  );
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -46,8 +46,8 @@ export interface Derivation {
   readonly name: string;
   readonly slot: number;
   readonly compute: (frame: Frame) => unknown;
-  /** Slots it reads where these are fixed; undefined where a condition's short circuits decide. */
-  readonly reads: readonly number[] | undefined;
+  /** Slots that it may read. */
+  readonly reads: readonly number[];
 }
 
 /**

@@ -1,5 +1,5 @@
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
-import type { Tx } from '../db/connection.ts';
+import { isDuplicate, type Tx } from '../db/connection.ts';
 import { ServiceError, type InputProblem } from '../errors.ts';
 import { sha256 } from '../pdp/program.ts';
 import { compilePack, type PackFiles } from './files.ts';
@@ -44,6 +44,21 @@ export async function reloadPack(
     const { policy, version } = program.policies[i] ?? { policy: '', version: 0 };
     return entry('policy', policy, version, file);
   });
+  try {
+    return await bringIntoForce(writer, by, pack, policies);
+  } catch (error) {
+    // Another replica has loaded the same files at its first start: then they are in force.
+    if (!isDuplicate(error)) throw error;
+    return bringIntoForce(writer, by, pack, policies);
+  }
+}
+
+function bringIntoForce(
+  writer: Writer,
+  by: { readonly actor: string; readonly role: string },
+  pack: Entry,
+  policies: readonly Entry[],
+): Promise<PackLoad> {
   return change(writer, async (tx) => {
     const now = writer.clock().toISOString();
     const inForce = await lockInForce(tx);

@@ -1,0 +1,217 @@
+/**
+ * `npm run bench`: everything is measured beside a reference in the same run, in turns, because
+ * machines are shared and noisy; what counts are the ratios. Results go to bench/results/.
+ */
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { startEmbedded } from '../src/db/embedded.ts';
+import { demoToken } from '../src/demo.ts';
+import { type Load, loadHttp, type Rate } from './client.ts';
+import { measureDecisions } from './decisions.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const POOL = 10;
+const CONNECTIONS = [1, 8, 32, 128];
+const ROUNDS = 3;
+const ROUND_MS = 2_500;
+
+interface Row {
+  readonly connections: number;
+  readonly requests: Rate;
+  readonly inserts: Rate;
+  readonly bareHono: Rate;
+  /** Medians over the rounds of what was measured side by side. */
+  readonly toInserts: number;
+  readonly toBareHono: number;
+}
+
+async function main(): Promise<void> {
+  console.log('(a) pure decisions, one core');
+  const decisions = await measureDecisions();
+  console.table([decisions]);
+  await using stack = new AsyncDisposableStack();
+  const dataDir = await mkdtemp(join(tmpdir(), 'umutungo-bench-'));
+  stack.defer(() => rm(dataDir, { recursive: true, force: true }));
+  const database = stack.use(await startEmbedded({ dataDir }));
+  const url = database.connectionString;
+  const service = await startChild(stack, ['src/main.ts'], {
+    DATABASE_URL: url,
+    DATA_DIR: dataDir,
+    DEMO: 'on',
+    PORT: '0',
+    DATABASE_POOL: String(POOL),
+    LOG_ORIGIN: 'bench.example/log/2026',
+  });
+  const bare = await startChild(stack, ['bench/bare-hono.ts'], {});
+  const inserts = await startInserts(stack, url);
+  const load = await requestLoad(service, dataDir);
+  const bareLoad: Load = { ...load, url: `${bare}/` };
+
+  console.log(
+    '(b) requests decided, logged and durable over HTTP; (c) single-row durable inserts; a bare Hono route',
+  );
+  await loadHttp(load, 8, 3_000);
+  await loadHttp(bareLoad, 8, 1_000);
+  const rows: Row[] = [];
+  for (const connections of CONNECTIONS)
+    rows.push(await measureRow(connections, { load, bareLoad, inserts }));
+  console.table(
+    rows.map(({ connections, requests, inserts: rows_, bareHono, toInserts, toBareHono }) => ({
+      connections,
+      'requests/s': Math.round(requests.perSecond),
+      'p50 ms': round(requests.p50Ms),
+      'p99 ms': round(requests.p99Ms),
+      'inserts/s': Math.round(rows_.perSecond),
+      'bare Hono/s': Math.round(bareHono.perSecond),
+      'requests : inserts': round(toInserts),
+      'requests : bare Hono': round(toBareHono),
+    })),
+  );
+
+  console.log('One decision among 1,000 and among 100,000 datasets, 8 connections');
+  const growth = await measureGrowth(load, url);
+  console.table([growth]);
+  const result = {
+    measured_at: new Date().toISOString(),
+    node: process.version,
+    cpus: cpus().length,
+    cpu: cpus()[0]?.model,
+    decisions,
+    rows,
+    growth,
+  };
+  const file = join(ROOT, 'bench/results', `${result.measured_at.slice(0, 10)}.json`);
+  await writeFile(file, `${JSON.stringify(result, null, 2)}\n`);
+  console.log(`Written to ${file.slice(ROOT.length + 1)}`);
+}
+
+interface Contestants {
+  readonly load: Load;
+  readonly bareLoad: Load;
+  readonly inserts: (callers: number, ms: number) => Promise<Rate>;
+}
+
+async function measureRow(
+  connections: number,
+  { load, bareLoad, inserts }: Contestants,
+): Promise<Row> {
+  const rounds: { requests: Rate; inserts: Rate; bareHono: Rate }[] = [];
+  for (let i = 0; i < ROUNDS; i++) {
+    rounds.push({
+      requests: await loadHttp(load, connections, ROUND_MS),
+      inserts: await inserts(connections, ROUND_MS),
+      bareHono: await loadHttp(bareLoad, connections, ROUND_MS / 2),
+    });
+  }
+  const middle = (of: (round: (typeof rounds)[number]) => number): number =>
+    rounds.map(of).toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0;
+  const typical = (key: 'requests' | 'inserts' | 'bareHono'): Rate => ({
+    perSecond: middle((each) => each[key].perSecond),
+    p50Ms: middle((each) => each[key].p50Ms),
+    p99Ms: middle((each) => each[key].p99Ms),
+  });
+  return {
+    connections,
+    requests: typical('requests'),
+    inserts: typical('inserts'),
+    bareHono: typical('bareHono'),
+    toInserts: middle((each) => each.requests.perSecond / each.inserts.perSecond),
+    toBareHono: middle((each) => each.requests.perSecond / each.bareHono.perSecond),
+  };
+}
+
+async function measureGrowth(
+  load: Load,
+  url: string,
+): Promise<{ few: number; many: number; ratio: number }> {
+  const client = new pg.Client(url);
+  await client.connect();
+  const fill = (from: number, to: number): Promise<unknown> =>
+    client.query(`insert into dataset (id, version, status, publisher, sector, classification, document, search, created_at, updated_at)
+      select 'bench-' || i, 1, 'active', 'nisr', 'statistics', 'internal', jsonb_build_object('title', jsonb_build_object('en', 'Bench ' || i)),
+        to_tsvector('simple', 'bench ' || i), now(), now() from generate_series(${from}, ${to}) i`);
+  const rates: Record<'few' | 'many', number[]> = { few: [], many: [] };
+  await fill(1, 1_000);
+  for (let i = 0; i < ROUNDS; i++) rates.few.push((await loadHttp(load, 8, ROUND_MS)).perSecond);
+  await fill(1_001, 100_000);
+  await client.query('analyze dataset');
+  for (let i = 0; i < ROUNDS; i++) rates.many.push((await loadHttp(load, 8, ROUND_MS)).perSecond);
+  await client.end();
+  const best = (list: readonly number[]): number => Math.round(Math.max(...list));
+  return {
+    few: best(rates.few),
+    many: best(rates.many),
+    ratio: round(best(rates.many) / best(rates.few)),
+  };
+}
+
+/** A child that prints the URL it listens on. */
+function startChild(
+  stack: AsyncDisposableStack,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<string> {
+  const child = spawn(process.execPath, args, {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  stack.defer(() => stopChild(child));
+  return new Promise((resolve, reject) => {
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      const url = /http:\/\/127\.0\.0\.1:\d+/.exec(said)?.[0];
+      if (url) resolve(url);
+    });
+    child.once('exit', (code) => reject(new Error(`${args[0] ?? ''} ended with ${code}`)));
+  });
+}
+
+async function startInserts(
+  stack: AsyncDisposableStack,
+  url: string,
+): Promise<Contestants['inserts']> {
+  const child = fork(join(ROOT, 'bench/inserts.ts'), [url, String(POOL)]);
+  stack.defer(() => stopChild(child));
+  const next = (): Promise<unknown> => new Promise((resolve) => child.once('message', resolve));
+  await next();
+  return (callers, ms) => {
+    const answer = next() as Promise<Rate>;
+    child.send({ callers, ms });
+    return answer;
+  };
+}
+
+function stopChild(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null) resolve();
+    child.once('exit', () => resolve());
+    child.kill('SIGTERM');
+  });
+}
+
+/** A real request of the demo, as its partner would send it. */
+async function requestLoad(url: string, dataDir: string): Promise<Load> {
+  const demo = JSON.parse(await readFile(join(ROOT, 'demo/scenarios.json'), 'utf8')) as {
+    requests: Record<string, unknown>[];
+  };
+  const { scenario: _scenario, ...body } =
+    demo.requests.find(({ scenario }) => scenario === 'RW-S12') ?? {};
+  const token = await demoToken(dataDir, 'partner');
+  return {
+    url: `${url}/v1/access-requests`,
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  };
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+await main();

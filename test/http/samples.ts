@@ -1,0 +1,143 @@
+/** A request of each mutating operation that succeeds with the demo, made new each time. */
+
+import type { Role } from '../../src/principal.ts';
+import type { Ask, TestService } from '../support/service.ts';
+
+export interface Sample extends Ask {
+  readonly method: 'POST' | 'PATCH';
+  readonly path: string;
+  readonly role: Role;
+}
+
+let counter = 0;
+export const freshId = (prefix: string): string => `${prefix}-${(counter += 1)}`;
+
+export const accessRequest = {
+  dataset: 'nhic-idsr-cases',
+  project: 'idsr-forecasting',
+  agreement: 'agr-illus-16',
+  role: 'processor',
+  purpose: 'outbreak_forecasting',
+  transfer_ground: 'ncsa_authorisation',
+  locations: { storage: ['RW'], processing: ['RW'], access_from: ['RW', 'JP'] },
+  hosting: { provider: 'National Data Centre', operator_jurisdiction: 'RW', keys_held_by: 'rw_state' },
+  recipients: [{ name: 'Tokyo team', country: 'JP', role: 'processor' }],
+  onward_transfer: false,
+  fields_scope: 'minimum',
+  deidentification: 'pseudonymised',
+  output: { type: 'model_weights', release_to: ['RW'], custody: 'rw_state' },
+  automated_decision: 'none',
+  duration: { from: '2026-12-01', until: '2027-10-14' },
+  safeguards: ['secure_enclave'],
+} as const;
+
+export const consent = {
+  purpose: 'outbreak_forecasting',
+  status: 'given',
+  at: '2026-03-02T09:30:00+02:00',
+} as const;
+
+/** Good bodies for registering each kind; a title with words that must not get into a leaf. */
+export const bodies = {
+  dataset: () => ({ id: freshId('ds'), title: { en: 'Patient Mukamana of Huye' }, classification: 'internal' }),
+  organisation: () => ({ id: freshId('org'), name: { en: 'Kigali Labs Ltd' }, country: 'RW', legal_form: 'private_company' }),
+  agreement: () => ({
+    id: freshId('agr'),
+    title: { en: 'Between two parties' },
+    kinds: ['processor_contract'],
+    binding: true,
+    sectors: ['health'],
+    purposes: ['outbreak_forecasting'],
+    valid_from: '2026-01-01',
+    valid_until: '2027-12-31',
+    signatories: ['moh', 'jp-engineering'],
+  }),
+  project: () => ({
+    id: freshId('prj'),
+    organisation: 'jp-engineering',
+    title: { en: 'A new idea' },
+    purposes: ['outbreak_forecasting'],
+    sector: 'health',
+    stage: 'pilot',
+  }),
+  registration: () => ({
+    id: freshId('reg'),
+    kind: 'ncsa_registration',
+    organisation: 'jp-engineering',
+    fields: { no: 'N 1', role: 'both', valid_until: '2028-03-31' },
+  }),
+  authorisation: () => ({ id: freshId('aut'), kind: 'dpia', project: 'idsr-forecasting', fields: { ref: 'D 1', date: '2026-05-12' } }),
+};
+
+/** What the five registers of parties have of a kind, and a change of one of its members. */
+const PATCHES = {
+  organisation: { name: { en: 'A better name' } },
+  agreement: { title: { en: 'A better title' } },
+  project: { title: { en: 'A better title' } },
+  registration: { revoked: true },
+  authorisation: { revoked: true },
+} as const;
+type Kind = keyof typeof PATCHES;
+
+async function made(service: TestService, path: string, role: Role, body: { id: string }): Promise<{ path: string; etag: string }> {
+  const answer = await service.ask('POST', path, { role, body });
+  if (answer.status !== 201) throw new Error(answer.text);
+  return { path: `${path}/${body.id}`, etag: answer.headers.get('etag') ?? '' };
+}
+
+function ofKind(kind: Kind): Readonly<Record<string, (service: TestService) => Promise<Sample>>> {
+  const name = kind.charAt(0).toUpperCase() + kind.slice(1);
+  const path = `/v1/${kind}s`;
+  return {
+    [`register${name}`]: async () => ({ method: 'POST', path, role: 'authority', body: bodies[kind]() }),
+    [`change${name}`]: async (service) => {
+      const row = await made(service, path, 'authority', bodies[kind]());
+      const headers = { 'if-match': row.etag };
+      return { method: 'PATCH', path: row.path, role: 'authority', headers, body: PATCHES[kind] };
+    },
+  };
+}
+
+const newDataset = (service: TestService): Promise<{ path: string; etag: string }> =>
+  made(service, '/v1/datasets', 'steward', bodies.dataset());
+const subject = (): string => freshId('p');
+
+/** By operation. `reloadPack` is not among them: what it needs is a changed file. */
+export const samples: Readonly<Record<string, (service: TestService) => Promise<Sample>>> = {
+  registerDataset: async () => ({ method: 'POST', path: '/v1/datasets', role: 'steward', body: bodies.dataset() }),
+  changeDataset: async (service) => {
+    const { path, etag } = await newDataset(service);
+    return { method: 'PATCH', path, role: 'steward', headers: { 'if-match': etag }, body: { classification: 'public' } };
+  },
+  retireDataset: async (service) => {
+    const { path, etag } = await newDataset(service);
+    return { method: 'POST', path: `${path}/retire`, role: 'steward', headers: { 'if-match': etag } };
+  },
+  recordConsent: async () => ({
+    method: 'POST',
+    path: '/v1/datasets/nhic-idsr-cases/consent-records',
+    role: 'steward',
+    body: { ...consent, subject: subject() },
+  }),
+  recordConsents: async () => ({
+    method: 'POST',
+    path: '/v1/datasets/nhic-idsr-cases/consent-records/bulk',
+    role: 'steward',
+    body: { records: [subject(), subject()].map((each) => ({ ...consent, subject: each })) },
+  }),
+  ...ofKind('organisation'),
+  ...ofKind('agreement'),
+  ...ofKind('project'),
+  ...ofKind('registration'),
+  ...ofKind('authorisation'),
+  submitAccessRequest: async () => ({ method: 'POST', path: '/v1/access-requests', role: 'partner', body: accessRequest }),
+  simulateDecision: async () => ({
+    method: 'POST',
+    path: '/v1/decisions/simulate',
+    role: 'partner',
+    body: {
+      dataset: { classification: 'public', personal_data: 'none' },
+      request: { purpose: 'academic_research', hosting: { provider: 'Dr Uwase' } },
+    },
+  }),
+};

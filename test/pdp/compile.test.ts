@@ -1,0 +1,343 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Condition } from '../../src/pdp/condition.ts';
+import { evaluate, type Verdict } from '../../src/pdp/evaluate.ts';
+import { explain } from '../../src/pdp/explain.ts';
+import { type Facts, NONE_SET } from '../../src/pdp/facts.ts';
+import { FALSE, type Truth, TRUE, UNKNOWN } from '../../src/pdp/logic.ts';
+import { loadFacts, type Program } from '../../src/pdp/program.ts';
+import { built, cases, mutatedFacts, policyDocument, program, ruleOf, smallPack } from './support.ts';
+
+/**
+ * A second reading of the language, as plain as can be: a comparison is true or false where it
+ * is so for every value that its unknown facts may have, and unknown elsewhere. Slow on purpose.
+ */
+class Plain {
+  readonly #program: Program;
+  readonly #frame: readonly unknown[];
+  readonly #rules = new Map<string, { applies: Truth; holds: boolean }>();
+
+  constructor(of: Program, facts: Facts) {
+    this.#program = of;
+    const frame = loadFacts(of, facts);
+    // Derived facts are conditions and unions, which are compared with this reading elsewhere.
+    for (const { slot, compute } of of.derivations) frame[slot] = compute(frame);
+    this.#frame = frame;
+  }
+
+  verdict(): Verdict {
+    const sets = { deny: [] as string[], review: [] as string[], oblige: [] as string[] };
+    let permitted = false;
+    for (const { rule } of this.#program.rules) {
+      const applies = this.#truth(rule.applies);
+      const holds = rule.holds && applies !== FALSE ? this.#truth(rule.holds) : undefined;
+      this.#rules.set(rule.id, { applies, holds: holds === TRUE });
+      if (applies === FALSE) continue;
+      let effect = holds === TRUE ? rule.then : holds === UNKNOWN ? 'review' : undefined;
+      for (const outcome of holds === undefined || holds === FALSE ? rule.outcomes : []) {
+        const chosen = outcome.when ? this.#truth(outcome.when) : TRUE;
+        if (chosen === FALSE) continue;
+        effect = chosen === TRUE ? outcome.effect : 'review';
+        break;
+      }
+      if (effect === 'permit' && applies === TRUE) permitted = true;
+      else if (effect) sets[effect === 'permit' ? 'review' : effect].push(rule.id);
+    }
+    const { deny, review } = sets;
+    const refused = deny.length > 0 || (review.length === 0 && !permitted);
+    return { effect: refused ? 'deny' : review.length > 0 ? 'review' : 'permit', ...sets };
+  }
+
+  #truth(condition: Condition): Truth {
+    switch (condition.kind) {
+      case 'constant':
+        return condition.value ? TRUE : FALSE;
+      case 'and':
+        return Math.min(...condition.of.map((each) => this.#truth(each))) as Truth;
+      case 'or':
+        return Math.max(...condition.of.map((each) => this.#truth(each))) as Truth;
+      case 'xone': {
+        const truths = condition.of.map((each) => this.#truth(each));
+        const trues = truths.filter((truth) => truth === TRUE).length;
+        if (trues > 1) return FALSE;
+        return truths.includes(UNKNOWN) ? UNKNOWN : trues === 1 ? TRUE : FALSE;
+      }
+      case 'not':
+        return (TRUE - this.#truth(condition.of)) as Truth;
+      case 'applies':
+        return this.#rules.get(condition.rule)?.applies ?? UNKNOWN;
+      case 'holds':
+        return this.#rules.get(condition.rule)?.holds ? TRUE : FALSE;
+      case 'exists':
+        return this.#exists(condition.fact);
+      case 'nonempty':
+        return agreed(
+          possible(this.#value(condition.fact), ['new']).map((value) => (value as Set<unknown>).size > 0),
+        );
+      case 'compare':
+        return this.#compare(condition);
+    }
+  }
+
+  #value(fact: string): unknown {
+    return this.#frame[this.#program.slotNames.indexOf(fact)];
+  }
+
+  #exists(fact: string): Truth {
+    const value = this.#value(fact);
+    if (isSet(value)) return value.open && value.items.length === 0 ? UNKNOWN : value === NONE_SET ? FALSE : TRUE;
+    if (value === undefined) return UNKNOWN;
+    return value === null || value === false ? FALSE : TRUE;
+  }
+
+  #compare({ fact, operator, right }: Extract<Condition, { kind: 'compare' }>): Truth {
+    const actual = this.#value(fact);
+    const wanted = 'fact' in right ? this.#value(right.fact) : this.#constant(fact, right.constant);
+    const ranked = this.#program.vocabulary.get(fact)?.ranks !== undefined;
+    // An unknown value may be any that the other side has, and one or the other that it has not.
+    const ordered = ['lt', 'lteq', 'gt', 'gteq'].includes(operator);
+    const others = ordered ? (ranked ? ['below', 'above'] : [-1e9, 1e9]) : ['new', 'newer'];
+    const lefts = possible(actual, [...known(wanted), ...others]);
+    const rights = possible(wanted, [...known(actual), ...others]);
+    return agreed(lefts.flatMap((left) => rights.map((each) => this.#holds(operator, [left, each], ranked))));
+  }
+
+  /** Dates as the frame has them, lists as sets, the name of a group as its members. */
+  #constant(fact: string, constant: unknown): unknown {
+    if (Array.isArray(constant)) return new Set(constant as unknown[]);
+    if (this.#program.vocabulary.get(fact)?.type === 'date') return Date.parse(String(constant)) / 86_400_000;
+    if (constant === 'EAC') return new Set(this.#program.pack.place_groups['EAC']);
+    return constant;
+  }
+
+  #holds(operator: string, [left, right]: [unknown, unknown], ranked: boolean): boolean {
+    const set = (value: unknown): Set<unknown> =>
+      value instanceof Set ? value : new Set(value === null ? [] : [value]);
+    const number = (value: unknown): number => (ranked ? (RANK[String(value)] ?? Number.NaN) : (value as number));
+    const absent = left === null || right === null;
+    switch (operator) {
+      case 'eq':
+        return !absent && left === right;
+      case 'neq':
+        return absent || left !== right;
+      case 'lt':
+        return !absent && number(left) < number(right);
+      case 'lteq':
+        return !absent && number(left) <= number(right);
+      case 'gt':
+        return !absent && number(left) > number(right);
+      case 'gteq':
+        return !absent && number(left) >= number(right);
+      case 'isA':
+        return !absent && [...set(right)].some((kind) => KINDS[String(left)]?.includes(String(kind)) ?? left === kind);
+      case 'isAnyOf':
+        return !set(left).isDisjointFrom(set(right));
+      case 'isNoneOf':
+        return set(left).isDisjointFrom(set(right));
+      case 'isPartOf':
+        return left !== null && set(left).isSubsetOf(set(right));
+      default:
+        return right !== null && set(right).isSubsetOf(set(left));
+    }
+  }
+}
+
+interface PartSet {
+  readonly items: readonly string[];
+  readonly open: boolean;
+}
+const isSet = (value: unknown): value is PartSet => typeof value === 'object' && value !== null;
+/** The ranks of both packs' values, and one below and above them all. */
+const RANK: Readonly<Record<string, number>> = {
+  below: -1,
+  low: 0,
+  lowest: 0,
+  rw_state: 0,
+  middle: 1,
+  joint_escrow: 1,
+  high: 2,
+  highest: 2,
+  partner: 2,
+  partner_ok: 2,
+  above: 3,
+};
+const KINDS: Readonly<Record<string, readonly string[]>> = {
+  hiv_care: ['hiv_care', 'care'],
+  hiv_trial: ['hiv_trial', 'hiv_care', 'care', 'research'],
+};
+
+function known(value: unknown): unknown[] {
+  if (value === undefined || value === null) return [];
+  return value instanceof Set ? [...value] : isSet(value) ? [...value.items] : [value];
+}
+
+/** Every value that `value` may turn out to be, as far as a comparison with `others` can tell. */
+function possible(value: unknown, others: readonly unknown[]): unknown[] {
+  if (value === undefined) return [...others];
+  if (value instanceof Set || !isSet(value)) return [value];
+  if (!value.open) return [new Set(value.items)];
+  return Array.from(
+    { length: 2 ** others.length },
+    (_, bits) => new Set([...value.items, ...others.filter((_other, i) => bits & (1 << i))]),
+  );
+}
+
+function agreed(answers: readonly boolean[]): Truth {
+  if (answers.every(Boolean)) return TRUE;
+  return answers.some(Boolean) ? UNKNOWN : FALSE;
+}
+
+const code = fc.constantFrom('care', 'hiv_care', 'hiv_trial', 'research');
+const country = fc.constantFrom('KE', 'RW', 'UG', 'JP');
+const date = fc.constantFrom('2026-10-14', '2026-10-15', '2026-10-16');
+const rank = fc.constantFrom('low', 'high');
+const ordering = fc.constantFrom('eq', 'neq', 'lt', 'lteq', 'gt', 'gteq');
+const factOf = (...names: string[]): fc.Arbitrary<{ fact: string }> => fc.constantFrom(...names).map((fact) => ({ fact }));
+const listOf = (member: fc.Arbitrary<string>): fc.Arbitrary<string[]> => fc.uniqueArray(member, { minLength: 1, maxLength: 3 });
+
+const compare = (left: string[], operators: fc.Arbitrary<string>, right: fc.Arbitrary<unknown>): fc.Arbitrary<object> =>
+  fc.tuple(fc.constantFrom(...left), operators, right).map(([fact, operator, value]) => ({ fact, [operator]: value }));
+
+const sets = fc.constantFrom('isAnyOf', 'isNoneOf', 'isPartOf');
+const leaves: fc.Arbitrary<unknown> = fc.oneof(
+  fc.boolean(),
+  fc.constantFrom('request.yes', 'request.no', 'sure'),
+  fc.constantFrom('request.limit', 'request.until', 'request.other', 'request.words', 'request.paper', 'request.count', 'request.codes').map((exists) => ({ exists })),
+  fc.constantFrom('request.codes', 'request.words', 'abroad', 'request.people.place').map((nonempty) => ({ nonempty })),
+  compare(['request.yes', 'sure'], fc.constantFrom('eq', 'neq'), fc.oneof(fc.boolean(), factOf('request.no'))),
+  compare(['request.count', 'request.limit'], ordering, fc.oneof(fc.integer({ min: 0, max: 3 }), factOf('request.limit', 'request.count'))),
+  compare(['request.from', 'request.until'], ordering, fc.oneof(date, factOf('request.until', 'today', 'request.paper.until'))),
+  compare(['request.purpose', 'request.other'], fc.constantFrom('eq', 'neq', 'isA'), fc.oneof(code, factOf('request.other', 'request.purpose'))),
+  compare(['request.purpose', 'request.other'], fc.constantFrom('isA', 'isAnyOf', 'isNoneOf', 'isPartOf'), listOf(code)),
+  compare(['request.purpose', 'request.other'], sets, factOf('request.codes', 'request.words')),
+  compare(['request.asked'], fc.constantFrom('lt', 'lteq', 'gt', 'gteq'), fc.oneof(rank, factOf('dataset.allowed'))),
+  compare(['request.codes', 'request.words'], fc.oneof(sets, fc.constantFrom('hasPart', 'isAllOf')), fc.oneof(code, listOf(code), factOf('request.codes', 'request.words'))),
+  compare(['request.codes', 'request.words'], fc.constantFrom('hasPart', 'isAnyOf', 'isNoneOf'), factOf('request.purpose', 'request.other')),
+  compare(['request.places', 'abroad', 'request.people.place'], fc.oneof(sets, fc.constant('hasPart')), fc.oneof(country, listOf(country), factOf('request.places', 'abroad', 'home'))),
+  compare(['request.places', 'abroad'], fc.constantFrom('hasPart', 'isAnyOf', 'isNoneOf'), factOf('request.place')),
+  compare(['request.places', 'abroad', 'request.place'], fc.constant('isPartOf'), fc.constant('EAC')),
+);
+
+const condition = (earlier: number): fc.Arbitrary<unknown> =>
+  fc.letrec<{ tree: unknown }>((tie) => ({
+    tree: fc.oneof(
+      { depthSize: 'small', withCrossShrink: true },
+      earlier === 0
+        ? leaves
+        : fc.oneof({ arbitrary: leaves, weight: 6 }, {
+            arbitrary: fc.tuple(fc.constantFrom('applies', 'holds'), fc.nat(earlier - 1)).map(([kind, i]) => ({ [kind]: `RULE-${i}` })),
+            weight: 1,
+          }),
+      fc.tuple(fc.constantFrom('and', 'or', 'xone'), fc.array(tie('tree'), { minLength: 1, maxLength: 4 })).map(([kind, of]) => ({ [kind]: of })),
+      tie('tree').map((not) => ({ not })),
+    ),
+  })).tree;
+
+const effect = fc.constantFrom('permit', 'deny', 'review', 'oblige');
+const outcomes = (earlier: number): fc.Arbitrary<unknown> =>
+  fc.oneof(effect, fc.array(fc.record({ when: condition(earlier), effect }, { requiredKeys: ['effect'] }), { minLength: 1, maxLength: 3 }));
+
+const obligation = { sentence: { en: 'x' }, due: 'throughout', evidence: { en: 'x' } };
+const rule = (i: number): fc.Arbitrary<object> =>
+  fc.record({ applies: condition(i), holds: condition(i), then: effect, otherwise: outcomes(i) }, { requiredKeys: ['holds', 'otherwise'] })
+    .map((parts) => ruleOf(`RULE-${i}`, { ...parts, obligation }));
+const rules = fc.integer({ min: 1, max: 6 }).chain((length) => fc.tuple(...Array.from({ length }, (_, i) => rule(i))));
+
+const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arbitrary, { nil: undefined, freq: 3 });
+const smallFacts: fc.Arbitrary<Facts> = fc.record({
+  dataset: fc.record({ allowed: maybe(fc.constantFrom('lowest', 'middle', 'highest')) }),
+  request: fc.record({
+    as_of: maybe(fc.constantFrom('2026-10-15T21:59:59Z', '2026-10-15T22:00:00Z')),
+    yes: maybe(fc.boolean()),
+    no: maybe(fc.boolean()),
+    count: maybe(fc.integer({ min: 0, max: 3 })),
+    limit: maybe(fc.integer({ min: 0, max: 3 })),
+    from: maybe(date),
+    until: maybe(date),
+    purpose: maybe(code),
+    other: maybe(code),
+    asked: maybe(rank),
+    codes: maybe(fc.uniqueArray(code, { maxLength: 3 })),
+    words: maybe(fc.uniqueArray(code, { maxLength: 3 })),
+    place: maybe(country),
+    places: maybe(fc.uniqueArray(country, { maxLength: 3 })),
+    people: maybe(fc.array(fc.record({ place: maybe(country) }), { maxLength: 3 })),
+    paper: maybe(fc.record({ until: maybe(date) })),
+  }),
+});
+
+const three = ({ effect: answer, deny, review, oblige }: Verdict): Verdict => ({ effect: answer, deny, review, oblige });
+
+describe('the compiled program answers as the plain reading of its rules', () => {
+  test('for random policies and facts', () => {
+    fc.assert(
+      fc.property(rules, fc.array(smallFacts, { minLength: 8, maxLength: 8 }), (list, many) => {
+        const random = built(smallPack(), policyDocument(list));
+        for (const facts of many) {
+          const expected = new Plain(random, facts).verdict();
+          expect(three(evaluate(random, loadFacts(random, facts)))).toEqual(expected);
+          expect(three(explain(random, facts))).toEqual(expected);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('for the shipped pack', () => {
+    fc.assert(
+      fc.property(mutatedFacts, (facts) => {
+        expect(three(evaluate(program, loadFacts(program, facts)))).toEqual(new Plain(program, facts).verdict());
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('for a frame that was used before', () => {
+    for (const { facts } of cases) {
+      const frame = loadFacts(program, facts);
+      expect(evaluate(program, frame)).toEqual(evaluate(program, frame));
+    }
+  });
+
+  test('for more rules than one emitted function holds, each in its place', () => {
+    const many = Array.from({ length: 200 }, (_, i) =>
+      ruleOf(`RULE-${i}`, { applies: { fact: 'request.count', gt: i }, outcome: 'review' }),
+    );
+    const long = built(smallPack(), policyDocument(many));
+    const { review } = evaluate(long, loadFacts(long, { request: { count: 150 } }));
+    expect(review).toEqual(many.slice(0, 150).map((each) => (each as { id: string }).id));
+  });
+});
+
+describe('without a permission', () => {
+  const only = (parts: object): Program => built(smallPack(), policyDocument([ruleOf('ONE', parts)]));
+
+  test.each([
+    ['nothing applies', { applies: false, outcome: 'permit' }],
+    ['there is only an obligation', { outcome: 'oblige', obligation }],
+    ['the only rule holds and says nothing', { holds: true, otherwise: 'review' }],
+    ['no outcome is chosen', { outcome: [{ when: false, effect: 'permit' }] }],
+  ])('the answer is deny: %s', (_why, parts) => {
+    const program_ = only(parts);
+    const verdict = evaluate(program_, loadFacts(program_, {}));
+    expect([verdict.effect, verdict.deny]).toEqual(['deny', []]);
+  });
+
+  test('one of which it is unknown whether it applies asks a person', () => {
+    const program_ = only({ applies: 'request.yes', outcome: 'permit' });
+    expect(evaluate(program_, loadFacts(program_, {}))).toMatchObject({ effect: 'review', review: ['ONE'] });
+  });
+});
+
+describe('a word of the document', () => {
+  test('never becomes code', () => {
+    const nasty = '`);process.exit(7)//${process.exit(7)}\u2028\n"\'\\';
+    const list = [
+      ruleOf('NASTY', { applies: { fact: 'request.other', neq: nasty }, outcome: 'permit', note: nasty, title: { en: nasty } }),
+      ruleOf('NASTY-2', { applies: { fact: 'request.codes', hasPart: nasty }, outcome: [{ when: { fact: 'request.purpose', isAnyOf: [nasty, 'care'] }, effect: 'deny' }] }),
+    ];
+    const program_ = built(smallPack(), policyDocument(list));
+    const verdict = evaluate(program_, loadFacts(program_, { request: { other: 'x', purpose: 'care', codes: [] } }));
+    expect(verdict).toMatchObject({ effect: 'permit', deny: [] });
+  });
+});

@@ -1,0 +1,128 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  type CodeSet,
+  contains,
+  FALSE,
+  intersects,
+  isNonEmpty,
+  isSubset,
+  not,
+  type Truth,
+  TRUE,
+  unionWithout,
+  UNKNOWN,
+} from '../../src/pdp/logic.ts';
+import { cpuSeconds } from './support.ts';
+
+/** Any subset of these may be what an open set has besides its known members. */
+const UNIVERSE = ['a', 'b', 'c', 'd'] as const;
+
+const codeSet: fc.Arbitrary<CodeSet> = fc.record({
+  items: fc.subarray([...UNIVERSE.slice(0, 3)]),
+  open: fc.boolean(),
+});
+
+/** Every set that a partly known one may turn out to be. */
+function completions({ items, open }: CodeSet): ReadonlySet<string>[] {
+  if (!open) return [new Set(items)];
+  const all = Array.from({ length: 2 ** UNIVERSE.length }, (_, bits) =>
+    UNIVERSE.filter((_code, i) => bits & (1 << i)),
+  );
+  return all.map((more) => new Set([...items, ...more]));
+}
+
+/** True or false where all completions say so, else unknown. */
+function agreed(answers: readonly boolean[]): Truth {
+  if (answers.every(Boolean)) return TRUE;
+  return answers.some(Boolean) ? UNKNOWN : FALSE;
+}
+
+function pairs(
+  left: CodeSet,
+  right: CodeSet,
+  ask: (a: ReadonlySet<string>, b: ReadonlySet<string>) => boolean,
+): Truth {
+  return agreed(completions(left).flatMap((a) => completions(right).map((b) => ask(a, b))));
+}
+
+const runs = { numRuns: 2000 };
+
+describe('negation', () => {
+  test.each([
+    [FALSE, TRUE],
+    [UNKNOWN, UNKNOWN],
+    [TRUE, FALSE],
+  ])('of %i is %i', (truth, expected) => {
+    expect(not(truth as Truth)).toBe(expected);
+  });
+});
+
+describe('a partly known set answers as all its completions do, and else not at all', () => {
+  test('whether it contains a code', () => {
+    fc.assert(
+      fc.property(codeSet, fc.constantFrom(...UNIVERSE), (set, code) => {
+        expect(contains(set, code)).toBe(agreed(completions(set).map((each) => each.has(code))));
+      }),
+      runs,
+    );
+  });
+
+  test('whether it has a member', () => {
+    fc.assert(
+      fc.property(codeSet, (set) => {
+        expect(isNonEmpty(set)).toBe(agreed(completions(set).map((each) => each.size > 0)));
+      }),
+      runs,
+    );
+  });
+
+  test('whether it is part of another', () => {
+    fc.assert(
+      fc.property(codeSet, codeSet, (part, whole) => {
+        expect(isSubset(part, whole)).toBe(pairs(part, whole, (a, b) => a.isSubsetOf(b)));
+      }),
+      runs,
+    );
+  });
+
+  test('whether it shares a member with another', () => {
+    fc.assert(
+      fc.property(codeSet, codeSet, (left, right) => {
+        expect(intersects(left, right)).toBe(pairs(left, right, (a, b) => !a.isDisjointFrom(b)));
+      }),
+      runs,
+    );
+  });
+
+  test('when united with others, home left out', () => {
+    fc.assert(
+      fc.property(fc.array(codeSet, { maxLength: 3 }), fc.subarray([...UNIVERSE]), (sets, home) => {
+        const union = unionWithout(sets, home);
+        const known = new Set(sets.flatMap(({ items }) => items)).difference(new Set(home));
+        expect(union.items.toSorted()).toEqual([...known].toSorted());
+        expect(union.open).toBe(sets.some(({ open }) => open));
+      }),
+      runs,
+    );
+  });
+});
+
+describe('a set of a hundred thousand', () => {
+  const many = (from: number): CodeSet => ({
+    items: Array.from({ length: 100_000 }, (_, i) => `code-${from + i}`),
+    open: false,
+  });
+
+  test('is compared with another in well under a second, and rightly', () => {
+    const [low, high, other] = [many(0), many(99_999), many(100_000)];
+    const same = many(0);
+    const spent = cpuSeconds(() => {
+      expect(isSubset(low, same)).toBe(TRUE);
+      expect(isSubset(low, high)).toBe(FALSE);
+      expect(intersects(low, high)).toBe(TRUE);
+      expect(intersects(low, other)).toBe(FALSE);
+    });
+    expect(spent).toBeLessThan(1);
+  });
+});
