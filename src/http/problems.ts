@@ -57,7 +57,11 @@ export function problemResponse(error: unknown, report: (error: unknown) => void
     detail: known.message,
     ...(known.errors.length > 0 ? { errors: known.errors } : {}),
   };
-  const headers: Record<string, string> = { 'content-type': 'application/problem+json' };
+  const headers: Record<string, string> = {
+    'content-type': 'application/problem+json',
+    // A 404 may be cached without being asked to (RFC 9110 section 15.5.5); tomorrow it may be there.
+    'cache-control': 'no-store',
+  };
   if (status === 401)
     headers['www-authenticate'] =
       known.code === 'invalid_token' ? 'Bearer error="invalid_token"' : 'Bearer';

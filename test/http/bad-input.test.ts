@@ -368,6 +368,20 @@ describe("what only the registers may say is refused in an access request", () =
   });
 });
 
+describe('a caller whose organisation or projects are not registered', () => {
+  const ghost = { organisation: 'ghost-of-nobody', projects: ['ghost-project'], subject: 'ghost' };
+  test.each([
+    ['a dataset', 'steward', '/v1/datasets', () => bodies.dataset()],
+    ['a request', 'partner', '/v1/access-requests', () => ({ ...accessRequest, project: 'ghost-project' })],
+    ['a simulation', 'partner', '/v1/decisions/simulate', () => ({ dataset: 'nhic-idsr-cases', request: { project: 'ghost-project' } })],
+  ] as const)('is told so for %s', async (_name, role, path, body) => {
+    const before = await stored();
+    const answer = await service.ask('POST', path, { role, claims: ghost, body: body() });
+    expectProblem(answer, { status: 422, code: 'unknown_reference' });
+    expect(await stored()).toEqual(before);
+  });
+});
+
 describe('parameters', () => {
   const cursor = (value: unknown): string => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
   const lists = operations.filter(({ id, method }) => method === 'GET' && id.startsWith('list') && !['listPolicies', 'listFacts'].includes(id));
