@@ -1,10 +1,10 @@
-import { v7 as uuidv7 } from 'uuid';
 import { canonicalText } from '../audit/event.ts';
 import { change, record } from '../audit/record.ts';
 import type { Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import type { FactProblem } from '../pdp/facts.ts';
-import { type Program, sha256 } from '../pdp/program.ts';
+import { newId, sha256 } from '../ids.ts';
+import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { decide, type DecisionView, viewOf } from './decision.ts';
@@ -45,7 +45,7 @@ export async function simulateDecision(
       { dataset: facts.dataset, request },
       { asOf: now, simulation: true },
     );
-    const id = uuidv7({ msecs: Date.parse(now) });
+    const id = newId(Date.parse(now));
     const document = canonicalText(decided.stored);
     const { effect, deny, review, obligations } = decided.stored;
     const { actor, role } = principal;

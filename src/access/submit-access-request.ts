@@ -1,4 +1,3 @@
-import { v7 as uuidv7 } from 'uuid';
 import { canonicalText, sealEvent, type SealedEvent } from '../audit/event.ts';
 import { change, type Recorded, signReceipt } from '../audit/record.ts';
 import { insertEvents } from '../audit/store.ts';
@@ -6,7 +5,8 @@ import type { Settled } from '../db/batch.ts';
 import { isDuplicate, type Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import { claimKeys, type IdempotentCall, readClaims } from '../idempotency.ts';
-import { type Program, sha256 } from '../pdp/program.ts';
+import { newId, sha256 } from '../ids.ts';
+import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { type Decided, decide } from './decision.ts';
@@ -134,7 +134,7 @@ function decideOne(
     );
   const dataset = datasetFor(snapshot, principal, request.dataset);
   const registers = registersFor(snapshot, principal, request);
-  const id = uuidv7({ msecs: now.getTime() });
+  const id = newId(now.getTime());
   const asOf = now.toISOString();
   const datasetFacts = factsOfDataset(
     dataset,
@@ -154,7 +154,7 @@ function decideOne(
   );
   const document = canonicalText(decided.stored);
   const { effect, deny, review, obligations } = decided.stored;
-  const decisionId = uuidv7({ msecs: now.getTime() });
+  const decisionId = newId(now.getTime());
   const event = sealEvent(
     {
       type: 'submitAccessRequest',

@@ -1,6 +1,5 @@
-import { createHash, randomBytes } from 'node:crypto';
 import canonicalize from 'canonicalize';
-import { v7 as uuidv7 } from 'uuid';
+import { newId, randomToken, sha256 } from '../ids.ts';
 import { leafHash } from '../tlog/leaf.ts';
 
 /** What a change or a decision tells the record. */
@@ -46,7 +45,7 @@ export function sealEvent(
   time: string,
   pseudonym: (actor: string) => string,
 ): SealedEvent {
-  const event_id = uuidv7({ msecs: Date.parse(time) });
+  const event_id = newId(Date.parse(time));
   const body = canonicalBytes({
     ...input.body,
     actor: input.actor,
@@ -63,7 +62,7 @@ export function sealEvent(
     role,
     subject_ids,
     outcome,
-    body_sha256: sha256Hex(body),
+    body_sha256: sha256(body),
     nonce: randomToken(),
   });
   return {
@@ -85,7 +84,7 @@ export function leafBindsBody(leaf: Uint8Array, body: Uint8Array): boolean {
   const { body_sha256 } = JSON.parse(Buffer.from(leaf).toString('utf8')) as {
     body_sha256?: string;
   };
-  return body_sha256 === sha256Hex(body);
+  return body_sha256 === sha256(body);
 }
 
 const SHOWN = ['event_id', 'type', 'time', 'actor', 'role', 'subject_ids', 'outcome'] as const;
@@ -108,23 +107,4 @@ export function canonicalText(value: unknown): string {
   const text = canonicalize(value);
   if (text === undefined) throw new TypeError('not a JSON value');
   return text;
-}
-
-function sha256Hex(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
-}
-
-// Drawn 256 tokens at a time: the call costs more than the bytes.
-const TOKEN_BYTES = 16;
-let pool = Buffer.alloc(0);
-let used = 0;
-
-/** 128 random bits, base64url; none is given twice. */
-function randomToken(): string {
-  if (used === pool.length) {
-    pool = randomBytes(256 * TOKEN_BYTES);
-    used = 0;
-  }
-  used += TOKEN_BYTES;
-  return pool.toString('base64url', used - TOKEN_BYTES, used);
 }

@@ -44,8 +44,7 @@ export async function loadLogKeys(folder: string, origin: string): Promise<LogKe
   return {
     checkpoints: ed25519Signer(origin, checkpoints),
     receipts: await receiptSigner(receipts),
-    pseudonym: (actor) =>
-      createHmac('sha256', secret).update(actor).digest('base64url').slice(0, 22),
+    pseudonym: pseudonyms(secret),
   };
 }
 
@@ -94,4 +93,18 @@ async function receiptSigner(key: KeyObject): Promise<ReceiptSigner> {
 
 function base64url(text: string): string {
   return Buffer.from(text, 'utf8').toString('base64url');
+}
+
+const MAX_PSEUDONYMS = 10_000;
+
+function pseudonyms(secret: string): (actor: string) => string {
+  const known = new Map<string, string>();
+  return (actor) => {
+    const found = known.get(actor);
+    if (found !== undefined) return found;
+    const made = createHmac('sha256', secret).update(actor).digest('base64url').slice(0, 22);
+    if (known.size >= MAX_PSEUDONYMS) known.clear();
+    known.set(actor, made);
+    return made;
+  };
 }

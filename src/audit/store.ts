@@ -63,6 +63,12 @@ export async function lockHead(tx: Tx): Promise<Head> {
     .executeTakeFirstOrThrow();
 }
 
+/** Does an event wait for its index? */
+export async function hasPending(db: Db): Promise<boolean> {
+  const row = await db.selectFrom('audit_pending').select('id').limit(1).executeTakeFirst();
+  return row !== undefined;
+}
+
 export interface PendingEvent {
   readonly id: number;
   readonly event_id: string;

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { canonicalText } from '../audit/event.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { type InputProblem, ServiceError } from '../errors.ts';
+import { sha256 } from '../ids.ts';
 import { parseInstant } from '../pdp/calendar.ts';
 import type { Principal } from '../principal.ts';
 import type { ConsentRecord } from './consent.ts';
@@ -31,7 +31,7 @@ export async function recordConsents(
     if (older.length > 0) refuseOlder(records, older, prefix);
     const { actor, role } = principal;
     const purposes = [...new Set(records.map(({ purpose }) => purpose))].toSorted();
-    const digest = createHash('sha256').update(canonicalText(records)).digest('hex');
+    const digest = sha256(canonicalText(records));
     return record(tx, writer.log, now.toISOString(), {
       type,
       actor,

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import { ServiceError } from '../errors.ts';
@@ -34,29 +33,28 @@ const MAX_PREPARED = 300;
  * PgBouncer this needs version 1.21 or later.
  */
 class PreparingClient extends pg.Client {
-  readonly #seen = new Map<string, number>();
+  /** How often a text came, or the name that it was prepared under. */
+  readonly #seen = new Map<string, number | string>();
   #prepared = 0;
 
   // The driver's own overloads, of which Kysely uses the one with a text and values.
   override query(...args: unknown[]): never {
     const [text, values, ...rest] = args;
-    if (typeof text !== 'string' || !Array.isArray(values)) return super.query(...(args as [string])) as never;
-    return super.query({ ...this.#statement(text), values } as never, ...(rest as [])) as never;
+    if (typeof text !== 'string' || !Array.isArray(values)) {
+      return super.query(...(args as [string])) as never;
+    }
+    const name = this.#nameOf(text);
+    const config = name === undefined ? { text, values } : { name, text, values };
+    return super.query(config as never, ...(rest as [])) as never;
   }
 
-  #statement(text: string): { name?: string; text: string } {
-    const times = (this.#seen.get(text) ?? 0) + 1;
-    if (times < PREPARE_FROM) {
-      if (this.#seen.size > MAX_PREPARED * 4) this.#seen.clear();
-      this.#seen.set(text, times);
-      return { text };
-    }
-    if (times === PREPARE_FROM) {
-      if (this.#prepared >= MAX_PREPARED) return { text };
-      this.#prepared++;
-      this.#seen.set(text, times);
-    }
-    return { name: createHash('sha256').update(text).digest('base64'), text };
+  #nameOf(text: string): string | undefined {
+    const seen = this.#seen.get(text) ?? 0;
+    if (typeof seen === 'string') return seen;
+    if (this.#prepared >= MAX_PREPARED || this.#seen.size > 4 * MAX_PREPARED) return undefined;
+    const name = seen + 1 === PREPARE_FROM ? `s${++this.#prepared}` : undefined;
+    this.#seen.set(text, name ?? seen + 1);
+    return name;
   }
 }
 

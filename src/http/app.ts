@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import { secureHeaders } from 'hono/secure-headers';
 import { asUnavailable } from '../db/connection.ts';
 import { notFound, ServiceError } from '../errors.ts';
+import { sha256 } from '../ids.ts';
 import type { Call, Handlers, OperationId, Reply } from '../operation.ts';
 import type { Principal } from '../principal.ts';
 import type { Contract, Operation } from './contract.ts';
@@ -115,7 +115,7 @@ async function readBody(
   context: Context,
 ): Promise<{ body: unknown; bodySha256: string }> {
   const bytes = await limitedBody(context);
-  const bodySha256 = createHash('sha256').update(bytes).digest('hex');
+  const bodySha256 = sha256(bytes);
   const { mediaTypes } = operation;
   if (!mediaTypes || bytes.length === 0) {
     if (bytes.length > 0 && !mediaTypes)

@@ -274,9 +274,10 @@ function collectControls(value: unknown, path: string, problems: InputProblem[])
     if (CONTROL.test(value)) problems.push({ path, expected: PLAIN_TEXT });
   } else if (typeof value === 'object' && value !== null) {
     for (const [key, member] of Object.entries(value)) {
-      const at = `${path}/${escapePointer(key)}`;
-      if (CONTROL.test(key)) problems.push({ path: at, expected: 'a name without control characters' });
-      collectControls(member, at, problems);
+      const place = `${path}/${escapePointer(key)}`;
+      if (CONTROL.test(key))
+        problems.push({ path: place, expected: 'a name without control characters' });
+      collectControls(member, place, problems);
     }
   }
 }
@@ -289,7 +290,11 @@ function refuse(problems: readonly InputProblem[]): never {
   );
 }
 
-function problemsOf(document: Contract['document'], validate: Validate, value: unknown): InputProblem[] {
+function problemsOf(
+  document: Contract['document'],
+  validate: Validate,
+  value: unknown,
+): InputProblem[] {
   if (!validate) throw new Error('the contract has no such schema');
   if (validate(value)) return [];
   const problems = new Map<string, InputProblem>();

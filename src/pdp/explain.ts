@@ -1,9 +1,10 @@
 import { formatDate } from './calendar.ts';
-import type { Test } from './compile.ts';
+import { compileCondition, type Scope, type Test } from './compile.ts';
+import type { Condition } from './condition.ts';
 import type { Citation, Concern, Effect, Layer, Texts } from './document.ts';
 import { evaluate, type Verdict } from './evaluate.ts';
 import type { Facts, FactSource, Frame } from './facts.ts';
-import { type CodeSet, FALSE, TRUE } from './logic.ts';
+import { type CodeSet, FALSE, TRUE, UNKNOWN } from './logic.ts';
 import {
   type CompiledRule,
   compileRule,
@@ -89,9 +90,15 @@ interface Tracer {
   readonly rules: readonly TracedRule[];
   readonly views: readonly SlotView[];
   readonly derivations: ReadonlyMap<number, Derivation>;
+  readonly scope: Scope;
+  /** Of each condition that was ever unknown. */
+  readonly blames: WeakMap<Condition, Blame>;
   /** Slots that the leaves of the rule at hand have read, in order. */
   reads: Set<number>;
 }
+
+/** Adds the slots that leave a condition unknown, and none if it is not. */
+type Blame = (frame: Frame, slots: Set<number>) => void;
 
 const tracers = new WeakMap<Program, Tracer>();
 
@@ -107,19 +114,23 @@ export function explain(program: Program, facts: Facts): Explanation {
   const missing = new Set<number>();
   const readByApplicable = new Set<number>();
   const specs = program.vocabulary.specs.length;
-  const unknownReads = new Map<number, ReadonlySet<number>>();
+  const readsOfRules = new Map<number, ReadonlySet<number>>();
+  const missingOfRules = new Map<number, ReadonlySet<number>>();
   for (const { rule, traced, fixed } of tracer.rules) {
     tracer.reads = new Set();
     const applies = traced.applies(frame);
     const judged = applies === FALSE ? undefined : judge(traced, frame);
-    const base = expand(tracer, tracer.reads, unknownReads, frame);
-    unknownReads.set(rule.appliesSlot, base);
-    unknownReads.set(rule.holdsSlot, base);
+    const base = expand(tracer, tracer.reads, readsOfRules, frame);
+    readsOfRules.set(rule.appliesSlot, base);
+    readsOfRules.set(rule.holdsSlot, base);
     if (!judged) continue;
-    const uncertain = judged.uncertain || applies !== TRUE;
-    for (const slot of base) {
-      readByApplicable.add(slot);
-      if (uncertain && slot < specs && isUnknown(frame[slot])) missing.add(slot);
+    const open = [...(applies === TRUE ? [] : [rule.rule.applies]), ...judged.open];
+    const uncertain = open.length > 0;
+    for (const slot of base) readByApplicable.add(slot);
+    if (uncertain) {
+      const blamed = expand(tracer, blame(tracer, open, frame), missingOfRules, frame);
+      missingOfRules.set(rule.appliesSlot, blamed);
+      for (const slot of blamed) if (slot < specs && isUnknown(frame[slot])) missing.add(slot);
     }
     const effect = judged.effect === 'permit' && uncertain ? 'review' : judged.effect;
     reasons.push({ ...fixed, effect, uncertain, facts: readings(tracer, facts, frame, base) });
@@ -140,13 +151,15 @@ export function explain(program: Program, facts: Facts): Explanation {
 function tracerOf(program: Program): Tracer {
   const known = tracers.get(program);
   if (known) return known;
+  const scope = scopeOf(program);
   const tracer: Tracer & { rules: TracedRule[] } = {
     rules: [],
     views: viewsOf(program),
     derivations: new Map(program.derivations.map((each) => [each.slot, each])),
+    scope,
+    blames: new WeakMap(),
     reads: new Set(),
   };
-  const scope = scopeOf(program);
   const leaf =
     (test: Test, slots: readonly number[]): Test =>
     (frame) => {
@@ -174,20 +187,47 @@ function viewsOf({ slotNames, vocabulary }: Program): SlotView[] {
   });
 }
 
-/** What `evaluate` does with a rule that may apply, and whether a missing fact made it so. */
+/** What `evaluate` does with a rule that may apply, and the condition that it could not settle. */
 function judge(
-  { holds, then, outcomes }: CompiledRule,
+  { rule, holds, then, outcomes }: CompiledRule,
   frame: Frame,
-): { effect: Reason['effect']; uncertain: boolean } {
+): { effect: Reason['effect']; open: readonly Condition[] } {
   const held = holds?.(frame);
-  if (held === TRUE) return { effect: then ?? 'satisfied', uncertain: false };
-  if (held !== undefined && held !== FALSE) return { effect: 'review', uncertain: true };
-  for (const { when, effect } of outcomes) {
+  if (held === TRUE) return { effect: then ?? 'satisfied', open: [] };
+  if (held === UNKNOWN) return { effect: 'review', open: rule.holds ? [rule.holds] : [] };
+  for (const [i, { when, effect }] of outcomes.entries()) {
     const chosen = when ? when(frame) : TRUE;
-    if (chosen === TRUE) return { effect, uncertain: false };
-    if (chosen !== FALSE) return { effect: 'review', uncertain: true };
+    if (chosen === TRUE) return { effect, open: [] };
+    const source = rule.outcomes[i]?.when;
+    if (chosen === UNKNOWN) return { effect: 'review', open: source ? [source] : [] };
   }
-  return { effect: 'satisfied', uncertain: false };
+  return { effect: 'satisfied', open: [] };
+}
+
+/** The slots that leave `conditions` unknown: not those that would change nothing. */
+function blame({ scope, blames }: Tracer, conditions: readonly Condition[], frame: Frame): Set<number> {
+  const slots = new Set<number>();
+  for (const condition of conditions) {
+    const known = blames.get(condition) ?? blameOf(condition, scope);
+    blames.set(condition, known);
+    known(frame, slots);
+  }
+  return slots;
+}
+
+function blameOf(condition: Condition, scope: Scope): Blame {
+  const read: number[] = [];
+  const test = compileCondition(condition, scope, [], (leaf, slots) => {
+    read.push(...slots);
+    return leaf;
+  });
+  const parts = 'of' in condition ? [condition.of].flat() : [];
+  const blames = parts.map((part) => blameOf(part, scope));
+  return (frame, slots) => {
+    if (test(frame) !== UNKNOWN) return;
+    for (const part of blames) part(frame, slots);
+    if (blames.length === 0) for (const slot of read) slots.add(slot);
+  };
 }
 
 /** The base facts behind what was read: through derived facts, and through other rules. */

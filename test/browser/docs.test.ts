@@ -9,7 +9,8 @@ import { startTestService, type TestService } from '../support/service.ts';
 
 const BROWSERS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const browser = BROWSERS.find((path) => existsSync(path));
-if (!browser) console.log(`Skipped: the pages in a browser, because there is none of ${BROWSERS.join(', ')}.`);
+if (!browser)
+  console.log(`Skipped: the pages in a browser, because there is none of ${BROWSERS.join(', ')}.`);
 
 const FLAGS = [
   '--no-sandbox',
@@ -31,11 +32,18 @@ describe.runIf(browser)('/docs in a browser', () => {
   beforeAll(async () => {
     service = await startTestService();
     profile = await mkdtemp(join(tmpdir(), 'umutungo-browser-'));
-    context = await chromium.launchPersistentContext(profile, { executablePath: browser ?? '', headless: true, args: FLAGS });
+    context = await chromium.launchPersistentContext(profile, {
+      executablePath: browser ?? '',
+      headless: true,
+      args: FLAGS,
+    });
     context.on('request', (request) => requests.push(request.url()));
-    context.on('requestfailed', (request) => complaints.push(`${request.url()}: ${request.failure()?.errorText ?? ''}`));
+    context.on('requestfailed', (request) =>
+      complaints.push(`${request.url()}: ${request.failure()?.errorText ?? ''}`),
+    );
     context.on('console', (message) => {
-      if (message.type() !== 'log' && message.type() !== 'info') complaints.push(`${message.type()}: ${message.text()}`);
+      if (message.type() !== 'log' && message.type() !== 'info')
+        complaints.push(`${message.type()}: ${message.text()}`);
     });
     context.on('weberror', (error) => complaints.push(String(error.error())));
   });
@@ -52,12 +60,18 @@ describe.runIf(browser)('/docs in a browser', () => {
     expect(await page.locator('.opblock').count()).toBe(operations.length);
     expect(await page.title()).toBe('Umutungo API');
     expect(await page.locator('#api h1, #api h2').first().innerText()).toContain('Umutungo');
-    await page.locator('#operations-access-submitAccessRequest button.opblock-summary-control').click();
+    await page
+      .locator('#operations-access-submitAccessRequest button.opblock-summary-control')
+      .click();
     await page.locator('#operations-access-submitAccessRequest .opblock-body').waitFor();
-    expect(await page.locator('#operations-access-submitAccessRequest').innerText()).toContain('nhic-idsr-cases');
+    expect(await page.locator('#operations-access-submitAccessRequest').innerText()).toContain(
+      'nhic-idsr-cases',
+    );
 
     expect(complaints).toEqual([]);
-    const hosts = new Set(requests.filter((url) => !url.startsWith('data:')).map((url) => new URL(url).origin));
+    const hosts = new Set(
+      requests.filter((url) => !url.startsWith('data:')).map((url) => new URL(url).origin),
+    );
     expect([...hosts]).toEqual([service.url]);
   });
 

@@ -1,5 +1,4 @@
 import { fork } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +19,7 @@ const PICTURE = `
   ), lines (object, rank, line) as (
     select relname, 0, 'table ' || relname || coalesce(' with (' || array_to_string(reloptions, ', ') || ')', '') from own where relkind in ('r', 'p')
     union all
-    select relname, 0, 'other ' || relkind || ' ' || relname from own where relkind not in ('r', 'p', 'i', 'S', 't')
+    select relname, 0, 'other ' || relkind::text || ' ' || relname from own where relkind not in ('r', 'p', 'i', 'S', 't')
     union all
     select relname, 1, '  column ' || attname || ' ' || format_type(atttypid, atttypmod)
       || case when attnotnull then ' not null' else '' end
@@ -37,14 +36,17 @@ const PICTURE = `
     from own join pg_index on indrelid = own.oid
     union all
     select relname, 4, '  trigger ' || regexp_replace(pg_get_triggerdef(pg_trigger.oid), '^CREATE TRIGGER ', '')
-      || case tgenabled when 'O' then '' else ' (enabled: ' || tgenabled || ')' end
+      || case tgenabled when 'O' then '' else ' (enabled: ' || tgenabled::text || ')' end
     from own join pg_trigger on tgrelid = own.oid where not tgisinternal
     union all
     select 'function ' || proname, 5, 'function ' || pg_get_functiondef(pg_proc.oid)
     from pg_proc where pronamespace = 'public'::regnamespace
   ) select line from lines order by object collate "C", rank, line collate "C"`;
 
-async function withClient<T>({ connectionString }: TestDatabase, work: (client: Client) => Promise<T>): Promise<T> {
+async function withClient<T>(
+  { connectionString }: TestDatabase,
+  work: (client: Client) => Promise<T>,
+): Promise<T> {
   const client = new Client(connectionString);
   await client.connect();
   try {
@@ -59,22 +61,56 @@ async function pictureOf(database: TestDatabase): Promise<string> {
   return `${rows.map(({ line }) => line.trimEnd()).join('\n')}\n`;
 }
 
+/** An insert of one row whose columns have something of their type. */
+async function anyRow(client: Client, table: string): Promise<string> {
+  const values: Readonly<Record<string, string>> = {
+    uuid: `'00000000-0000-7000-8000-000000000001'`,
+    text: `'x'`,
+    'timestamp with time zone': 'now()',
+    ARRAY: `'{}'`,
+    bytea: `decode(repeat('00', 32), 'hex')`,
+  };
+  const { rows } = await client.query<{ name: string; type: string }>(
+    'select column_name as name, data_type as type from information_schema.columns where table_name = $1',
+    [table],
+  );
+  const hashes = `decode(repeat('00', 8192), 'hex')`;
+  const each = rows.map(({ name, type }) => (name === 'hashes' ? hashes : (values[type] ?? '1')));
+  return `insert into ${table} (${rows.map(({ name }) => name).join(', ')}) values (${each.join(', ')})`;
+}
+
 const journalOf = (database: TestDatabase): Promise<{ name: string }[]> =>
-  withClient(database, async (client) => (await client.query<{ name: string }>('select name, timestamp from kysely_migration order by name')).rows);
+  withClient(
+    database,
+    async (client) =>
+      (
+        await client.query<{ name: string }>(
+          'select name, timestamp from kysely_migration order by name',
+        )
+      ).rows,
+  );
 
 describe('the schema', () => {
   test('is the one of the golden picture', async () => {
     await using database = await createTestDatabase();
     const picture = await pictureOf(database);
-    if (!existsSync(GOLDEN) || process.env['UPDATE_GOLDEN'] === 'yes') await writeFile(GOLDEN, picture);
     // After a new migration: UPDATE_GOLDEN=yes npx vitest run test/db/migrations.test.ts
+    if (process.env['UPDATE_GOLDEN'] === 'yes') await writeFile(GOLDEN, picture);
     expect(picture).toBe(await readFile(GOLDEN, 'utf8'));
   });
 
   test('the picture shows what it must: tables, columns, constraints, indexes, triggers', async () => {
     const golden = await readFile(GOLDEN, 'utf8');
-    for (const [kind, least] of [['table', 20], ['  column', 120], ['  constraint', 40], ['  index', 30], ['  trigger', 8]] as const) {
-      expect(golden.match(new RegExp(`^${kind} `, 'gm'))?.length, kind).toBeGreaterThanOrEqual(least);
+    for (const [kind, least] of [
+      ['table', 20],
+      ['  column', 120],
+      ['  constraint', 40],
+      ['  index', 30],
+      ['  trigger', 8],
+    ] as const) {
+      expect(golden.match(new RegExp(`^${kind} `, 'gm'))?.length, kind).toBeGreaterThanOrEqual(
+        least,
+      );
     }
   });
 
@@ -111,7 +147,9 @@ describe('migrating', () => {
     await using database = await createEmptyDatabase();
     await migrate(database.connectionString);
     const [picture, journal] = [await pictureOf(database), await journalOf(database)];
-    expect(journal.map(({ name }) => name)).toEqual(expect.arrayContaining(['0001_init', '0002_log']));
+    expect(journal.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['0001_init', '0002_log']),
+    );
     await migrate(database.connectionString);
     expect(await pictureOf(database)).toBe(picture);
     expect(await journalOf(database)).toEqual(journal);
@@ -119,7 +157,9 @@ describe('migrating', () => {
 
   test('twenty at once on an empty database does no harm', async () => {
     await using database = await createEmptyDatabase();
-    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => migrate(database.connectionString)));
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 20 }, () => migrate(database.connectionString)),
+    );
     expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
     expect(await pictureOf(database)).toBe(await readFile(GOLDEN, 'utf8'));
     const names = (await journalOf(database)).map(({ name }) => name);
@@ -130,10 +170,15 @@ describe('migrating', () => {
     await using database = await createEmptyDatabase();
     const folder = await mkdtemp(join(tmpdir(), 'umutungo-migrate-'));
     const file = join(folder, 'migrate.mjs');
-    await writeFile(file, `import { migrate } from ${JSON.stringify(MIGRATE)};\nawait migrate(process.argv[2]);\n`);
+    await writeFile(
+      file,
+      `import { migrate } from ${JSON.stringify(MIGRATE)};\nawait migrate(process.argv[2]);\n`,
+    );
     const run = (): Promise<number | null> =>
       new Promise((resolve, reject) => {
-        fork(file, [database.connectionString], { execArgv: [], stdio: 'inherit' }).once('exit', resolve).once('error', reject);
+        fork(file, [database.connectionString], { execArgv: [], stdio: 'inherit' })
+          .once('exit', resolve)
+          .once('error', reject);
       });
     expect(await Promise.all([run(), run(), run(), run()])).toEqual([0, 0, 0, 0]);
     await rm(folder, { recursive: true });
@@ -142,20 +187,24 @@ describe('migrating', () => {
 
   test('that was cut off in the middle goes on where it stood', async () => {
     await using database = await createEmptyDatabase();
-    const cut = migrate(database.connectionString);
+    const cut = migrate(database.connectionString).catch(() => {});
     await withClient(database, async (client) => {
       for (let tries = 0; tries < 20; tries++) {
-        await client.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'umutungo'");
+        await client.query(
+          "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'umutungo'",
+        );
       }
     });
-    await cut.catch(() => {});
+    await cut;
     await migrate(database.connectionString);
     expect(await pictureOf(database)).toBe(await readFile(GOLDEN, 'utf8'));
   });
 
   test('a database of a newer release is refused, and left as it is', async () => {
     await using database = await createTestDatabase();
-    await withClient(database, (client) => client.query("insert into kysely_migration values ('9999_future', now()::text)"));
+    await withClient(database, (client) =>
+      client.query("insert into kysely_migration values ('9999_future', now()::text)"),
+    );
     await expect(migrate(database.connectionString)).rejects.toThrow(/9999_future/);
     expect(await pictureOf(database)).toBe(await readFile(GOLDEN, 'utf8'));
   });
@@ -163,24 +212,23 @@ describe('migrating', () => {
 
 describe('the record is append-only', () => {
   let database: TestDatabase;
-  const id = '00000000-0000-7000-8000-000000000001';
-  const rows: Readonly<Record<string, string>> = {
-    audit_event: `values ('${id}', 'x', now(), 'x', 'x', '{}', 'x', 'x', 'x')`,
-    log_leaf: `values (1, 0, '${id}', decode(repeat('00', 32), 'hex'))`,
-    log_tile: `values (1, 0, 0, decode(repeat('00', 8192), 'hex'))`,
-    log_checkpoint: `values (1, 1, decode(repeat('00', 32), 'hex'), 'note', now(), now())`,
-  };
   beforeAll(async () => {
     database = await createTestDatabase();
     await withClient(database, async (client) => {
-      for (const [table, values] of Object.entries(rows)) await client.query(`insert into ${table} ${values}`);
+      for (const table of Object.keys(column)) await client.query(await anyRow(client, table));
     });
   });
   afterAll(() => database.drop());
 
-  const column: Readonly<Record<string, string>> = { audit_event: 'body', log_leaf: 'leaf_hash', log_tile: 'hashes', log_checkpoint: 'note' };
-  test.each(Object.keys(rows))('%s refuses update, delete and truncate', async (table) => {
-    const content = (client: Client): Promise<unknown> => client.query(`select * from ${table}`).then((result) => result.rows);
+  const column: Readonly<Record<string, string>> = {
+    audit_event: 'body',
+    log_leaf: 'leaf_hash',
+    log_tile: 'hashes',
+    log_checkpoint: 'note',
+  };
+  test.each(Object.keys(column))('%s refuses update, delete and truncate', async (table) => {
+    const content = (client: Client): Promise<unknown> =>
+      client.query(`select * from ${table}`).then((result) => result.rows);
     await withClient(database, async (client) => {
       const before = await content(client);
       for (const statement of [
@@ -188,7 +236,6 @@ describe('the record is append-only', () => {
         `delete from ${table}`,
         `truncate ${table}`,
         `truncate ${table} cascade`,
-        `insert into ${table} ${rows[table]} on conflict do nothing; delete from ${table} where true`,
       ]) {
         await expect(client.query(statement), statement).rejects.toThrow(`${table} is append-only`);
       }

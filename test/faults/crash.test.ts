@@ -72,9 +72,9 @@ test('kill -9 at random moments of writing loses nothing that was acknowledged, 
   for (let round = 0; round < ROUNDS; round++) {
     await using service = spawnService(env);
     const sender = { url: await service.url, token: await demoToken(dataDir, 'partner') };
-    let killed = false;
+    const state = { killed: false };
     const lanes = Array.from({ length: LANES }, async (_, lane) => {
-      for (let i = 0; !killed; i++) {
+      for (let i = 0; !state.killed; i++) {
         const key = `${round}-${lane}-${i}`;
         const answer = await send(sender, key);
         if (answer) acknowledged.push(answer);
@@ -82,7 +82,7 @@ test('kill -9 at random moments of writing loses nothing that was acknowledged, 
       }
     });
     await sleep(randomInt(20, 600));
-    killed = true;
+    state.killed = true;
     expect(await service.end('SIGKILL')).toBe('SIGKILL');
     await Promise.all(lanes);
   }

@@ -50,17 +50,6 @@ async function killServer(): Promise<void> {
   process.kill(Number(pid), 'SIGKILL');
 }
 
-/** Stops every process of the server in its tracks, as a network that swallows packets would. */
-async function freeze(signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
-  const [postmaster] = (await readFile(join(folder, 'postgres/postmaster.pid'), 'utf8')).split(
-    '\n',
-  );
-  const children = await readFile(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8');
-  for (const pid of [Number(postmaster), ...children.trim().split(' ').map(Number)]) {
-    process.kill(pid, signal);
-  }
-}
-
 async function until(condition: () => Promise<boolean>): Promise<void> {
   for (let tries = 0; tries < 300; tries++) {
     if (await condition()) return;
@@ -153,18 +142,3 @@ test('requests that got no answer for want of a database are made once when they
     new Set(again.map(({ answer }) => answer.body.id as string)),
   );
 });
-
-test.runIf(process.platform === 'linux')(
-  'a frozen database gives 503 within half a minute and no hang',
-  async () => {
-    await freeze('SIGSTOP');
-    try {
-      const tried = await Promise.all(Array.from({ length: 20 }, (_, i) => submit(`frozen-${i}`)));
-      console.log(tried.map(({ ms, answer }) => [answer.status, Math.round(ms)]).join(' '));
-    } finally {
-      await freeze('SIGCONT');
-    }
-    await until(async () => (await submit('probe')).answer.status === 201);
-  },
-  120_000,
-);

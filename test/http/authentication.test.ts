@@ -96,7 +96,9 @@ type Claims = Readonly<Record<string, unknown>>;
 
 /** A token of `key` with other claims than a good one; `undefined` leaves one out. */
 function sign(claims: Claims = {}, key: SigningKey = mine, header: object = {}): Promise<string> {
-  const entries = Object.entries({ ...base(), ...claims }).filter(([, value]) => value !== undefined);
+  const entries = Object.entries({ ...base(), ...claims }).filter(
+    ([, value]) => value !== undefined,
+  );
   return new SignJWT(Object.fromEntries(entries) as JWTPayload)
     .setProtectedHeader({ alg: key.alg, kid: key.kid, ...header })
     .sign(key.privateKey);
@@ -116,7 +118,8 @@ async function expectRefused(token: string, why: RegExp): Promise<void> {
   expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_token' } });
   expect(answer.body.detail).toMatch(why);
   expect(answer.headers.get('www-authenticate')).toBe('Bearer error="invalid_token"');
-  if (token.length > 20) expect(answer.text).not.toContain(token.slice(0, 20));
+  // It is a secret all the same.
+  expect(answer.text).not.toContain(token.padEnd(20, ' ').slice(0, 20));
 }
 
 describe('a token is accepted', () => {
@@ -135,14 +138,17 @@ describe('a token is accepted', () => {
 
   test('whatever the case of the scheme', async () => {
     const authorization = `bearer ${await sign()}`;
-    expect(await service.ask('GET', '/v1/pack', { headers: { authorization } })).toMatchObject({ status: 200 });
+    expect(await service.ask('GET', '/v1/pack', { headers: { authorization } })).toMatchObject({
+      status: 200,
+    });
   });
 });
 
 describe('a token is refused', () => {
   const stranger = newKey('key-of-nobody');
   const impostor = newKey(mine.kid);
-  const none = (alg: string, kid?: string): string => `${encode({ alg, ...(kid && { kid }) })}.${encode(base())}.`;
+  const none = (alg: string, kid?: string): string =>
+    `${encode({ alg, ...(kid && { kid }) })}.${encode(base())}.`;
   const refused: Readonly<Record<string, readonly [() => string | Promise<string>, RegExp]>> = {
     expired: [() => sign({ exp: seconds() - 60 }), /expired/],
     'not valid yet': [() => sign({ nbf: seconds() + 3_600 }), /claim/],
@@ -152,7 +158,10 @@ describe('a token is refused', () => {
       async () => sign({}, impostor, { jwk: await publicJwk(impostor) }),
       /signature/,
     ],
-    'whose header says where its key is': [() => sign({}, stranger, { jku: 'http://127.0.0.1:1/keys' }), /key/],
+    'whose header says where its key is': [
+      () => sign({}, stranger, { jku: 'http://127.0.0.1:1/keys' }),
+      /key/,
+    ],
     'with alg none': [() => none('none'), /algorithm|malformed/],
     'with alg none and a known kid': [() => none('none', mine.kid), /algorithm|malformed/],
     'with alg None in another spelling': [() => none('nOnE', mine.kid), /algorithm|malformed/],
@@ -164,8 +173,14 @@ describe('a token is refused', () => {
       () => symmetric(createPublicKey(mine.privateKey).export({ type: 'spki', format: 'der' })),
       /algorithm/,
     ],
-    'with HS256 and the JWK for a secret': [async () => symmetric(JSON.stringify(await publicJwk(mine))), /algorithm/],
-    'with another algorithm than its key': [() => sign({}, { ...rsa, kid: mine.kid }), /key|signature/],
+    'with HS256 and the JWK for a secret': [
+      async () => symmetric(JSON.stringify(await publicJwk(mine))),
+      /algorithm/,
+    ],
+    'with another algorithm than its key': [
+      () => sign({}, { ...rsa, kid: mine.kid }),
+      /key|signature/,
+    ],
     'with a critical header that nobody knows': [
       async () => {
         const [, payload, signature] = (await sign()).split('.');
@@ -189,13 +204,24 @@ describe('a token is refused', () => {
     'with a role in another case': [() => sign({ role: 'Auditor' }), /role/],
     'with a list of roles': [() => sign({ role: ['auditor'] }), /role/],
     'of a steward without organisation': [() => sign({ role: 'steward' }), /organisation/],
-    'of a partner without organisation': [() => sign({ role: 'partner', projects: ['p'] }), /organisation/],
+    'of a partner without organisation': [
+      () => sign({ role: 'partner', projects: ['p'] }),
+      /organisation/,
+    ],
     'of a holder without organisation': [() => sign({ role: 'holder' }), /organisation/],
-    'of a steward of no possible organisation': [() => sign({ role: 'steward', organisation: '*' }), /organisation/],
-    'of a steward of a list of organisations': [() => sign({ role: 'steward', organisation: ['moh'] }), /organisation/],
+    'of a steward of no possible organisation': [
+      () => sign({ role: 'steward', organisation: '*' }),
+      /organisation/,
+    ],
+    'of a steward of a list of organisations': [
+      () => sign({ role: 'steward', organisation: ['moh'] }),
+      /organisation/,
+    ],
     'changed after it was signed': [
       async () => {
-        const [header, , signature] = (await sign({ role: 'holder', organisation: 'moh' })).split('.');
+        const [header, , signature] = (await sign({ role: 'holder', organisation: 'moh' })).split(
+          '.',
+        );
         return `${header}.${encode(base())}.${signature}`;
       },
       /signature/,
@@ -215,7 +241,13 @@ describe('a token is refused', () => {
   });
 
   test('in any other scheme', async () => {
-    for (const authorization of ['Basic c29tZW9uZTpwYXNz', `Token ${await sign()}`, await sign(), 'Bearer', 'Bearer a b']) {
+    for (const authorization of [
+      'Basic c29tZW9uZTpwYXNz',
+      `Token ${await sign()}`,
+      await sign(),
+      'Bearer',
+      'Bearer a b',
+    ]) {
       const answer = await service.ask('GET', '/v1/pack', { headers: { authorization } });
       expect(answer, authorization).toMatchObject({ status: 401, body: { code: 'invalid_token' } });
     }
@@ -235,8 +267,15 @@ describe('a token is refused', () => {
 });
 
 test('projects that a token cannot mean are none of its projects', async () => {
-  const token = await sign({ role: 'partner', organisation: 'x', projects: ['*', '', 7, null, 'a,b', '../p'] });
-  expect(await service.ask('GET', '/v1/access-requests', { token })).toMatchObject({ status: 200, body: { items: [] } });
+  const token = await sign({
+    role: 'partner',
+    organisation: 'x',
+    projects: ['*', '', 7, null, 'a,b', '../p'],
+  });
+  expect(await service.ask('GET', '/v1/access-requests', { token })).toMatchObject({
+    status: 200,
+    body: { items: [] },
+  });
 });
 
 describe('keys', () => {
@@ -244,7 +283,7 @@ describe('keys', () => {
     jwks.answer = 'keys';
     jwks.keys = [await publicJwk(mine)];
     advance(KEYS_CACHE_MS + COOLDOWN_MS);
-    expect(await read(await sign())).toMatchObject({ status: 200 });
+    await read(await sign());
   });
 
   test('a token of a new key is accepted once the issuer publishes it', async () => {
@@ -286,15 +325,18 @@ describe('keys', () => {
     expect(jwks.fetched - before).toBeLessThanOrEqual(1);
   });
 
-  test.each(['error', 'html', 'other_json'] as const)('an issuer that answers with %s is 503, and the next good answer heals it', async (answer) => {
-    jwks.answer = answer;
-    advance(KEYS_CACHE_MS + TOKEN_CACHE_MS);
-    const down = await read(await sign());
-    expect(down).toMatchObject({ status: 503, body: { code: 'unavailable' } });
-    expect(Number(down.headers.get('retry-after'))).toBeGreaterThan(0);
-    jwks.answer = 'keys';
-    expect(await read(await sign())).toMatchObject({ status: 200 });
-  });
+  test.each(['error', 'html', 'other_json'] as const)(
+    'an issuer that answers with %s is 503, and the next good answer heals it',
+    async (answer) => {
+      jwks.answer = answer;
+      advance(KEYS_CACHE_MS + TOKEN_CACHE_MS);
+      const down = await read(await sign());
+      expect(down).toMatchObject({ status: 503, body: { code: 'unavailable' } });
+      expect(Number(down.headers.get('retry-after'))).toBeGreaterThan(0);
+      jwks.answer = 'keys';
+      expect(await read(await sign())).toMatchObject({ status: 200 });
+    },
+  );
 
   test('an issuer that cannot be reached is 503, and its return heals it', async () => {
     const { port } = issuer.address() as AddressInfo;
@@ -331,26 +373,40 @@ describe('outside demo mode the demo issuer does not exist', () => {
   });
 
   test('its tokens are refused', async () => {
+    jwks.answer = 'keys';
     await expectRefused(await service.token('authority'), /./);
   });
 
   const outside: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
     ['DEMO=off', { DEMO: 'off', AUTH_ISSUER: ISSUER, AUTH_JWKS_URL: 'http://127.0.0.1:1/keys' }],
-    ['a database of its own', { DATABASE_URL: 'postgres://127.0.0.1:1/x', AUTH_ISSUER: ISSUER, AUTH_JWKS_URL: 'http://127.0.0.1:1/keys' }],
+    [
+      'a database of its own',
+      {
+        DATABASE_URL: 'postgres://127.0.0.1:1/x',
+        AUTH_ISSUER: ISSUER,
+        AUTH_JWKS_URL: 'http://127.0.0.1:1/keys',
+      },
+    ],
   ];
-  test.each(outside)('`umutungo token` prints none with %s, and makes no key', async (_name, env) => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'umutungo-token-'));
-    const run = await token({ ...env, DATA_DIR: dataDir });
-    expect(run).toMatchObject({ code: 2, stdout: '' });
-    expect(run.stderr).toMatch(/demo mode only/);
-    await expect(access(join(dataDir, 'demo'))).rejects.toThrow('ENOENT');
-    await rm(dataDir, { recursive: true });
-  });
+  test.each(outside)(
+    '`umutungo token` prints none with %s, and makes no key',
+    async (_name, env) => {
+      const dataDir = await mkdtemp(join(tmpdir(), 'umutungo-token-'));
+      const run = await runToken({ ...env, DATA_DIR: dataDir });
+      expect(run).toMatchObject({ code: 2, stdout: '' });
+      expect(run.stderr).toMatch(/demo mode only/);
+      await expect(access(join(dataDir, 'demo'))).rejects.toThrow('ENOENT');
+      await rm(dataDir, { recursive: true });
+    },
+  );
 
   test('`umutungo token` prints one in demo mode', async () => {
     const dataDir = await mkdtemp(join(tmpdir(), 'umutungo-token-'));
-    const run = await token({ DATA_DIR: dataDir });
-    expect(run).toMatchObject({ code: 0, stdout: expect.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]+\n$/) });
+    const run = await runToken({ DATA_DIR: dataDir });
+    expect(run).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]+\n$/),
+    });
     await rm(dataDir, { recursive: true });
   });
 });
@@ -361,13 +417,18 @@ interface Run {
   readonly stderr: string;
 }
 
-function token(env: Readonly<Record<string, string>>): Promise<Run> {
+function runToken(env: Readonly<Record<string, string>>): Promise<Run> {
   const main = join(import.meta.dirname, '../../src/cli/main.ts');
   const { PATH = '' } = process.env;
   return new Promise((resolve) => {
-    execFile(process.execPath, [main, 'token', '--role', 'auditor'], { env: { PATH, ...env } }, (error, stdout, stderr) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
-    });
+    execFile(
+      process.execPath,
+      [main, 'token', '--role', 'auditor'],
+      { env: { PATH, ...env } },
+      (error, stdout, stderr) => {
+        resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
+      },
+    );
   });
 }
 

@@ -11,25 +11,40 @@ import { startTestService, type TestService } from '../support/service.ts';
 import { contractDocument, operations } from './operations.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
+const GENERATE = join(ROOT, 'tools/generate.sh');
 const GENERATOR = join(ROOT, 'tools/node_modules/.bin/openapi-typescript');
 
 let service: TestService;
 beforeAll(async () => {
-  service = await startTestService({ config: { demo: false, issuer: { issuer: 'x', audience: 'x', jwksUrl: new URL('http://127.0.0.1:1/') } } });
+  service = await startTestService({
+    config: {
+      demo: false,
+      issuer: { issuer: 'x', audience: 'x', jwksUrl: new URL('http://127.0.0.1:1/') },
+    },
+  });
 });
 afterAll(() => service[Symbol.asyncDispose]());
 
 describe('the contract', () => {
   test('lists every code that a problem can have, and no other', () => {
-    const { schemas } = contractDocument['components'] as { schemas: Record<string, { properties: Record<string, { enum: string[]; description: string }> }> };
+    const { schemas } = contractDocument['components'] as {
+      schemas: Record<
+        string,
+        { properties: Record<string, { enum: string[]; description: string }> }
+      >;
+    };
     const code = schemas['Problem']?.properties['code'];
     expect(code?.enum.toSorted()).toEqual(Object.keys(PROBLEMS).toSorted());
-    for (const [name, { status }] of Object.entries(PROBLEMS)) expect(code?.description).toContain(`- \`${name}\`: ${status}`);
+    for (const [name, { status }] of Object.entries(PROBLEMS))
+      expect(code?.description).toContain(`- \`${name}\`: ${status}`);
   });
 
   test('documents for every operation what may go wrong', () => {
     const needsDatabase = operations.filter(({ path }) => path.startsWith('/v1/'));
-    const paths = contractDocument['paths'] as Record<string, Record<string, { responses: Record<string, unknown> }>>;
+    const paths = contractDocument['paths'] as Record<
+      string,
+      Record<string, { responses: Record<string, unknown> }>
+    >;
     for (const { id, path, method } of operations) {
       expect(paths[path]?.[method.toLowerCase()]?.responses, id).toHaveProperty('4XX');
     }
@@ -39,8 +54,15 @@ describe('the contract', () => {
   });
 
   test('is what the service answers by: the same operations, methods, paths and roles', () => {
-    const seen = loadContract().operations.map(({ id, method, path, roles }) => ({ id, method, path, roles }));
-    expect(seen).toEqual(operations.map(({ id, method, path, roles }) => ({ id, method, path, roles })));
+    const seen = loadContract().operations.map(({ id, method, path, roles }) => ({
+      id,
+      method,
+      path,
+      roles,
+    }));
+    expect(seen).toEqual(
+      operations.map(({ id, method, path, roles }) => ({ id, method, path, roles })),
+    );
   });
 
   test('is served as JSON, equal to the file', async () => {
@@ -50,20 +72,32 @@ describe('the contract', () => {
     expect(answer.body).toEqual(contractDocument);
   });
 
-  test.runIf(existsSync(GENERATOR))('has the generated types that lie beside it', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'umutungo-types-'));
-    const file = join(folder, 'openapi.ts');
-    await promisify(execFile)(GENERATOR, [join(ROOT, 'openapi/openapi.yaml'), '--immutable', '--default-non-nullable', 'false', '-o', file], { cwd: join(ROOT, 'tools') });
-    const [fresh, kept] = await Promise.all([file, join(ROOT, 'src/generated/openapi.ts')].map((each) => readFile(each, 'utf8')));
-    await rm(folder, { recursive: true });
-    expect(kept === fresh, 'src/generated/openapi.ts has drifted from openapi/openapi.yaml').toBe(true);
-  }, 60_000);
+  test.runIf(existsSync(GENERATOR))(
+    'has the generated types that lie beside it',
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'umutungo-types-'));
+      const file = join(folder, 'openapi.ts');
+      await promisify(execFile)(GENERATE, [file]);
+      const [fresh, kept] = await Promise.all(
+        [file, join(ROOT, 'src/generated/openapi.ts')].map((each) => readFile(each, 'utf8')),
+      );
+      await rm(folder, { recursive: true });
+      expect(kept === fresh, 'src/generated/openapi.ts has drifted from openapi/openapi.yaml').toBe(
+        true,
+      );
+    },
+    60_000,
+  );
 
-  if (!existsSync(GENERATOR)) console.log('Skipped: the drift of src/generated/openapi.ts, because tools/node_modules is not installed (npm ci in tools/).');
+  if (!existsSync(GENERATOR))
+    console.log(
+      'Skipped: the drift of src/generated/openapi.ts, because tools/node_modules is not installed (npm ci in tools/).',
+    );
 });
 
 describe('/docs', () => {
-  const assetsOf = (html: string): string[] => [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path ?? '');
+  const assetsOf = (html: string): string[] =>
+    [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path ?? '');
 
   test('is a page whose every asset is local and there', async () => {
     const page = await service.ask('GET', '/docs');
@@ -101,22 +135,31 @@ describe('/docs', () => {
     expect(init).toContain('validatorUrl: null');
   });
 
-  test.each(['/docs', '/openapi.json', '/livez', '/v1/datasets', '/nothing/here'])('%s is sent with a policy that lets nothing come from elsewhere', async (path) => {
-    const { headers } = await fetch(service.url + path);
-    const policy = new Map((headers.get('content-security-policy') ?? '').split(';').map((each) => {
-      const [name = '', ...sources] = each.trim().split(' ');
-      return [name, sources.join(' ')] as const;
-    }));
-    expect(policy.get('default-src')).toBe("'none'");
-    expect(policy.get('script-src')).toBe("'self'");
-    expect(policy.get('connect-src')).toBe("'self'");
-    expect(policy.get('frame-ancestors')).toBe("'none'");
-    expect(policy.get('base-uri')).toBe("'none'");
-    const sources = [...policy.values()].flatMap((each) => each.split(' '));
-    expect(sources.filter((source) => !["'none'", "'self'", "'unsafe-inline'", 'data:'].includes(source))).toEqual([]);
-    expect(headers.get('x-frame-options')).toBe('DENY');
-    expect(headers.get('x-powered-by')).toBeNull();
-  });
+  test.each(['/docs', '/openapi.json', '/livez', '/v1/datasets', '/nothing/here'])(
+    '%s is sent with a policy that lets nothing come from elsewhere',
+    async (path) => {
+      const { headers } = await fetch(service.url + path);
+      const policy = new Map(
+        (headers.get('content-security-policy') ?? '').split(';').map((each) => {
+          const [name = '', ...sources] = each.trim().split(' ');
+          return [name, sources.join(' ')] as const;
+        }),
+      );
+      expect(policy.get('default-src')).toBe("'none'");
+      expect(policy.get('script-src')).toBe("'self'");
+      expect(policy.get('connect-src')).toBe("'self'");
+      expect(policy.get('frame-ancestors')).toBe("'none'");
+      expect(policy.get('base-uri')).toBe("'none'");
+      const sources = [...policy.values()].flatMap((each) => each.split(' '));
+      expect(
+        sources.filter(
+          (source) => !["'none'", "'self'", "'unsafe-inline'", 'data:'].includes(source),
+        ),
+      ).toEqual([]);
+      expect(headers.get('x-frame-options')).toBe('DENY');
+      expect(headers.get('x-powered-by')).toBeNull();
+    },
+  );
 
   test('is where the root leads', async () => {
     const answer = await fetch(service.url, { redirect: 'manual' });
@@ -124,8 +167,14 @@ describe('/docs', () => {
   });
 });
 
-test.each(operations.filter(({ method }) => method === 'GET'))('$id is kept by no cache', async ({ path }) => {
-  for (const answer of [await fetch(service.url + path), await fetch(service.url + path, { headers: { authorization: 'Bearer a.b.c' } })]) {
-    expect(answer.headers.get('cache-control')).toBe('no-store');
-  }
-});
+test.each(operations.filter(({ method }) => method === 'GET'))(
+  '$id is kept by no cache',
+  async ({ path }) => {
+    for (const answer of [
+      await fetch(service.url + path),
+      await fetch(service.url + path, { headers: { authorization: 'Bearer a.b.c' } }),
+    ]) {
+      expect(answer.headers.get('cache-control')).toBe('no-store');
+    }
+  },
+);

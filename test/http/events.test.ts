@@ -17,7 +17,18 @@ import { operations, samplePath } from './operations.ts';
 import { accessRequest, consent, type Sample, samples } from './samples.ts';
 
 const PACK = join(import.meta.dirname, '../../policies/rwanda');
-const LEAF_MEMBERS = ['v', 'event_id', 'type', 'time', 'actor', 'role', 'subject_ids', 'outcome', 'body_sha256', 'nonce'];
+const LEAF_MEMBERS = [
+  'v',
+  'event_id',
+  'type',
+  'time',
+  'actor',
+  'role',
+  'subject_ids',
+  'outcome',
+  'body_sha256',
+  'nonce',
+];
 
 /** Mutating operations whose event is not made by the sample of `samples.ts`, and why. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
@@ -58,7 +69,9 @@ async function events(): Promise<StoredEvent[]> {
 }
 
 /** The events that `work` left, and its answer. */
-async function leaves(work: () => Promise<Answer>): Promise<{ answer: Answer; left: StoredEvent[] }> {
+async function leaves(
+  work: () => Promise<Answer>,
+): Promise<{ answer: Answer; left: StoredEvent[] }> {
   const before = new Set((await events()).map(({ event_id }) => event_id));
   const answer = await work();
   return { answer, left: (await events()).filter(({ event_id }) => !before.has(event_id)) };
@@ -98,11 +111,16 @@ describe.each(covered)('$id', ({ id, path, method, roles, takesBody }) => {
     await expectReceipt(recorded);
   });
 
-  const wrongRole = (['auditor', 'holder', 'partner'] as const).find((role) => !roles.includes(role));
+  const wrongRole = (['auditor', 'holder', 'partner'] as const).find(
+    (role) => !roles.includes(role),
+  );
   const changes: Readonly<Record<string, (sample: Sample) => Sample>> = {
     'nobody says who they are (401)': (sample) => ({ ...sample, role: 'holder', token: 'a.b.c' }),
     'the role is another (403)': (sample) => ({ ...sample, role: wrongRole ?? 'holder' }),
-    'a query parameter is unknown (400)': (sample) => ({ ...sample, path: `${sample.path}?surprise=1` }),
+    'a query parameter is unknown (400)': (sample) => ({
+      ...sample,
+      path: `${sample.path}?surprise=1`,
+    }),
     ...(takesBody && {
       'the body is broken (400)': (sample: Sample) => ({ ...sample, body: '{"a": ' }),
       'the body does not fit (400)': (sample: Sample) => ({ ...sample, body: [] }),
@@ -118,7 +136,10 @@ describe.each(covered)('$id', ({ id, path, method, roles, takesBody }) => {
       }),
     }),
     ...((method === 'PATCH' || path.endsWith('/retire')) && {
-      'the version is an older one (412)': (sample: Sample) => ({ ...sample, headers: { 'if-match': '"77"' } }),
+      'the version is an older one (412)': (sample: Sample) => ({
+        ...sample,
+        headers: { 'if-match': '"77"' },
+      }),
       'the version is not said (428)': (sample: Sample) => ({ ...sample, headers: {} }),
     }),
   };
@@ -132,18 +153,70 @@ describe.each(covered)('$id', ({ id, path, method, roles, takesBody }) => {
 
 describe('what fails late leaves no event either', () => {
   const ds = '/v1/datasets/nhic-idsr-cases/consent-records';
-  const request = (change: object): Ask & { path: string } => ({ path: '/v1/access-requests', role: 'partner', body: { ...accessRequest, ...change } });
+  const request = (change: object): Ask & { path: string } => ({
+    path: '/v1/access-requests',
+    role: 'partner',
+    body: { ...accessRequest, ...change },
+  });
   const late: Readonly<Record<string, Ask & { path: string; status: number }>> = {
-    'an id that is taken': { path: '/v1/organisations', role: 'authority', status: 409, body: { id: 'moh', name: { en: 'x' }, country: 'RW', legal_form: 'public_body' } },
-    'a dataset id that is taken': { path: '/v1/datasets', role: 'steward', status: 409, body: { id: 'nhic-idsr-cases', title: { en: 'x' } } },
-    'a fact that does not exist': { path: '/v1/datasets', role: 'steward', status: 400, body: { id: 'new-one', title: { en: 'x' }, colour: 'red' } },
-    'a project of nobody': { path: '/v1/projects', role: 'authority', status: 422, body: { id: 'p-x', organisation: 'nobody', title: { en: 'x' }, purposes: [], sector: 'health', stage: 'pilot' } },
+    'an id that is taken': {
+      path: '/v1/organisations',
+      role: 'authority',
+      status: 409,
+      body: { id: 'moh', name: { en: 'x' }, country: 'RW', legal_form: 'public_body' },
+    },
+    'a dataset id that is taken': {
+      path: '/v1/datasets',
+      role: 'steward',
+      status: 409,
+      body: { id: 'nhic-idsr-cases', title: { en: 'x' } },
+    },
+    'a fact that does not exist': {
+      path: '/v1/datasets',
+      role: 'steward',
+      status: 400,
+      body: { id: 'new-one', title: { en: 'x' }, colour: 'red' },
+    },
+    'a project of nobody': {
+      path: '/v1/projects',
+      role: 'authority',
+      status: 422,
+      body: {
+        id: 'p-x',
+        organisation: 'nobody',
+        title: { en: 'x' },
+        purposes: [],
+        sector: 'health',
+        stage: 'pilot',
+      },
+    },
     'a request for an unknown dataset': { ...request({ dataset: 'no-such-dataset' }), status: 422 },
-    'a request under an unknown agreement': { ...request({ agreement: 'no-such-agreement' }), status: 422 },
-    'a request with an impossible value': { ...request({ deidentification: 'sort-of' }), status: 400 },
-    'a simulation with an unknown fact': { path: '/v1/decisions/simulate', role: 'steward', status: 400, body: { dataset: { colour: 'red' }, request: {} } },
-    'one subject twice among many': { path: `${ds}/bulk`, role: 'steward', status: 400, body: { records: [1, 2].map(() => ({ ...consent, subject: 'p-twice' })) } },
-    'consent of tomorrow': { path: ds, role: 'steward', status: 400, body: { ...consent, subject: 'p-tomorrow', at: '2999-01-01T00:00:00Z' } },
+    'a request under an unknown agreement': {
+      ...request({ agreement: 'no-such-agreement' }),
+      status: 422,
+    },
+    'a request with an impossible value': {
+      ...request({ deidentification: 'sort-of' }),
+      status: 400,
+    },
+    'a simulation with an unknown fact': {
+      path: '/v1/decisions/simulate',
+      role: 'steward',
+      status: 400,
+      body: { dataset: { colour: 'red' }, request: {} },
+    },
+    'one subject twice among many': {
+      path: `${ds}/bulk`,
+      role: 'steward',
+      status: 400,
+      body: { records: [1, 2].map(() => ({ ...consent, subject: 'p-twice' })) },
+    },
+    'consent of tomorrow': {
+      path: ds,
+      role: 'steward',
+      status: 400,
+      body: { ...consent, subject: 'p-tomorrow', at: '2999-01-01T00:00:00Z' },
+    },
   };
   test.each(Object.entries(late))('%s', async (_name, { path, status, ...rest }) => {
     const { answer, left } = await leaves(() => service.ask('POST', path, rest));
@@ -153,9 +226,14 @@ describe('what fails late leaves no event either', () => {
 
   test('a consent statement older than the one on record', async () => {
     const statement = { ...consent, subject: 'p-older' };
-    expect(await service.ask('POST', ds, { role: 'steward', body: statement })).toMatchObject({ status: 200 });
+    expect(await service.ask('POST', ds, { role: 'steward', body: statement })).toMatchObject({
+      status: 200,
+    });
     const { answer, left } = await leaves(() =>
-      service.ask('POST', ds, { role: 'steward', body: { ...statement, at: '2025-01-01T00:00:00Z' } }),
+      service.ask('POST', ds, {
+        role: 'steward',
+        body: { ...statement, at: '2025-01-01T00:00:00Z' },
+      }),
     );
     expect(answer).toMatchObject({ status: 409, body: { code: 'older_than_recorded' } });
     expect(left).toEqual([]);
@@ -166,7 +244,8 @@ describe('what fails late leaves no event either', () => {
       ['/v1/access-requests', 'partner', accessRequest],
       ['/v1/datasets', 'steward', { id: 'idempotent-ds', title: { en: 'x' } }],
     ] as const) {
-      const again = (): Promise<Answer> => service.ask('POST', path, { role, body, headers: { 'idempotency-key': 'k-1' } });
+      const again = (): Promise<Answer> =>
+        service.ask('POST', path, { role, body, headers: { 'idempotency-key': 'k-1' } });
       const first = await leaves(again);
       expect(first.left).toHaveLength(1);
       const second = await leaves(again);
@@ -182,7 +261,8 @@ describe('what fails late leaves no event either', () => {
 });
 
 describe('reloadPack', () => {
-  const reload = (): Promise<Answer> => service.ask('POST', '/v1/pack/reload', { role: 'authority' });
+  const reload = (): Promise<Answer> =>
+    service.ask('POST', '/v1/pack/reload', { role: 'authority' });
 
   test('leaves no event when no file changed', async () => {
     const { answer, left } = await leaves(reload);
@@ -210,7 +290,10 @@ describe('reloadPack', () => {
     const file = join(packDir, 'rules/agreement.yaml');
     await writeFile(file, (await readFile(file, 'utf8')).replace('version: 1', 'version: 2'));
     const { answer, left } = await leaves(reload);
-    expect(answer).toMatchObject({ status: 200, body: { changed: ['rw-agreement'], event_id: left[0]?.event_id } });
+    expect(answer).toMatchObject({
+      status: 200,
+      body: { changed: ['rw-agreement'], event_id: left[0]?.event_id },
+    });
     expect(left.map(({ type }) => type)).toEqual(['reloadPack']);
     await expectReceipt(answer.body);
   });
@@ -227,15 +310,28 @@ test('reading leaves no event', async () => {
 });
 
 /** The receipt is the log's own word for this event (RFC 7515), by a key that it publishes. */
-async function expectReceipt({ event_id, leaf_hash, receipt }: Record<string, string>): Promise<void> {
+async function expectReceipt({
+  event_id,
+  leaf_hash,
+  receipt,
+}: Record<string, string>): Promise<void> {
   const { body } = await service.ask('GET', '/log/jwks.json');
   const { payload, protectedHeader } = await compactVerify(receipt ?? '', createLocalJWKSet(body));
   expect(protectedHeader).toMatchObject({ alg: 'EdDSA', typ: 'receipt+jwt' });
   const claims = JSON.parse(Buffer.from(payload).toString()) as Record<string, unknown>;
-  expect(claims).toEqual({ iss: service.config.logOrigin, iat: expect.any(Number), event_id, leaf_hash });
+  expect(claims).toEqual({
+    iss: service.config.logOrigin,
+    iat: expect.any(Number),
+    event_id,
+    leaf_hash,
+  });
   const [head = '', , signature] = (receipt ?? '').split('.');
-  const forged = Buffer.from(JSON.stringify({ ...claims, event_id: 'another' })).toString('base64url');
-  await expect(compactVerify(`${head}.${forged}.${signature}`, createLocalJWKSet(body))).rejects.toThrow('signature');
+  const forged = Buffer.from(JSON.stringify({ ...claims, event_id: 'another' })).toString(
+    'base64url',
+  );
+  await expect(
+    compactVerify(`${head}.${forged}.${signature}`, createLocalJWKSet(body)),
+  ).rejects.toThrow('signature');
 }
 
 describe('each leaf', () => {
@@ -263,15 +359,24 @@ describe('each leaf', () => {
       nonce: /^[\w-]{22}$/,
     };
     for (const { leaf } of await events()) {
-      const { v: _v, subject_ids, ...texts } = JSON.parse(leaf.toString()) as Record<string, string> & { subject_ids: string[] };
-      for (const [name, value] of Object.entries(texts)) expect(value, name).toMatch(allowed[name] ?? /^$/);
-      for (const id of subject_ids as unknown as string[]) expect(id).toMatch(/^[a-z0-9][a-z0-9_-]{0,99}$/);
-      expect(leaf.toString()).not.toMatch(/Mukamana|Uwase|Tokyo|demo-(steward|partner|authority)|p-\d/);
+      const {
+        v: _v,
+        subject_ids,
+        ...texts
+      } = JSON.parse(leaf.toString()) as Record<string, string> & { subject_ids: string[] };
+      for (const [name, value] of Object.entries(texts))
+        expect(value, name).toMatch(allowed[name] ?? /^$/);
+      for (const id of subject_ids) expect(id).toMatch(/^[a-z0-9][a-z0-9_-]{0,99}$/);
+      expect(leaf.toString()).not.toMatch(
+        /Mukamana|Uwase|Tokyo|demo-(steward|partner|authority)|p-\d/,
+      );
     }
   });
 
   test('has a nonce of its own', async () => {
-    const nonces = (await events()).map(({ leaf }) => (JSON.parse(leaf.toString()) as { nonce: string }).nonce);
+    const nonces = (await events()).map(
+      ({ leaf }) => (JSON.parse(leaf.toString()) as { nonce: string }).nonce,
+    );
     expect(new Set(nonces).size).toBe(nonces.length);
   });
 
@@ -301,9 +406,12 @@ describe('each leaf', () => {
   });
 
   test('of consent names no subject, in the leaf or beside it', async () => {
-    const { rows } = await client.query<{ leaf: Buffer; body: Buffer }>("select leaf, body from audit_event where type like 'recordConsent%'");
+    const { rows } = await client.query<{ leaf: Buffer; body: Buffer }>(
+      "select leaf, body from audit_event where type like 'recordConsent%'",
+    );
     expect(rows.length).toBeGreaterThan(2);
-    for (const { leaf, body } of rows) expect(leaf.toString() + body.toString()).not.toMatch(/p-(\d|older|twice)/);
+    for (const { leaf, body } of rows)
+      expect(leaf.toString() + body.toString()).not.toMatch(/p-(\d|older|twice)/);
   });
 });
 
@@ -322,7 +430,9 @@ describe('the log', () => {
     const request = await ask(await sampleOf('submitAccessRequest'));
     const { event_id, leaf_hash } = request.body.decision;
     const proof = await proofOf(event_id);
-    const { body: event } = await service.ask('GET', `/v1/audit/events/${event_id}`, { role: 'auditor' });
+    const { body: event } = await service.ask('GET', `/v1/audit/events/${event_id}`, {
+      role: 'auditor',
+    });
     expect(event.index).toBeTypeOf('number');
     expect(event.leaf_hash).toBe(leaf_hash);
     const hash = leafHash(Buffer.from(event.leaf));
@@ -331,10 +441,17 @@ describe('the log', () => {
       index: event.index,
       checkpoint: { origin: service.config.logOrigin },
     });
-    expect(verifyProofFile(proof.text, leafHash(Buffer.from(`${event.leaf} `)), [verifier])).toMatchObject({ ok: false });
-    const bound = createHash('sha256').update(canonicalize(event.body) ?? '').digest('hex');
+    expect(
+      verifyProofFile(proof.text, leafHash(Buffer.from(`${event.leaf} `)), [verifier]),
+    ).toMatchObject({ ok: false });
+    const bound = createHash('sha256')
+      .update(canonicalize(event.body) ?? '')
+      .digest('hex');
     expect(JSON.parse(event.leaf)).toMatchObject({ body_sha256: bound });
-    expect((await service.ask('GET', `/v1/access-requests/${request.body.id}`, { role: 'partner' })).body.decision).toMatchObject({
+    expect(
+      (await service.ask('GET', `/v1/access-requests/${request.body.id}`, { role: 'partner' })).body
+        .decision,
+    ).toMatchObject({
       index: event.index,
       receipt: request.body.decision.receipt,
     });
@@ -343,7 +460,12 @@ describe('the log', () => {
   test('proves every event, early and late ones', async () => {
     const all = await events();
     await proofOf(all.at(-1)?.event_id ?? '');
-    for (const { event_id, leaf } of [all[0], all[1], all[Math.floor(all.length / 2)], all.at(-1)].flatMap((each) => each ?? [])) {
+    for (const { event_id, leaf } of [
+      all[0],
+      all[1],
+      all[Math.floor(all.length / 2)],
+      all.at(-1),
+    ].flatMap((each) => each ?? [])) {
       const { text } = await proofOf(event_id);
       expect(verifyProofFile(text, leafHash(leaf), [verifier])).toMatchObject({ ok: true });
     }
@@ -354,12 +476,20 @@ describe('the log', () => {
     const path = `/v1/audit/events/${body.decision.event_id}/proof`;
     await proofOf(body.decision.event_id);
     expect(await service.ask('GET', path, { role: 'partner' })).toMatchObject({ status: 200 });
-    const other = { subject: 'somebody-else', organisation: 'example-lab', projects: ['climate-model'] };
-    expect(await service.ask('GET', path, { role: 'partner', claims: other })).toMatchObject({ status: 404 });
+    const other = {
+      subject: 'somebody-else',
+      organisation: 'example-lab',
+      projects: ['climate-model'],
+    };
+    expect(await service.ask('GET', path, { role: 'partner', claims: other })).toMatchObject({
+      status: 404,
+    });
   });
 
   test('extends itself: proofs between the sizes of its checkpoints verify', async () => {
-    const stored = await client.query<{ size: string; note: string }>('select size, note from log_checkpoint order by size');
+    const stored = await client.query<{ size: string; note: string }>(
+      'select size, note from log_checkpoint order by size',
+    );
     const opened = stored.rows.flatMap(({ note }) => {
       const result = openCheckpoint(note, [verifier]);
       return result.ok ? result.checkpoint : [];
@@ -371,7 +501,13 @@ describe('the log', () => {
         const path = `/log/consistency?from=${earlier.size}&to=${later.size}`;
         const { body } = await service.ask('GET', path);
         const proof = (body.proof as string[]).map((hash) => Buffer.from(hash, 'base64'));
-        const claim = { from: earlier.size, to: later.size, fromRoot: earlier.root, toRoot: later.root, proof };
+        const claim = {
+          from: earlier.size,
+          to: later.size,
+          fromRoot: earlier.root,
+          toRoot: later.root,
+          proof,
+        };
         expect(verifyConsistency(claim), path).toEqual({ ok: true });
         if (earlier.size === later.size) continue;
         const wrong = { ...claim, fromRoot: later.root };
@@ -385,7 +521,10 @@ describe('the log', () => {
     await proofOf(last?.event_id ?? '');
     const { text } = await service.ask('GET', '/log/checkpoint');
     const result = openCheckpoint(text, [verifier]);
-    expect(result).toMatchObject({ ok: true, checkpoint: { origin: service.config.logOrigin, size: (await events()).length } });
+    expect(result).toMatchObject({
+      ok: true,
+      checkpoint: { origin: service.config.logOrigin, size: (await events()).length },
+    });
   });
 });
 

@@ -20,7 +20,11 @@ export const accessRequest = {
   purpose: 'outbreak_forecasting',
   transfer_ground: 'ncsa_authorisation',
   locations: { storage: ['RW'], processing: ['RW'], access_from: ['RW', 'JP'] },
-  hosting: { provider: 'National Data Centre', operator_jurisdiction: 'RW', keys_held_by: 'rw_state' },
+  hosting: {
+    provider: 'National Data Centre',
+    operator_jurisdiction: 'RW',
+    keys_held_by: 'rw_state',
+  },
   recipients: [{ name: 'Tokyo team', country: 'JP', role: 'processor' }],
   onward_transfer: false,
   fields_scope: 'minimum',
@@ -37,10 +41,28 @@ export const consent = {
   at: '2026-03-02T09:30:00+02:00',
 } as const;
 
+type Body = { readonly id: string } & Readonly<Record<string, unknown>>;
+type Registered =
+  | 'dataset'
+  | 'organisation'
+  | 'agreement'
+  | 'project'
+  | 'registration'
+  | 'authorisation';
+
 /** Good bodies for registering each kind; a title with words that must not get into a leaf. */
-export const bodies = {
-  dataset: () => ({ id: freshId('ds'), title: { en: 'Patient Mukamana of Huye' }, classification: 'internal' }),
-  organisation: () => ({ id: freshId('org'), name: { en: 'Kigali Labs Ltd' }, country: 'RW', legal_form: 'private_company' }),
+export const bodies: Readonly<Record<Registered, () => Body>> = {
+  dataset: () => ({
+    id: freshId('ds'),
+    title: { en: 'Patient Mukamana of Huye' },
+    classification: 'internal',
+  }),
+  organisation: () => ({
+    id: freshId('org'),
+    name: { en: 'Kigali Labs Ltd' },
+    country: 'RW',
+    legal_form: 'private_company',
+  }),
   agreement: () => ({
     id: freshId('agr'),
     title: { en: 'Between two parties' },
@@ -66,7 +88,12 @@ export const bodies = {
     organisation: 'jp-engineering',
     fields: { no: 'N 1', role: 'both', valid_until: '2028-03-31' },
   }),
-  authorisation: () => ({ id: freshId('aut'), kind: 'dpia', project: 'idsr-forecasting', fields: { ref: 'D 1', date: '2026-05-12' } }),
+  authorisation: () => ({
+    id: freshId('aut'),
+    kind: 'dpia',
+    project: 'idsr-forecasting',
+    fields: { ref: 'D 1', date: '2026-05-12' },
+  }),
 };
 
 /** What the five registers of parties have of a kind, and a change of one of its members. */
@@ -79,7 +106,12 @@ const PATCHES = {
 } as const;
 type Kind = keyof typeof PATCHES;
 
-async function made(service: TestService, path: string, role: Role, body: { id: string }): Promise<{ path: string; etag: string }> {
+async function made(
+  service: TestService,
+  path: string,
+  role: Role,
+  body: { id: string },
+): Promise<{ path: string; etag: string }> {
   const answer = await service.ask('POST', path, { role, body });
   if (answer.status !== 201) throw new Error(answer.text);
   return { path: `${path}/${body.id}`, etag: answer.headers.get('etag') ?? '' };
@@ -89,7 +121,12 @@ function ofKind(kind: Kind): Readonly<Record<string, (service: TestService) => P
   const name = kind.charAt(0).toUpperCase() + kind.slice(1);
   const path = `/v1/${kind}s`;
   return {
-    [`register${name}`]: async () => ({ method: 'POST', path, role: 'authority', body: bodies[kind]() }),
+    [`register${name}`]: async () => ({
+      method: 'POST',
+      path,
+      role: 'authority',
+      body: bodies[kind](),
+    }),
     [`change${name}`]: async (service) => {
       const row = await made(service, path, 'authority', bodies[kind]());
       const headers = { 'if-match': row.etag };
@@ -104,14 +141,30 @@ const subject = (): string => freshId('p');
 
 /** By operation. `reloadPack` is not among them: what it needs is a changed file. */
 export const samples: Readonly<Record<string, (service: TestService) => Promise<Sample>>> = {
-  registerDataset: async () => ({ method: 'POST', path: '/v1/datasets', role: 'steward', body: bodies.dataset() }),
+  registerDataset: async () => ({
+    method: 'POST',
+    path: '/v1/datasets',
+    role: 'steward',
+    body: bodies.dataset(),
+  }),
   changeDataset: async (service) => {
     const { path, etag } = await newDataset(service);
-    return { method: 'PATCH', path, role: 'steward', headers: { 'if-match': etag }, body: { classification: 'public' } };
+    return {
+      method: 'PATCH',
+      path,
+      role: 'steward',
+      headers: { 'if-match': etag },
+      body: { classification: 'public' },
+    };
   },
   retireDataset: async (service) => {
     const { path, etag } = await newDataset(service);
-    return { method: 'POST', path: `${path}/retire`, role: 'steward', headers: { 'if-match': etag } };
+    return {
+      method: 'POST',
+      path: `${path}/retire`,
+      role: 'steward',
+      headers: { 'if-match': etag },
+    };
   },
   recordConsent: async () => ({
     method: 'POST',
@@ -130,7 +183,12 @@ export const samples: Readonly<Record<string, (service: TestService) => Promise<
   ...ofKind('project'),
   ...ofKind('registration'),
   ...ofKind('authorisation'),
-  submitAccessRequest: async () => ({ method: 'POST', path: '/v1/access-requests', role: 'partner', body: accessRequest }),
+  submitAccessRequest: async () => ({
+    method: 'POST',
+    path: '/v1/access-requests',
+    role: 'partner',
+    body: accessRequest,
+  }),
   simulateDecision: async () => ({
     method: 'POST',
     path: '/v1/decisions/simulate',

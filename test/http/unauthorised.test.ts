@@ -9,7 +9,8 @@ const OPEN: Readonly<Record<string, string>> = {
   getReadiness: 'a load balancer has no token, and it says nothing of anybody',
   getContract: 'the contract is public',
   getDocs: 'the contract is public',
-  getCheckpoint: 'whoever doubts the operator must be able to watch the log: only a size and a hash',
+  getCheckpoint:
+    'whoever doubts the operator must be able to watch the log: only a size and a hash',
   getVerifierKey: 'a public key',
   getReceiptKeys: 'public keys',
   getConsistencyProof: 'hashes of the tree, for whoever watches the log',
@@ -87,15 +88,18 @@ const forbidden = guarded.flatMap((operation) =>
   ROLES.filter((role) => !operation.roles.includes(role)).map((role) => ({ operation, role })),
 );
 
-test.each(forbidden)('$operation.id is 403 for $role, whatever else is wrong', async ({ operation, role }) => {
-  const { method } = operation;
-  const path = samplePath(operation);
-  const wrong = nonsense(method);
-  for (const ask of [{ path }, { path: path + wrong.path, body: wrong.body }]) {
-    const answer = await service.ask(method, ask.path, { role, body: ask.body });
-    expect(answer).toMatchObject({ status: 403, body: { code: 'forbidden' } });
-  }
-});
+test.each(forbidden)(
+  '$operation.id is 403 for $role, whatever else is wrong',
+  async ({ operation, role }) => {
+    const { method } = operation;
+    const path = samplePath(operation);
+    const wrong = nonsense(method);
+    for (const ask of [{ path }, { path: path + wrong.path, body: wrong.body }]) {
+      const answer = await service.ask(method, ask.path, { role, body: ask.body });
+      expect(answer).toMatchObject({ status: 403, body: { code: 'forbidden' } });
+    }
+  },
+);
 
 test('no answer to somebody unknown or unauthorised was a defect', () => {
   expect(service.warnings).toEqual([]);

@@ -131,13 +131,13 @@ class Plain {
       case 'isA':
         return !absent && [...set(right)].some((kind) => KINDS[String(left)]?.includes(String(kind)) ?? left === kind);
       case 'isAnyOf':
-        return !set(left).isDisjointFrom(set(right));
+        return [...set(left)].some((each) => set(right).has(each));
       case 'isNoneOf':
-        return set(left).isDisjointFrom(set(right));
+        return ![...set(left)].some((each) => set(right).has(each));
       case 'isPartOf':
-        return left !== null && set(left).isSubsetOf(set(right));
+        return left !== null && [...set(left)].every((each) => set(right).has(each));
       default:
-        return right !== null && set(right).isSubsetOf(set(left));
+        return right !== null && [...set(right)].every((each) => set(left).has(each));
     }
   }
 }

@@ -80,7 +80,7 @@ describe('a partly known set answers as all its completions do, and else not at 
   test('whether it is part of another', () => {
     fc.assert(
       fc.property(codeSet, codeSet, (part, whole) => {
-        expect(isSubset(part, whole)).toBe(pairs(part, whole, (a, b) => a.isSubsetOf(b)));
+        expect(isSubset(part, whole)).toBe(pairs(part, whole, (a, b) => [...a].every((code) => b.has(code))));
       }),
       runs,
     );
@@ -89,7 +89,7 @@ describe('a partly known set answers as all its completions do, and else not at 
   test('whether it shares a member with another', () => {
     fc.assert(
       fc.property(codeSet, codeSet, (left, right) => {
-        expect(intersects(left, right)).toBe(pairs(left, right, (a, b) => !a.isDisjointFrom(b)));
+        expect(intersects(left, right)).toBe(pairs(left, right, (a, b) => [...a].some((code) => b.has(code))));
       }),
       runs,
     );
@@ -99,8 +99,10 @@ describe('a partly known set answers as all its completions do, and else not at 
     fc.assert(
       fc.property(fc.array(codeSet, { maxLength: 3 }), fc.subarray([...UNIVERSE]), (sets, home) => {
         const union = unionWithout(sets, home);
-        const known = new Set(sets.flatMap(({ items }) => items)).difference(new Set(home));
-        expect(union.items.toSorted()).toEqual([...known].toSorted());
+        const known = UNIVERSE.filter(
+          (code) => !home.includes(code) && sets.some(({ items }) => items.includes(code)),
+        );
+        expect(union.items.toSorted()).toEqual(known);
         expect(union.open).toBe(sets.some(({ open }) => open));
       }),
       runs,

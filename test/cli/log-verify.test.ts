@@ -1,0 +1,455 @@
+/** `umutungo log verify` as an auditor runs it: what is whole, and what each damage is called. */
+
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { loadLogKeys } from '../../src/audit/keys.ts';
+import { signCheckpoint } from '../../src/tlog/checkpoint.ts';
+import { leafHash } from '../../src/tlog/leaf.ts';
+import { formatVerifierKey } from '../../src/tlog/note-key.ts';
+import { appendLeaves, emptyFrontier, encodeFrontier, rootOf } from '../../src/tlog/merkle.ts';
+import { createTestDatabase } from '../support/postgres.ts';
+import { startTestService } from '../support/service.ts';
+import { umutungo } from '../faults/process.ts';
+
+const ORIGIN = 'log.test.example/umutungo/2026';
+/** The event that is damaged; well before the kept checkpoint. */
+const VICTIM = 40;
+
+let stack: AsyncDisposableStack;
+let dataDir: string;
+/** The database of a stopped service: each test damages a copy of it. */
+let whole: string;
+let vkey: string;
+/** A file with a checkpoint from before the last events. */
+let kept: string;
+let keptSize: number;
+let size: number;
+
+beforeAll(async () => {
+  stack = new AsyncDisposableStack();
+  dataDir = await mkdtemp(join(tmpdir(), 'umutungo-verify-'));
+  stack.defer(() => rm(dataDir, { recursive: true, force: true }));
+  const database = stack.use(await createTestDatabase());
+  whole = database.connectionString;
+  const service = await startTestService({
+    config: { databaseUrl: whole, dataDir, logOrigin: ORIGIN },
+  });
+  const register = async (i: number): Promise<void> => {
+    const body = { id: `later-${i}`, title: { en: 'Later' } };
+    await service.ask('POST', '/v1/datasets', { role: 'steward', body });
+  };
+  const checkpoint = async (least: number): Promise<string> => {
+    for (;;) {
+      const { text } = await service.ask('GET', '/log/checkpoint');
+      if (Number(text.split('\n')[1]) >= least) return text;
+      await sleep(50);
+    }
+  };
+  // Over a full tile of 256 hashes, so that tiles are there too.
+  for (let i = 0; i < 150; i++) await register(i);
+  const early = await checkpoint(270);
+  keptSize = Number(early.split('\n')[1]);
+  for (let i = 150; i < 180; i++) await register(i);
+  const last = await checkpoint(keptSize + 30);
+  size = Number(last.split('\n')[1]);
+  vkey = (await service.ask('GET', '/log/vkey')).text.trim();
+  await service[Symbol.asyncDispose]();
+  kept = join(dataDir, 'kept.txt');
+  await writeFile(kept, early);
+}, 60_000);
+afterAll(() => stack.disposeAsync());
+
+interface Verified {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A copy of the log whose database an administrator has in hand, triggers switched off. */
+async function damaged(
+  damage: (client: Client) => Promise<unknown>,
+  ...options: string[]
+): Promise<Verified> {
+  const name = `${inject('testServer').prefix}${randomBytes(6).toString('hex')}`;
+  const admin = new Client(inject('testServer').adminUrl);
+  await admin.connect();
+  try {
+    await copyDatabase(admin, name);
+    const url = new URL(whole);
+    url.pathname = `/${name}`;
+    const client = new Client(url.href);
+    await client.connect();
+    await client.query('set session_replication_role = replica');
+    try {
+      await damage(client);
+    } finally {
+      await client.end();
+    }
+    return await verify(url.href, ...options);
+  } finally {
+    await admin.query(`drop database if exists ${name} with (force)`);
+    await admin.end();
+  }
+}
+
+/** Waits for sessions that are closing: a database in use cannot be copied. */
+async function copyDatabase(admin: Client, name: string): Promise<void> {
+  const from = new URL(whole).pathname.slice(1);
+  for (let tries = 0; ; tries++) {
+    try {
+      await admin.query(`create database ${name} template ${from}`);
+      return;
+    } catch (error) {
+      if (tries === 50) throw error;
+      await sleep(100);
+    }
+  }
+}
+
+function verify(url: string, ...options: string[]): Promise<Verified> {
+  return umutungo(['log', 'verify', ...options], { DATABASE_URL: url, DATA_DIR: dataDir });
+}
+
+async function eventAt(client: Client, idx: number): Promise<string> {
+  const { rows } = await client.query<{ event_id: string }>(
+    'select event_id from log_leaf where idx = $1',
+    [idx],
+  );
+  return rows[0]?.event_id ?? '';
+}
+
+/** Makes the head fit whatever leaves there are, as a careful forger would. */
+async function forgeHead(client: Client): Promise<{ size: number; root: Uint8Array }> {
+  const { rows } = await client.query<{ leaf_hash: Buffer }>(
+    'select leaf_hash from log_leaf order by idx',
+  );
+  const hashes = rows.map(({ leaf_hash }) => leaf_hash);
+  const frontier = appendLeaves(emptyFrontier, hashes);
+  const root = rootOf(frontier);
+  await client.query('update log_head set size = $1, root = $2, frontier = $3', [
+    frontier.size,
+    Buffer.from(root),
+    Buffer.from(encodeFrontier(frontier)),
+  ]);
+  await client.query('delete from log_tile');
+  return { size: frontier.size, root };
+}
+
+/** Changes the past in every place where it is written, checkpoints included. */
+async function rewriteHistory(client: Client, folder: string): Promise<void> {
+  const event = await eventAt(client, VICTIM);
+  const { rows } = await client.query<{ leaf: Buffer }>(
+    `update audit_event set role = 'auditor',
+       leaf = convert_to(replace(convert_from(leaf, 'UTF8'), '"role":"authority"', '"role":"auditor"'), 'UTF8')
+     where event_id = $1 returning leaf`,
+    [event],
+  );
+  const leaf = rows[0]?.leaf ?? Buffer.alloc(0);
+  await client.query('update log_leaf set leaf_hash = $1 where idx = $2', [
+    Buffer.from(leafHash(leaf)),
+    VICTIM,
+  ]);
+  const head = await forgeHead(client);
+  await client.query('delete from log_checkpoint');
+  const { checkpoints } = await loadLogKeys(folder, ORIGIN);
+  const note = signCheckpoint({ origin: ORIGIN, ...head }, [checkpoints]);
+  await client.query(
+    'insert into log_checkpoint (log_id, size, root, note, signed_at, published_at) values (1, $1, $2, $3, now(), now())',
+    [head.size, Buffer.from(head.root), note],
+  );
+}
+
+/** Cuts the log below the kept checkpoint, with every later checkpoint. */
+async function cut(client: Client): Promise<void> {
+  await client.query(
+    'delete from audit_event where event_id in (select event_id from log_leaf where idx >= $1)',
+    [keptSize - 5],
+  );
+  await client.query('delete from log_leaf where idx >= $1', [keptSize - 5]);
+  await client.query('delete from log_checkpoint where size > $1', [keptSize - 5]);
+  await forgeHead(client);
+}
+
+function rewrite(client: Client): Promise<void> {
+  return rewriteHistory(client, join(dataDir, 'keys'));
+}
+
+describe('a whole log', () => {
+  test('is one line that says what was checked, and that without a key it proves self-consistency only', async () => {
+    const { code, stdout } = await verify(whole);
+    expect(stdout).toMatch(
+      /^OK \d+ events, their hashes and bodies, the root \S{44} of size \d+, \d+ checkpoints/,
+    );
+    expect(stdout).toContain(`OK ${size} events`);
+    expect(stdout).toContain('self-consistent only');
+    expect(stdout.trim().split('\n')).toHaveLength(1);
+    expect(code).toBe(0);
+  });
+
+  test('with the kept key and checkpoint is proved against them', async () => {
+    const { code, stdout } = await verify(whole, '--vkey', vkey, '--checkpoint', kept);
+    expect(stdout).toMatch(/^OK .*: signed by the key given, extends the checkpoint given\.\n$/);
+    expect(stdout).not.toContain('self-consistent only');
+    expect(code).toBe(0);
+  });
+
+  test('takes the key from a file too', async () => {
+    const file = join(dataDir, 'vkey.txt');
+    await writeFile(file, `${vkey}\n`);
+    const { code, stdout } = await verify(whole, '--vkey', file);
+    expect(stdout).toContain('signed by the key given');
+    expect(code).toBe(0);
+  });
+
+  test('as JSON has the whole report', async () => {
+    const { code, stdout } = await verify(whole, '--json', '--vkey', vkey);
+    expect(JSON.parse(stdout)).toMatchObject({
+      ok: true,
+      size,
+      entriesChecked: size,
+      signedSize: size,
+      signatureVerified: true,
+      pending: 0,
+      problems: [],
+    });
+    expect(code).toBe(0);
+  });
+});
+
+describe('damage is found, named, and exits with 1', () => {
+  interface Damage {
+    readonly what: string;
+    readonly codes: readonly string[];
+    /** Whether the line names the victim by index and event. */
+    readonly named: boolean;
+    readonly work: (client: Client) => Promise<unknown>;
+  }
+  const DAMAGES: readonly Damage[] = [
+    {
+      what: 'an edited leaf',
+      codes: ['leaf_hash_mismatch'],
+      named: true,
+      work: async (client) =>
+        client.query(
+          `update audit_event set leaf = convert_to(replace(convert_from(leaf, 'UTF8'), 'success', 'failure'), 'UTF8') where event_id = $1`,
+          [await eventAt(client, VICTIM)],
+        ),
+    },
+    {
+      what: 'an edited leaf whose stored hash was edited with it',
+      codes: ['root_mismatch', 'checkpoint_root_mismatch'],
+      named: true,
+      work: async (client) => {
+        const leaf = Buffer.from('{"v":1}');
+        await client.query('update audit_event set leaf = $1 where event_id = $2', [
+          leaf,
+          await eventAt(client, VICTIM),
+        ]);
+        await client.query('update log_leaf set leaf_hash = $1 where idx = $2', [
+          Buffer.from(leafHash(leaf)),
+          VICTIM,
+        ]);
+      },
+    },
+    {
+      what: 'an edited body',
+      codes: ['body_digest_mismatch'],
+      named: true,
+      work: async (client) =>
+        client.query(
+          `update audit_event set body = convert_to(replace(convert_from(body, 'UTF8'), 'demo-setup', 'demo-Setup'), 'UTF8') where event_id = $1`,
+          [await eventAt(client, VICTIM)],
+        ),
+    },
+    {
+      what: 'an edited column that lists and filters read',
+      codes: ['row_differs_from_leaf'],
+      named: true,
+      work: async (client) =>
+        client.query(`update audit_event set outcome = 'permit' where event_id = $1`, [
+          await eventAt(client, VICTIM),
+        ]),
+    },
+    {
+      what: 'a deleted event',
+      codes: ['event_missing', 'index_gap'],
+      named: true,
+      work: async (client) =>
+        client.query('delete from audit_event where event_id = $1', [
+          await eventAt(client, VICTIM),
+        ]),
+    },
+    {
+      what: 'a deleted event whose leaf was deleted with it',
+      codes: ['index_gap'],
+      named: false,
+      work: async (client) => {
+        await client.query('delete from audit_event where event_id = $1', [
+          await eventAt(client, VICTIM),
+        ]);
+        await client.query('delete from log_leaf where idx = $1', [VICTIM]);
+      },
+    },
+    {
+      what: 'a leaf that was taken out of the tree, with everything after it moved down and a new head',
+      codes: ['event_lost', 'checkpoint_root_mismatch'],
+      named: false,
+      work: async (client) => {
+        await client.query('delete from log_leaf where idx = $1', [VICTIM]);
+        await client.query('update log_leaf set idx = -idx where idx > $1', [VICTIM]);
+        await client.query('update log_leaf set idx = -idx - 1 where idx < 0');
+        await forgeHead(client);
+      },
+    },
+    {
+      what: 'two swapped leaves',
+      codes: ['root_mismatch', 'checkpoint_root_mismatch'],
+      named: false,
+      work: async (client) => {
+        await client.query('update log_leaf set idx = -1 where idx = $1', [VICTIM]);
+        await client.query('update log_leaf set idx = $1 where idx = $2', [VICTIM, VICTIM + 1]);
+        await client.query('update log_leaf set idx = $1 where idx = -1', [VICTIM + 1]);
+      },
+    },
+    {
+      what: 'two swapped leaves under a rewritten head',
+      codes: ['checkpoint_root_mismatch'],
+      named: false,
+      work: async (client) => {
+        await client.query('update log_leaf set idx = -1 where idx = $1', [VICTIM]);
+        await client.query('update log_leaf set idx = $1 where idx = $2', [VICTIM, VICTIM + 1]);
+        await client.query('update log_leaf set idx = $1 where idx = -1', [VICTIM + 1]);
+        await forgeHead(client);
+      },
+    },
+    {
+      what: 'a truncated tail',
+      codes: ['log_truncated'],
+      named: false,
+      work: async (client) => {
+        await client.query(
+          'delete from audit_event where event_id in (select event_id from log_leaf where idx >= $1)',
+          [size - 5],
+        );
+        await client.query('delete from log_leaf where idx >= $1', [size - 5]);
+      },
+    },
+    {
+      what: 'a truncated tail under a rewritten head',
+      codes: ['checkpoint_ahead_of_log'],
+      named: false,
+      work: async (client) => {
+        await client.query(
+          'delete from audit_event where event_id in (select event_id from log_leaf where idx >= $1)',
+          [size - 5],
+        );
+        await client.query('delete from log_leaf where idx >= $1', [size - 5]);
+        await forgeHead(client);
+      },
+    },
+    {
+      what: 'a head that was set back, with the leaves left behind it',
+      codes: ['entries_beyond_head'],
+      named: false,
+      work: async (client) => {
+        await client.query('delete from log_checkpoint where size > $1', [keptSize]);
+        await client.query(
+          'update log_head set (size, root) = (select size, root from log_checkpoint order by size desc limit 1)',
+        );
+      },
+    },
+    {
+      what: 'an event that was taken off the queue before it had an index',
+      codes: ['event_lost'],
+      named: false,
+      work: (client) =>
+        client.query(
+          `insert into audit_event select gen_random_uuid(), type, time, actor, role, subject_ids, outcome, leaf, body from audit_event limit 1`,
+        ),
+    },
+  ];
+
+  for (const { what, codes, named, work } of DAMAGES) {
+    test(`finds ${what}`, async () => {
+      let event = '';
+      const { code, stdout } = await damaged(async (client) => {
+        event = await eventAt(client, VICTIM);
+        await work(client);
+      });
+      expect(code).toBe(1);
+      for (const each of codes) expect(stdout).toContain(`DAMAGED ${each}`);
+      expect(stdout).not.toMatch(/^OK/m);
+      expect(stdout.includes(`at index ${VICTIM} (event ${event})`)).toBe(named);
+    });
+  }
+
+  test('a truncated log without its later checkpoints, against the checkpoint that was kept', async () => {
+    // Self-consistent, which is why an auditor keeps checkpoints.
+    const alone = await damaged(cut);
+    expect(alone.stdout).toContain('self-consistent only');
+    const against = await damaged(cut, '--vkey', vkey, '--checkpoint', kept);
+    expect(against.stdout).toContain('DAMAGED checkpoint_ahead_of_log');
+    expect(against.code).toBe(1);
+  });
+
+  test('a history rewritten under the same key, against the checkpoint that was kept', async () => {
+    const signed = await damaged(rewrite, '--vkey', vkey);
+    expect(signed.stdout).toMatch(/^OK .*signed by the key given/);
+    const against = await damaged(rewrite, '--vkey', vkey, '--checkpoint', kept);
+    expect(against.stdout).toContain('DAMAGED trusted_root_mismatch');
+    expect(against.code).toBe(1);
+  });
+
+  test('a history rewritten by somebody without the key', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'umutungo-forger-'));
+    stack.defer(() => rm(folder, { recursive: true, force: true }));
+    const forge = (client: Client): Promise<void> => rewriteHistory(client, folder);
+    const { code, stdout } = await damaged(forge, '--vkey', vkey);
+    expect(stdout).toContain('DAMAGED checkpoint_signature');
+    expect(code).toBe(1);
+  });
+
+  test('the key of another log', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'umutungo-otherkey-'));
+    stack.defer(() => rm(folder, { recursive: true, force: true }));
+    const { checkpoints } = await loadLogKeys(folder, ORIGIN);
+    const { code, stdout } = await verify(whole, '--vkey', formatVerifierKey(checkpoints));
+    expect(stdout).toContain('DAMAGED checkpoint_signature');
+    expect(code).toBe(1);
+  });
+});
+
+describe('what cannot be checked exits with 2 and says why', () => {
+  test('a key that is none', async () => {
+    const { code, stdout, stderr } = await verify(whole, '--vkey', 'no+verifier+key');
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain('--vkey is no verifier key');
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test('a checkpoint file that is not there', async () => {
+    const { code, stderr } = await verify(whole, '--checkpoint', join(dataDir, 'nothing.txt'));
+    expect(code).toBe(2);
+    expect(stderr).toContain('nothing.txt');
+  });
+
+  test('a database that does not answer', async () => {
+    const { code, stderr } = await verify('postgresql://nobody@127.0.0.1:1/nothing');
+    expect(code).toBe(2);
+    expect(stderr).not.toBe('');
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test('a checkpoint file that holds something else is damage, not silence', async () => {
+    const file = join(dataDir, 'garbage.txt');
+    await writeFile(file, 'hello\n');
+    const { code, stdout } = await verify(whole, '--vkey', vkey, '--checkpoint', file);
+    expect(stdout).toContain('DAMAGED checkpoint_malformed');
+    expect(code).toBe(1);
+  });
+});
