@@ -12,11 +12,12 @@ export interface Page<T> {
 type Part = 'instant' | 'slug' | 'uuid' | 'integer' | 'text';
 
 const PARTS: Readonly<Record<Part, (value: string) => boolean>> = {
-  instant: (value) => parseInstant(value) !== undefined,
+  // As the service writes them: UTC, milliseconds.
+  instant: (value) => /^\d{4}-.*\.\d{3}Z$/.test(value) && parseInstant(value) !== undefined,
   slug: (value) => /^[a-z0-9][a-z0-9_-]{0,99}$/.test(value),
   uuid: (value) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value),
   integer: (value) => /^\d{1,9}$/.test(value),
-  text: (value) => value.length <= 200,
+  text: (value) => value.length <= 200 && !/\p{Cc}/u.test(value),
 };
 
 /**

@@ -30,6 +30,25 @@ export function staleVersion(): ServiceError {
   );
 }
 
+/**
+ * A patch that leaves alone what the register keeps: those members can only be repeated.
+ * @throws ServiceError `invalid_request`.
+ */
+export function refuseManaged<Key extends string>(
+  patch: Readonly<Record<string, unknown>>,
+  current: Readonly<Partial<Record<Key, unknown>>>,
+  keys: readonly Key[],
+): Readonly<Record<string, unknown>> {
+  for (const key of keys) {
+    if (key in patch && patch[key] !== current[key]) {
+      throw new ServiceError('invalid_request', 'This member is kept by the register.', [
+        { path: `/${key}`, expected: `${String(current[key])}, or leave it out` },
+      ]);
+    }
+  }
+  return patch;
+}
+
 /** RFC 7396 merge patch: members of `patch` replace, `null` removes, objects merge. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isPlainObject(patch)) return patch;

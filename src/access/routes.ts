@@ -73,7 +73,12 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
         request: body,
         idempotent,
       });
-      if (submitted.made === 'before') return created(await loadRequest(deps, submitted.id));
+      if (submitted.made === 'before') {
+        // The key is the caller's own; whether they may still see the request is looked at again.
+        const row = await readAccessRequest(deps.db, submitted.id);
+        if (!row || !(await mayRead(deps, principal, row))) throw notFound();
+        return created(await loadRequest(deps, row.id));
+      }
       const { request, decided, recorded } = submitted;
       return created(show(request, viewOf(request.decision, decided, recorded)));
     },

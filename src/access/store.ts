@@ -37,7 +37,10 @@ export async function insertDecisions(tx: Tx, rows: readonly DecisionRow[]): Pro
 }
 
 /** Writes requests, as `insertDecisions` does. */
-export async function insertAccessRequests(tx: Tx, rows: readonly AccessRequestRow[]): Promise<void> {
+export async function insertAccessRequests(
+  tx: Tx,
+  rows: readonly AccessRequestRow[],
+): Promise<void> {
   await sql`
     insert into access_request (id, dataset, dataset_version, project, agreement, purpose, request, decision,
       effect, created_at, created_by)

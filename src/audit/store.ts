@@ -105,9 +105,17 @@ export async function insertLeaves(tx: Tx, leaves: readonly Leaf[]): Promise<voi
 
 export async function insertTile(
   tx: Tx,
-  tile: { readonly level: number; readonly n: number; readonly hashes: Buffer; readonly root: Buffer },
+  tile: {
+    readonly level: number;
+    readonly n: number;
+    readonly hashes: Buffer;
+    readonly root: Buffer;
+  },
 ): Promise<void> {
-  await tx.insertInto('log_tile').values({ log_id: LOG_ID, ...tile }).execute();
+  await tx
+    .insertInto('log_tile')
+    .values({ log_id: LOG_ID, ...tile })
+    .execute();
 }
 
 export async function updateHead(tx: Tx, head: Omit<Head, 'origin'>): Promise<void> {

@@ -1,7 +1,7 @@
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
-import { type Db, isDuplicate, type Tx } from '../db/connection.ts';
+import { type Db, isDuplicate, sqlState, type Tx } from '../db/connection.ts';
 import type { DatasetStatus } from '../db/schema.ts';
-import { notFound, ServiceError } from '../errors.ts';
+import { notFound, ServiceError, unknownReference } from '../errors.ts';
 import { claimKeys, type IdempotentCall } from '../idempotency.ts';
 import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
@@ -45,6 +45,9 @@ export async function registerDataset(
     try {
       await insertDataset(tx, dataset);
     } catch (error) {
+      if (sqlState(error) === '23503') {
+        throw unknownReference('/publisher', 'an organisation that the authority has registered');
+      }
       if (!isDuplicate(error)) throw error;
       throw new ServiceError('already_exists', 'There is another dataset with this id.', [
         { path: '/id', expected: 'an id that is not taken' },

@@ -5,7 +5,7 @@ import { type IdempotentCall, readClaims } from '../idempotency.ts';
 import type { Call, Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
-import { etagOf, expectedVersion, mergePatch, staleVersion } from '../versions.ts';
+import { etagOf, expectedVersion, mergePatch, refuseManaged, staleVersion } from '../versions.ts';
 import {
   changeDataset,
   type CatalogueWriter,
@@ -72,10 +72,10 @@ export function catalogueHandlers(deps: CatalogueRoutes): Handlers<CatalogueOper
       const current = await ownDataset(deps, principal, path.dataset);
       const version = expectedVersion(headers.ifMatch);
       if (current.version !== version) throw staleVersion();
-      const input = mergePatch(showDataset(current), refuseManaged(body, current)) as Record<
-        string,
-        unknown
-      >;
+      const input = mergePatch(
+        showDataset(current),
+        refuseManaged(body, current, MANAGED),
+      ) as Record<string, unknown>;
       const { status = current.status, ...rest } = input;
       const document = documentOf(rest);
       deps.checkSchema('DatasetInput', { ...document, id: current.id });
@@ -96,19 +96,17 @@ export function catalogueHandlers(deps: CatalogueRoutes): Handlers<CatalogueOper
       return { status: 200, ...shown(changed) };
     },
     listDatasetVersions: async ({ principal, path, query }) => {
-      const { id } = await readable(deps, principal, path.dataset);
+      const { id, publisher } = await readable(deps, principal, path.dataset);
       const limit = query.limit ?? DEFAULT_LIMIT;
       const [before] = readCursor(query.cursor, ['integer']) ?? [];
-      const rows = await readDatasetVersions(
-        deps.db,
-        id,
-        before === undefined ? undefined : Number(before),
-        limit + 1,
-      );
-      const seen = rows.filter((row) => mayRead(row, principal));
+      const filter = {
+        before: before === undefined ? undefined : Number(before),
+        activeOnly: !mayRead({ status: 'draft', publisher }, principal),
+      };
+      const rows = await readDatasetVersions(deps.db, id, filter, limit + 1);
       return {
         status: 200,
-        body: toPage(seen, limit, showDataset, ({ version }) => [String(version)]),
+        body: toPage(rows, limit, showDataset, ({ version }) => [String(version)]),
       };
     },
     getDatasetVersion: async ({ principal, path }) => {
@@ -119,6 +117,8 @@ export function catalogueHandlers(deps: CatalogueRoutes): Handlers<CatalogueOper
     },
   };
 }
+
+const MANAGED = ['id', 'publisher', 'version', 'created_at', 'updated_at'] as const;
 
 /** A dataset that the caller may read. @throws ServiceError `not_found`. */
 async function readable(
@@ -148,21 +148,6 @@ async function ownDataset(
 function allOf(principal: Principal): string | null {
   if (overseesAll(principal)) return '*';
   return principal.role === 'steward' ? principal.organisation : null;
-}
-
-/** The register's own members cannot be patched, only repeated. */
-function refuseManaged(
-  patch: Readonly<Record<string, unknown>>,
-  current: Dataset,
-): Readonly<Record<string, unknown>> {
-  for (const key of ['id', 'publisher', 'version', 'created_at', 'updated_at'] as const) {
-    if (key in patch && patch[key] !== current[key]) {
-      throw new ServiceError('invalid_request', 'This member is kept by the register.', [
-        { path: `/${key}`, expected: `${String(current[key])}, or leave it out` },
-      ]);
-    }
-  }
-  return patch;
 }
 
 async function register(
@@ -199,6 +184,8 @@ async function register(
       { id, status, publisher, document: documentOf(rest) },
       idempotent,
     );
+    // From the store, as a retry gets it: the same bytes.
+    if (idempotent) return await registered(deps, id);
     return {
       status: 201,
       ...shown(changed),

@@ -8,23 +8,19 @@ import type { DatasetDocument } from './dataset.ts';
  */
 export function searchVector(id: string, document: DatasetDocument): RawBuilder<unknown> {
   const title = texts(document.title);
-  const middle = [id, document['identifier'], ...list(document['keyword']), document['creator']]
-    .filter(isText)
-    .join(' ');
+  const middle = [id, document['identifier'], ...list(document['keyword']), document['creator']];
+  const about = middle.flatMap(words).join(' ');
   const rest = texts(document['description']);
   return sql`(
     setweight(to_tsvector('simple', ${title}), 'A') || setweight(to_tsvector('english', ${title}), 'A')
-    || setweight(to_tsvector('french', ${title}), 'A') || setweight(to_tsvector('simple', ${middle}), 'B')
-    || setweight(to_tsvector('simple', ${rest}), 'C') || setweight(to_tsvector('english', ${rest}), 'C'))`;
+    || setweight(to_tsvector('french', ${title}), 'A') || setweight(to_tsvector('simple', ${about}), 'B')
+    || setweight(to_tsvector('simple', ${rest}), 'C') || setweight(to_tsvector('english', ${rest}), 'C')
+    || setweight(to_tsvector('french', ${rest}), 'C'))`;
 }
 
 /** Matches when each word, its stem, or a word that it begins is there. */
-export function matches(words: string): RawBuilder<boolean> {
-  const terms =
-    words
-      .normalize('NFC')
-      .match(/[\p{L}\p{N}]+/gu)
-      ?.slice(0, 12) ?? [];
+export function matches(query: string): RawBuilder<boolean> {
+  const terms = words(query).slice(0, 12);
   if (terms.length === 0) return sql<boolean>`false`;
   const each = terms.map(
     (term) =>
@@ -33,15 +29,21 @@ export function matches(words: string): RawBuilder<boolean> {
   return sql<boolean>`search @@ (${sql.join(each, sql` && `)})`;
 }
 
+/**
+ * The words of a text, the same for what is stored and what is asked for: PostgreSQL's own parser
+ * takes `2016-2017` for 2016 and minus 2017, and `cost/benefit` for a file.
+ */
+function words(text: unknown): string[] {
+  return typeof text === 'string'
+    ? (text.normalize('NFC').match(/[\p{L}\p{M}\p{N}]+/gu) ?? [])
+    : [];
+}
+
 function texts(value: unknown): string {
   if (typeof value !== 'object' || value === null) return '';
-  return Object.values(value).filter(isText).join(' ');
+  return Object.values(value).flatMap(words).join(' ');
 }
 
 function list(value: unknown): unknown[] {
   return Array.isArray(value) ? (value as unknown[]) : [];
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string';
 }

@@ -140,11 +140,18 @@ function selectVersions(db: Db) {
     ]);
 }
 
-/** Versions of a dataset, newest first, those below `before`. */
+export interface VersionFilter {
+  /** Versions below this one. */
+  readonly before: number | undefined;
+  /** Only those that were active. */
+  readonly activeOnly: boolean;
+}
+
+/** Versions of a dataset, newest first. */
 export async function readDatasetVersions(
   db: Db,
   id: string,
-  before: number | undefined,
+  { before, activeOnly }: VersionFilter,
   limit: number,
 ): Promise<Dataset[]> {
   let query = selectVersions(db)
@@ -152,6 +159,7 @@ export async function readDatasetVersions(
     .orderBy('dataset_version.version', 'desc')
     .limit(limit);
   if (before !== undefined) query = query.where('dataset_version.version', '<', before);
+  if (activeOnly) query = query.where('dataset_version.status', '=', 'active');
   return (await query.execute()) as Dataset[];
 }
 

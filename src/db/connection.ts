@@ -39,13 +39,12 @@ class PreparingClient extends pg.Client {
 
   // The driver's own overloads, of which Kysely uses the one with a text and values.
   override query(...args: unknown[]): never {
-    const [text, values, ...rest] = args;
-    if (typeof text !== 'string' || !Array.isArray(values)) {
-      return super.query(...(args as [string])) as never;
+    const [text, values] = args;
+    if (typeof text === 'string' && Array.isArray(values)) {
+      const name = this.#nameOf(text);
+      args.splice(0, 2, name === undefined ? { text, values } : { name, text, values });
     }
-    const name = this.#nameOf(text);
-    const config = name === undefined ? { text, values } : { name, text, values };
-    return super.query(config as never, ...(rest as [])) as never;
+    return super.query(...(args as [string])) as never;
   }
 
   #nameOf(text: string): string | undefined {

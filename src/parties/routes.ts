@@ -2,7 +2,14 @@ import type { Call, Handlers, OperationId } from '../operation.ts';
 import { DEFAULT_LIMIT, type Page, readCursor, toPage } from '../paging.ts';
 import { notFound } from '../errors.ts';
 import { overseesAll, type Principal } from '../principal.ts';
-import { etagOf, expectedVersion, mergePatch, staleVersion, withoutNulls } from '../versions.ts';
+import {
+  etagOf,
+  expectedVersion,
+  mergePatch,
+  refuseManaged,
+  staleVersion,
+  withoutNulls,
+} from '../versions.ts';
 import { changeParty, type PartyChange, type PartyWriter, registerParty } from './commands.ts';
 import { PARTIES, type Parties, type PartyInput, type PartyKind } from './party.ts';
 import { type PartyFilter, readParties, readParty } from './store.ts';
@@ -76,9 +83,9 @@ function registerHandlers(
       const row = await visible(principal, path.id);
       if (row.version !== version) throw staleVersion();
       const { version: _version, created_at: _created, updated_at: _updated, ...current } = row;
-      const input = mergePatch(withoutNulls(current), body);
+      const patch = refuseManaged(body, row, ['id', 'version', 'created_at', 'updated_at']);
+      const input = mergePatch(withoutNulls(current), patch);
       deps.checkSchema(`${name}Input`, input);
-      if ((input as { id: string }).id !== path.id) throw notFound();
       return {
         ...shown(
           await changeParty(deps, principal, kind, {
@@ -111,7 +118,7 @@ async function listParties(
   const rows = await readParties(
     deps.db,
     kind,
-    { ...filter, ...ownOnly(kind, principal, query) },
+    { ...filter, ...ownOnly(kind, principal) },
     limit + 1,
   );
   const seen = rows.filter((row) => PARTIES[kind].visibleTo(row as never, principal));
@@ -124,23 +131,10 @@ async function listParties(
 }
 
 /** Narrows a list to what the caller may see, in the query and not after it. */
-function ownOnly(
-  kind: PartyKind,
-  principal: Principal,
-  { organisation }: { organisation?: string },
-): Partial<PartyFilter> {
-  if (overseesAll(principal)) return {};
-  const own = principal.organisation ?? '';
-  switch (kind) {
-    case 'organisation':
-      return {};
-    case 'agreement':
-      return { organisation: organisation === undefined || organisation === own ? own : '-' };
-    case 'registration':
-      if (principal.role === 'steward') return {};
-      return { organisation: organisation === undefined || organisation === own ? own : '-' };
-    case 'project':
-    case 'authorisation':
-      return principal.role === 'steward' ? {} : { projects: principal.projects };
-  }
+function ownOnly(kind: PartyKind, principal: Principal): Partial<PartyFilter> {
+  if (overseesAll(principal) || kind === 'organisation') return {};
+  const own = [principal.organisation ?? ''];
+  if (kind === 'agreement') return { ownOrganisations: own };
+  if (principal.role === 'steward') return {};
+  return kind === 'registration' ? { ownOrganisations: own } : { projects: principal.projects };
 }

@@ -21,6 +21,8 @@ export async function readParty<Kind extends PartyKind>(
 /** Which rows of a register a caller's list holds; each filter narrows. */
 export interface PartyFilter {
   readonly organisation?: string | undefined;
+  /** Only what these organisations are in (a caller's own). */
+  readonly ownOrganisations?: readonly string[] | undefined;
   readonly project?: string | undefined;
   /** Only these projects (a partner's own). */
   readonly projects?: readonly string[] | undefined;
@@ -37,11 +39,11 @@ export async function readParties<Kind extends PartyKind>(
 ): Promise<Row<Kind>[]> {
   let query = db.selectFrom(anyOf(kind)).selectAll().orderBy('id').limit(limit);
   if (filter.after !== undefined) query = query.where('id', '>', filter.after);
-  if (filter.organisation !== undefined) {
+  for (const organisation of [filter.organisation ?? [], filter.ownOrganisations ?? []].flat()) {
     query = query.where(
       kind === 'agreement'
-        ? sql<boolean>`signatories @> array[${filter.organisation}]`
-        : sql<boolean>`organisation = ${filter.organisation}`,
+        ? sql<boolean>`signatories @> array[${organisation}]`
+        : sql<boolean>`organisation = ${organisation}`,
     );
   }
   const own = kind === 'project' ? sql.ref('id') : sql.ref('project');

@@ -130,7 +130,10 @@ export function parsePolicy(file: string, text: string): Parsed<PolicyDocument> 
   problems.push(...schemaProblems(isPolicy, source, isInsideCondition));
   if (problems.length > 0) return { ok: false, problems: problems.slice(0, MAX_PROBLEMS) };
   const content = { ...(source.content as PolicyDocument), rules };
-  return { ok: true, source: { file, content, problemAt: source.problemAt } };
+  return {
+    ok: true,
+    source: { file, content, problemAt: (path, message) => source.problemAt(path, message) },
+  };
 }
 
 /** A pack's own file from its YAML text. */

@@ -205,7 +205,11 @@ function judge(
 }
 
 /** The slots that leave `conditions` unknown: not those that would change nothing. */
-function blame({ scope, blames }: Tracer, conditions: readonly Condition[], frame: Frame): Set<number> {
+function blame(
+  { scope, blames }: Tracer,
+  conditions: readonly Condition[],
+  frame: Frame,
+): Set<number> {
   const slots = new Set<number>();
   for (const condition of conditions) {
     const known = blames.get(condition) ?? blameOf(condition, scope);
@@ -281,7 +285,11 @@ function readings(
   return shown;
 }
 
-function hasMember(views: readonly SlotView[], slots: ReadonlySet<number>, prefix: string): boolean {
+function hasMember(
+  views: readonly SlotView[],
+  slots: ReadonlySet<number>,
+  prefix: string,
+): boolean {
   for (const slot of slots) if (views[slot]?.fact.startsWith(prefix)) return true;
   return false;
 }

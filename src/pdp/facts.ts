@@ -91,6 +91,7 @@ export class Vocabulary {
   readonly specs: readonly FactSpec[];
   readonly #root: Node;
   readonly #slots = new Map<string, number>();
+  #empty: Frame = [];
 
   constructor(specs: readonly FactSpec[]) {
     this.specs = specs;
@@ -177,13 +178,19 @@ export class Vocabulary {
     }
   }
 
+  /** A frame of which everything is unknown; copying one is the quickest way to a new one. */
+  #blank(width: number): Frame {
+    if (this.#empty.length !== width) this.#empty = Array.from({ length: width });
+    return this.#empty.slice();
+  }
+
   /**
    * The frame of explicit facts, with `width` slots in all (the rest is for derived facts).
    * Call `check` first: here a value of a wrong type counts as unknown, and nothing else is
    * looked at.
    */
   load(facts: Facts, width: number = this.specs.length): Frame {
-    const frame: Frame = new Array<unknown>(width).fill(undefined);
+    const frame = this.#blank(width);
     for (const child of this.#root.children.values()) {
       loadNode(child, (facts as Record<string, unknown>)[child.key], frame);
     }

@@ -127,7 +127,7 @@ class Builder {
     this.#pack = pack;
     this.#sources = sources;
     this.#vocabulary = new Vocabulary(
-      Object.entries(pack.content.facts).map(([path, spec]) => ({ path, ...spec }) as FactSpec),
+      Object.entries(pack.content.facts).map(([path, spec]) => ({ path, ...spec })),
     );
     this.#broader = closure({ ...pack.content.purposes, ...pack.content.sectors });
   }

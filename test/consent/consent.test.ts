@@ -69,7 +69,7 @@ function say(dataset: string, body: unknown, ask: Ask = RBC): Promise<Answer> {
   return service.ask('POST', `/v1/datasets/${dataset}/consent-records`, { ...ask, body });
 }
 
-function sayAll(dataset: string, records: readonly Statement[], ask: Ask = RBC): Promise<Answer> {
+function sayAll(dataset: string, batch: readonly Statement[], ask: Ask = RBC): Promise<Answer> {
   const path = `/v1/datasets/${dataset}/consent-records/bulk`;
   return service.ask('POST', path, { ...ask, body: { records: batch } });
 }

@@ -47,19 +47,22 @@ const refused = cases.filter(({ facts }) => decide(facts).effect !== 'permit');
 const permitted = cases.filter(({ facts }) => decide(facts).effect === 'permit');
 
 describe('leaving out a fact', () => {
-  test.each(refused)('$id: any single one, an object included, never turns the refusal into a permit', ({
-    facts,
-  }) => {
-    const lifted = removable(facts, LIFTS).filter(
-      (path) => decide(withFact(facts, path, undefined)).effect === 'permit',
-    );
-    expect(lifted).toEqual([]);
-  });
+  test.each(refused)(
+    '$id: any single one, an object included, never turns the refusal into a permit',
+    ({ facts }) => {
+      const lifted = removable(facts, LIFTS).filter(
+        (path) => decide(withFact(facts, path, undefined)).effect === 'permit',
+      );
+      expect(lifted).toEqual([]);
+    },
+  );
 
   test('never turns a refusal into a permit, whichever of them are left out together', () => {
     fc.assert(
       fc.property(
-        fc.constantFrom(...refused).chain(({ facts }) => fc.tuple(fc.constant(facts), fc.subarray(removable(facts, LIFTS)))),
+        fc
+          .constantFrom(...refused)
+          .chain(({ facts }) => fc.tuple(fc.constant(facts), fc.subarray(removable(facts, LIFTS)))),
         ([facts, paths]) => {
           const rest = paths.reduce((at, path) => withFact(at, path, undefined), facts);
           expect(decide(rest).effect).not.toBe('permit');
@@ -74,7 +77,9 @@ describe('leaving out a fact', () => {
       fc.property(
         mutatedFacts
           .filter((facts) => decide(facts).effect !== 'permit')
-          .chain((facts) => fc.tuple(fc.constant(facts), fc.subarray(removable(facts, LIFTS), { maxLength: 6 }))),
+          .chain((facts) =>
+            fc.tuple(fc.constant(facts), fc.subarray(removable(facts, LIFTS), { maxLength: 6 })),
+          ),
         ([facts, paths]) => {
           const rest = paths.reduce((at, path) => withFact(at, path, undefined), facts);
           expect(decide(rest).effect).not.toBe('permit');
@@ -84,13 +89,18 @@ describe('leaving out a fact', () => {
     );
   });
 
-  test.each(['dataset', 'request', 'dataset.sovereignty', 'request.locations', 'request.requester', 'request.output', 'request.hosting'])(
-    'never lifts a refusal when all of %s but what may be absent is gone',
-    (path) => {
-      const lifted = refused.filter(({ facts }) => decide(emptied(facts, path)).effect === 'permit');
-      expect(lifted.map(({ id }) => id)).toEqual([]);
-    },
-  );
+  test.each([
+    'dataset',
+    'request',
+    'dataset.sovereignty',
+    'request.locations',
+    'request.requester',
+    'request.output',
+    'request.hosting',
+  ])('never lifts a refusal when all of %s but what may be absent is gone', (path) => {
+    const lifted = refused.filter(({ facts }) => decide(emptied(facts, path)).effect === 'permit');
+    expect(lifted.map(({ id }) => id)).toEqual([]);
+  });
 
   test('of everything is refused: no dataset, no request, nothing at all', () => {
     for (const facts of [{}, { dataset: null, request: null }, { dataset: {}, request: {} }]) {
@@ -98,15 +108,18 @@ describe('leaving out a fact', () => {
     }
   });
 
-  test.each(permitted)('$id: any single one lifts no obligation of a permit that remains one', ({ facts }) => {
-    const { oblige } = decide(facts);
-    const lifted = removable(facts, LIFTS_OBLIGATION).flatMap((path) => {
-      const rest = decide(withFact(facts, path, undefined));
-      const gone = oblige.filter((rule) => !rest.oblige.includes(rule));
-      return rest.effect === 'permit' && gone.length > 0 ? [`${path}: ${gone.join(' ')}`] : [];
-    });
-    expect(lifted).toEqual([]);
-  });
+  test.each(permitted)(
+    '$id: any single one lifts no obligation of a permit that remains one',
+    ({ facts }) => {
+      const { oblige } = decide(facts);
+      const lifted = removable(facts, LIFTS_OBLIGATION).flatMap((path) => {
+        const rest = decide(withFact(facts, path, undefined));
+        const gone = oblige.filter((rule) => !rest.oblige.includes(rule));
+        return rest.effect === 'permit' && gone.length > 0 ? [`${path}: ${gone.join(' ')}`] : [];
+      });
+      expect(lifted).toEqual([]);
+    },
+  );
 });
 
 describe('the list of facts whose absence lifts something', () => {
@@ -134,9 +147,15 @@ describe('null', () => {
   test('is the same as absent everywhere', () => {
     fc.assert(
       fc.property(
-        fc.constantFrom(...cases).chain(({ facts }) => fc.tuple(fc.constant(facts), fc.constantFrom(...statedPaths(facts)))),
+        fc
+          .constantFrom(...cases)
+          .chain(({ facts }) =>
+            fc.tuple(fc.constant(facts), fc.constantFrom(...statedPaths(facts))),
+          ),
         ([facts, path]) => {
-          expect(decide(withFact(facts, path, null))).toEqual(decide(withFact(facts, path, undefined)));
+          expect(decide(withFact(facts, path, null))).toEqual(
+            decide(withFact(facts, path, undefined)),
+          );
         },
       ),
       { numRuns: 1000 },

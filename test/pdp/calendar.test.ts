@@ -35,9 +35,25 @@ describe('dates', () => {
   });
 
   test.each([
-    '2026-02-30', '2026-02-29', '1900-02-29', '2100-02-29', '2026-04-31', '2026-13-01', '2026-00-10',
-    '2026-01-00', '0000-01-01', '2026-1-1', '26-01-01', '+02026-01-01', '2026-01-01 ', '2026-01-01\n',
-    ' 2026-01-01', '2026-01-01T00:00:00Z', '２０２６-01-01', '', 'today',
+    '2026-02-30',
+    '2026-02-29',
+    '1900-02-29',
+    '2100-02-29',
+    '2026-04-31',
+    '2026-13-01',
+    '2026-00-10',
+    '2026-01-00',
+    '0000-01-01',
+    '2026-1-1',
+    '26-01-01',
+    '+02026-01-01',
+    '2026-01-01 ',
+    '2026-01-01\n',
+    ' 2026-01-01',
+    '2026-01-01T00:00:00Z',
+    '２０２６-01-01',
+    '',
+    'today',
   ])('%j is none', (text) => {
     expect(parseDate(text)).toBeUndefined();
   });
@@ -54,14 +70,19 @@ describe('instants', () => {
       fc.property(
         fc.integer({ min: FIRST + DAY, max: LAST - DAY }),
         fc.oneof(fc.constant(''), digits),
-        fc.oneof(fc.constantFrom('Z', 'z', '-00:00'), fc.stringMatching(/^[+-]([01][0-9]|2[0-3]):[0-5][0-9]$/)),
+        fc.oneof(
+          fc.constantFrom('Z', 'z', '-00:00'),
+          fc.stringMatching(/^[+-]([01][0-9]|2[0-3]):[0-5][0-9]$/),
+        ),
         fc.constantFrom('T', 't'),
         (instant, fraction, offset, separator) => {
           const [date = '', time = ''] = new Date(instant).toISOString().slice(0, 19).split('T');
           const actual = parseInstant(`${date}${separator}${time}${fraction}${offset}`);
           // Milliseconds are cut, never rounded up: rounding could reach the next day.
           const fixed = fraction === '' ? '.000' : `${fraction}00`.slice(0, 4);
-          expect(actual).toBe(Date.parse(`${date}T${time}${fixed}${offset === 'z' ? 'Z' : offset}`));
+          expect(actual).toBe(
+            Date.parse(`${date}T${time}${fixed}${offset === 'z' ? 'Z' : offset}`),
+          );
         },
       ),
       runs,
@@ -69,10 +90,22 @@ describe('instants', () => {
   });
 
   test.each([
-    '2026-10-15', '2026-10-15T09:00Z', '2026-10-15T09:00:00', '2026-10-15 09:00:00Z', '2026-10-15T24:00:00Z',
-    '2026-10-15T09:60:00Z', '2026-02-30T09:00:00Z', '2026-10-15T09:00:00+24:00', '2026-10-15T09:00:00+02:60',
-    '2026-10-15T09:00:00+0200', '2026-10-15T09:00:00.Z', '2026-10-15T09:00:00,5Z', '2026-10-15T09:00:00.1234567890Z',
-    '0000-01-01T00:00:00Z', '2026-10-15T09:00:00Z ', '',
+    '2026-10-15',
+    '2026-10-15T09:00Z',
+    '2026-10-15T09:00:00',
+    '2026-10-15 09:00:00Z',
+    '2026-10-15T24:00:00Z',
+    '2026-10-15T09:60:00Z',
+    '2026-02-30T09:00:00Z',
+    '2026-10-15T09:00:00+24:00',
+    '2026-10-15T09:00:00+02:60',
+    '2026-10-15T09:00:00+0200',
+    '2026-10-15T09:00:00.Z',
+    '2026-10-15T09:00:00,5Z',
+    '2026-10-15T09:00:00.1234567890Z',
+    '0000-01-01T00:00:00Z',
+    '2026-10-15T09:00:00Z ',
+    '',
   ])('%j is none', (text) => {
     expect(parseInstant(text)).toBeUndefined();
   });
@@ -92,9 +125,14 @@ describe('the day in a time zone', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...zones),
-        fc.integer({ min: Date.parse('1980-01-01T00:00:00Z'), max: Date.parse('2100-01-01T00:00:00Z') }),
+        fc.integer({
+          min: Date.parse('1980-01-01T00:00:00Z'),
+          max: Date.parse('2100-01-01T00:00:00Z'),
+        }),
         (timeZone, instant) => {
-          const format = shown.get(timeZone) ?? new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short' });
+          const format =
+            shown.get(timeZone) ??
+            new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short' });
           shown.set(timeZone, format);
           const day = days.get(timeZone) ?? dayInZone(timeZone);
           days.set(timeZone, day);
@@ -109,7 +147,10 @@ describe('the day in a time zone', () => {
     const day = dayInZone('Africa/Kigali');
     const midnight = Date.parse('2026-10-14T22:00:00Z');
     expect([-1, 0, DAY - 1, DAY].map((after) => formatDate(day(midnight + after)))).toEqual([
-      '2026-10-14', '2026-10-15', '2026-10-15', '2026-10-16',
+      '2026-10-14',
+      '2026-10-15',
+      '2026-10-15',
+      '2026-10-16',
     ]);
   });
 
@@ -119,7 +160,13 @@ describe('the day in a time zone', () => {
     const around = [-DAY, -1, 0, 1, DAY].map((after) => Date.parse('2011-12-30T10:00:00Z') + after);
     const forwards = around.map(day);
     expect(around.toReversed().map(day).toReversed()).toEqual(forwards);
-    expect(forwards.map(formatDate)).toEqual(['2011-12-29', '2011-12-29', '2011-12-31', '2011-12-31', '2012-01-01']);
+    expect(forwards.map(formatDate)).toEqual([
+      '2011-12-29',
+      '2011-12-29',
+      '2011-12-31',
+      '2011-12-31',
+      '2012-01-01',
+    ]);
   });
 
   test('of a zone that does not exist is an error', () => {

@@ -6,7 +6,15 @@ import { explain } from '../../src/pdp/explain.ts';
 import { type Facts, NONE_SET } from '../../src/pdp/facts.ts';
 import { FALSE, type Truth, TRUE, UNKNOWN } from '../../src/pdp/logic.ts';
 import { loadFacts, type Program } from '../../src/pdp/program.ts';
-import { built, cases, mutatedFacts, policyDocument, program, ruleOf, smallPack } from './support.ts';
+import {
+  built,
+  cases,
+  mutatedFacts,
+  policyDocument,
+  program,
+  ruleOf,
+  smallPack,
+} from './support.ts';
 
 /**
  * A second reading of the language, as plain as can be: a comparison is true or false where it
@@ -72,7 +80,9 @@ class Plain {
         return this.#exists(condition.fact);
       case 'nonempty':
         return agreed(
-          possible(this.#value(condition.fact), ['new']).map((value) => (value as Set<unknown>).size > 0),
+          possible(this.#value(condition.fact), ['new']).map(
+            (value) => (value as Set<unknown>).size > 0,
+          ),
         );
       case 'compare':
         return this.#compare(condition);
@@ -85,7 +95,8 @@ class Plain {
 
   #exists(fact: string): Truth {
     const value = this.#value(fact);
-    if (isSet(value)) return value.open && value.items.length === 0 ? UNKNOWN : value === NONE_SET ? FALSE : TRUE;
+    if (isSet(value))
+      return value.open && value.items.length === 0 ? UNKNOWN : value === NONE_SET ? FALSE : TRUE;
     if (value === undefined) return UNKNOWN;
     return value === null || value === false ? FALSE : TRUE;
   }
@@ -99,13 +110,16 @@ class Plain {
     const others = ordered ? (ranked ? ['below', 'above'] : [-1e9, 1e9]) : ['new', 'newer'];
     const lefts = possible(actual, [...known(wanted), ...others]);
     const rights = possible(wanted, [...known(actual), ...others]);
-    return agreed(lefts.flatMap((left) => rights.map((each) => this.#holds(operator, [left, each], ranked))));
+    return agreed(
+      lefts.flatMap((left) => rights.map((each) => this.#holds(operator, [left, each], ranked))),
+    );
   }
 
   /** Dates as the frame has them, lists as sets, the name of a group as its members. */
   #constant(fact: string, constant: unknown): unknown {
     if (Array.isArray(constant)) return new Set(constant as unknown[]);
-    if (this.#program.vocabulary.get(fact)?.type === 'date') return Date.parse(String(constant)) / 86_400_000;
+    if (this.#program.vocabulary.get(fact)?.type === 'date')
+      return Date.parse(String(constant)) / 86_400_000;
     if (constant === 'EAC') return new Set(this.#program.pack.place_groups['EAC']);
     return constant;
   }
@@ -113,7 +127,8 @@ class Plain {
   #holds(operator: string, [left, right]: [unknown, unknown], ranked: boolean): boolean {
     const set = (value: unknown): Set<unknown> =>
       value instanceof Set ? value : new Set(value === null ? [] : [value]);
-    const number = (value: unknown): number => (ranked ? (RANK[String(value)] ?? Number.NaN) : (value as number));
+    const number = (value: unknown): number =>
+      ranked ? (RANK[String(value)] ?? Number.NaN) : (value as number);
     const absent = left === null || right === null;
     switch (operator) {
       case 'eq':
@@ -129,7 +144,12 @@ class Plain {
       case 'gteq':
         return !absent && number(left) >= number(right);
       case 'isA':
-        return !absent && [...set(right)].some((kind) => KINDS[String(left)]?.includes(String(kind)) ?? left === kind);
+        return (
+          !absent &&
+          [...set(right)].some(
+            (kind) => KINDS[String(left)]?.includes(String(kind)) ?? left === kind,
+          )
+        );
       case 'isAnyOf':
         return [...set(left)].some((each) => set(right).has(each));
       case 'isNoneOf':
@@ -192,30 +212,94 @@ const country = fc.constantFrom('KE', 'RW', 'UG', 'JP');
 const date = fc.constantFrom('2026-10-14', '2026-10-15', '2026-10-16');
 const rank = fc.constantFrom('low', 'high');
 const ordering = fc.constantFrom('eq', 'neq', 'lt', 'lteq', 'gt', 'gteq');
-const factOf = (...names: string[]): fc.Arbitrary<{ fact: string }> => fc.constantFrom(...names).map((fact) => ({ fact }));
-const listOf = (member: fc.Arbitrary<string>): fc.Arbitrary<string[]> => fc.uniqueArray(member, { minLength: 1, maxLength: 3 });
+const factOf = (...names: string[]): fc.Arbitrary<{ fact: string }> =>
+  fc.constantFrom(...names).map((fact) => ({ fact }));
+const listOf = (member: fc.Arbitrary<string>): fc.Arbitrary<string[]> =>
+  fc.uniqueArray(member, { minLength: 1, maxLength: 3 });
 
-const compare = (left: string[], operators: fc.Arbitrary<string>, right: fc.Arbitrary<unknown>): fc.Arbitrary<object> =>
-  fc.tuple(fc.constantFrom(...left), operators, right).map(([fact, operator, value]) => ({ fact, [operator]: value }));
+const compare = (
+  left: string[],
+  operators: fc.Arbitrary<string>,
+  right: fc.Arbitrary<unknown>,
+): fc.Arbitrary<object> =>
+  fc
+    .tuple(fc.constantFrom(...left), operators, right)
+    .map(([fact, operator, value]) => ({ fact, [operator]: value }));
 
 const sets = fc.constantFrom('isAnyOf', 'isNoneOf', 'isPartOf');
 const leaves: fc.Arbitrary<unknown> = fc.oneof(
   fc.boolean(),
   fc.constantFrom('request.yes', 'request.no', 'sure'),
-  fc.constantFrom('request.limit', 'request.until', 'request.other', 'request.words', 'request.paper', 'request.count', 'request.codes').map((exists) => ({ exists })),
-  fc.constantFrom('request.codes', 'request.words', 'abroad', 'request.people.place').map((nonempty) => ({ nonempty })),
-  compare(['request.yes', 'sure'], fc.constantFrom('eq', 'neq'), fc.oneof(fc.boolean(), factOf('request.no'))),
-  compare(['request.count', 'request.limit'], ordering, fc.oneof(fc.integer({ min: 0, max: 3 }), factOf('request.limit', 'request.count'))),
-  compare(['request.from', 'request.until'], ordering, fc.oneof(date, factOf('request.until', 'today', 'request.paper.until'))),
-  compare(['request.purpose', 'request.other'], fc.constantFrom('eq', 'neq', 'isA'), fc.oneof(code, factOf('request.other', 'request.purpose'))),
-  compare(['request.purpose', 'request.other'], fc.constantFrom('isA', 'isAnyOf', 'isNoneOf', 'isPartOf'), listOf(code)),
+  fc
+    .constantFrom(
+      'request.limit',
+      'request.until',
+      'request.other',
+      'request.words',
+      'request.paper',
+      'request.count',
+      'request.codes',
+    )
+    .map((exists) => ({ exists })),
+  fc
+    .constantFrom('request.codes', 'request.words', 'abroad', 'request.people.place')
+    .map((nonempty) => ({ nonempty })),
+  compare(
+    ['request.yes', 'sure'],
+    fc.constantFrom('eq', 'neq'),
+    fc.oneof(fc.boolean(), factOf('request.no')),
+  ),
+  compare(
+    ['request.count', 'request.limit'],
+    ordering,
+    fc.oneof(fc.integer({ min: 0, max: 3 }), factOf('request.limit', 'request.count')),
+  ),
+  compare(
+    ['request.from', 'request.until'],
+    ordering,
+    fc.oneof(date, factOf('request.until', 'today', 'request.paper.until')),
+  ),
+  compare(
+    ['request.purpose', 'request.other'],
+    fc.constantFrom('eq', 'neq', 'isA'),
+    fc.oneof(code, factOf('request.other', 'request.purpose')),
+  ),
+  compare(
+    ['request.purpose', 'request.other'],
+    fc.constantFrom('isA', 'isAnyOf', 'isNoneOf', 'isPartOf'),
+    listOf(code),
+  ),
   compare(['request.purpose', 'request.other'], sets, factOf('request.codes', 'request.words')),
-  compare(['request.asked'], fc.constantFrom('lt', 'lteq', 'gt', 'gteq'), fc.oneof(rank, factOf('dataset.allowed'))),
-  compare(['request.codes', 'request.words'], fc.oneof(sets, fc.constantFrom('hasPart', 'isAllOf')), fc.oneof(code, listOf(code), factOf('request.codes', 'request.words'))),
-  compare(['request.codes', 'request.words'], fc.constantFrom('hasPart', 'isAnyOf', 'isNoneOf'), factOf('request.purpose', 'request.other')),
-  compare(['request.places', 'abroad', 'request.people.place'], fc.oneof(sets, fc.constant('hasPart')), fc.oneof(country, listOf(country), factOf('request.places', 'abroad', 'home'))),
-  compare(['request.places', 'abroad'], fc.constantFrom('hasPart', 'isAnyOf', 'isNoneOf'), factOf('request.place')),
-  compare(['request.places', 'abroad', 'request.place'], fc.constant('isPartOf'), fc.constant('EAC')),
+  compare(
+    ['request.asked'],
+    fc.constantFrom('lt', 'lteq', 'gt', 'gteq'),
+    fc.oneof(rank, factOf('dataset.allowed')),
+  ),
+  compare(
+    ['request.codes', 'request.words'],
+    fc.oneof(sets, fc.constantFrom('hasPart', 'isAllOf')),
+    fc.oneof(code, listOf(code), factOf('request.codes', 'request.words')),
+  ),
+  compare(
+    ['request.codes', 'request.words'],
+    fc.constantFrom('hasPart', 'isAnyOf', 'isNoneOf'),
+    factOf('request.purpose', 'request.other'),
+  ),
+  compare(
+    ['request.places', 'abroad', 'request.people.place'],
+    fc.oneof(sets, fc.constant('hasPart')),
+    fc.oneof(country, listOf(country), factOf('request.places', 'abroad', 'home')),
+  ),
+  compare(
+    ['request.places', 'abroad'],
+    fc.constantFrom('hasPart', 'isAnyOf', 'isNoneOf'),
+    factOf('request.place'),
+  ),
+  compare(
+    ['request.places', 'abroad', 'request.place'],
+    fc.constant('isPartOf'),
+    fc.constant('EAC'),
+  ),
 );
 
 const condition = (earlier: number): fc.Arbitrary<unknown> =>
@@ -224,26 +308,49 @@ const condition = (earlier: number): fc.Arbitrary<unknown> =>
       { depthSize: 'small', withCrossShrink: true },
       earlier === 0
         ? leaves
-        : fc.oneof({ arbitrary: leaves, weight: 6 }, {
-            arbitrary: fc.tuple(fc.constantFrom('applies', 'holds'), fc.nat(earlier - 1)).map(([kind, i]) => ({ [kind]: `RULE-${i}` })),
-            weight: 1,
-          }),
-      fc.tuple(fc.constantFrom('and', 'or', 'xone'), fc.array(tie('tree'), { minLength: 1, maxLength: 4 })).map(([kind, of]) => ({ [kind]: of })),
+        : fc.oneof(
+            { arbitrary: leaves, weight: 6 },
+            {
+              arbitrary: fc
+                .tuple(fc.constantFrom('applies', 'holds'), fc.nat(earlier - 1))
+                .map(([kind, i]) => ({ [kind]: `RULE-${i}` })),
+              weight: 1,
+            },
+          ),
+      fc
+        .tuple(
+          fc.constantFrom('and', 'or', 'xone'),
+          fc.array(tie('tree'), { minLength: 1, maxLength: 4 }),
+        )
+        .map(([kind, of]) => ({ [kind]: of })),
       tie('tree').map((not) => ({ not })),
     ),
   })).tree;
 
 const effect = fc.constantFrom('permit', 'deny', 'review', 'oblige');
 const outcomes = (earlier: number): fc.Arbitrary<unknown> =>
-  fc.oneof(effect, fc.array(fc.record({ when: condition(earlier), effect }, { requiredKeys: ['effect'] }), { minLength: 1, maxLength: 3 }));
+  fc.oneof(
+    effect,
+    fc.array(fc.record({ when: condition(earlier), effect }, { requiredKeys: ['effect'] }), {
+      minLength: 1,
+      maxLength: 3,
+    }),
+  );
 
 const obligation = { sentence: { en: 'x' }, due: 'throughout', evidence: { en: 'x' } };
 const rule = (i: number): fc.Arbitrary<object> =>
-  fc.record({ applies: condition(i), holds: condition(i), then: effect, otherwise: outcomes(i) }, { requiredKeys: ['holds', 'otherwise'] })
+  fc
+    .record(
+      { applies: condition(i), holds: condition(i), then: effect, otherwise: outcomes(i) },
+      { requiredKeys: ['holds', 'otherwise'] },
+    )
     .map((parts) => ruleOf(`RULE-${i}`, { ...parts, obligation }));
-const rules = fc.integer({ min: 1, max: 6 }).chain((length) => fc.tuple(...Array.from({ length }, (_, i) => rule(i))));
+const rules = fc
+  .integer({ min: 1, max: 6 })
+  .chain((length) => fc.tuple(...Array.from({ length }, (_, i) => rule(i))));
 
-const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arbitrary, { nil: undefined, freq: 3 });
+const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+  fc.option(arbitrary, { nil: undefined, freq: 3 });
 const smallFacts: fc.Arbitrary<Facts> = fc.record({
   dataset: fc.record({ allowed: maybe(fc.constantFrom('lowest', 'middle', 'highest')) }),
   request: fc.record({
@@ -266,7 +373,12 @@ const smallFacts: fc.Arbitrary<Facts> = fc.record({
   }),
 });
 
-const three = ({ effect: answer, deny, review, oblige }: Verdict): Verdict => ({ effect: answer, deny, review, oblige });
+const three = ({ effect: answer, deny, review, oblige }: Verdict): Verdict => ({
+  effect: answer,
+  deny,
+  review,
+  oblige,
+});
 
 describe('the compiled program answers as the plain reading of its rules', () => {
   test('for random policies and facts', () => {
@@ -286,7 +398,9 @@ describe('the compiled program answers as the plain reading of its rules', () =>
   test('for the shipped pack', () => {
     fc.assert(
       fc.property(mutatedFacts, (facts) => {
-        expect(three(evaluate(program, loadFacts(program, facts)))).toEqual(new Plain(program, facts).verdict());
+        expect(three(evaluate(program, loadFacts(program, facts)))).toEqual(
+          new Plain(program, facts).verdict(),
+        );
       }),
       { numRuns: 500 },
     );
@@ -310,7 +424,8 @@ describe('the compiled program answers as the plain reading of its rules', () =>
 });
 
 describe('without a permission', () => {
-  const only = (parts: object): Program => built(smallPack(), policyDocument([ruleOf('ONE', parts)]));
+  const only = (parts: object): Program =>
+    built(smallPack(), policyDocument([ruleOf('ONE', parts)]));
 
   test.each([
     ['nothing applies', { applies: false, outcome: 'permit' }],
@@ -325,7 +440,10 @@ describe('without a permission', () => {
 
   test('one of which it is unknown whether it applies asks a person', () => {
     const program_ = only({ applies: 'request.yes', outcome: 'permit' });
-    expect(evaluate(program_, loadFacts(program_, {}))).toMatchObject({ effect: 'review', review: ['ONE'] });
+    expect(evaluate(program_, loadFacts(program_, {}))).toMatchObject({
+      effect: 'review',
+      review: ['ONE'],
+    });
   });
 });
 
@@ -333,11 +451,22 @@ describe('a word of the document', () => {
   test('never becomes code', () => {
     const nasty = '`);process.exit(7)//${process.exit(7)}\u2028\n"\'\\';
     const list = [
-      ruleOf('NASTY', { applies: { fact: 'request.other', neq: nasty }, outcome: 'permit', note: nasty, title: { en: nasty } }),
-      ruleOf('NASTY-2', { applies: { fact: 'request.codes', hasPart: nasty }, outcome: [{ when: { fact: 'request.purpose', isAnyOf: [nasty, 'care'] }, effect: 'deny' }] }),
+      ruleOf('NASTY', {
+        applies: { fact: 'request.other', neq: nasty },
+        outcome: 'permit',
+        note: nasty,
+        title: { en: nasty },
+      }),
+      ruleOf('NASTY-2', {
+        applies: { fact: 'request.codes', hasPart: nasty },
+        outcome: [{ when: { fact: 'request.purpose', isAnyOf: [nasty, 'care'] }, effect: 'deny' }],
+      }),
     ];
     const program_ = built(smallPack(), policyDocument(list));
-    const verdict = evaluate(program_, loadFacts(program_, { request: { other: 'x', purpose: 'care', codes: [] } }));
+    const verdict = evaluate(
+      program_,
+      loadFacts(program_, { request: { other: 'x', purpose: 'care', codes: [] } }),
+    );
     expect(verdict).toMatchObject({ effect: 'permit', deny: [] });
   });
 });

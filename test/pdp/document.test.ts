@@ -5,7 +5,15 @@ import { parsePolicy } from '../../src/pdp/document.ts';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import { explain } from '../../src/pdp/explain.ts';
 import { buildProgram, loadFacts } from '../../src/pdp/program.ts';
-import { build, built, cpuSeconds, packFiles, policyDocument, ruleOf, smallPack } from './support.ts';
+import {
+  build,
+  built,
+  cpuSeconds,
+  packFiles,
+  policyDocument,
+  ruleOf,
+  smallPack,
+} from './support.ts';
 
 /** A policy as people write it, so that lines and columns mean something. Line 10 is the rule. */
 const GOOD = `policy: test-policy
@@ -46,47 +54,304 @@ interface Mistake {
 }
 
 const MISTAKES: readonly Mistake[] = [
-  { name: 'an unknown fact', from: 'applies: request.yes', to: 'applies: request.yess', at: '12:5', message: /no fact "request\.yess" \(did you mean request\.yes\?\)/ },
-  { name: 'an unknown fact in a comparison', from: 'fact: request.count', to: 'fact: request.cuont', at: '13:13', message: /did you mean request\.count\?/ },
-  { name: 'an unknown fact on the right', from: 'gteq: 2', to: 'gteq: {fact: request.limits}', at: '13:34', message: /did you mean request\.limit\?/ },
-  { name: 'an unknown operator', from: 'gteq: 2', to: 'gteqq: 2', at: '13:34', message: /unknown operator "gteqq".*did you mean gteq\?/ },
-  { name: 'two operators', from: 'gteq: 2', to: 'gteq: 2, lt: 3', at: '13:5', message: /one operator beside "fact"/ },
-  { name: 'an unknown combination', from: 'applies: request.yes', to: 'applies: {an: [request.yes]}', at: '12:15', message: /unknown key "an".*did you mean and\?/ },
-  { name: 'an empty combination', from: 'applies: request.yes', to: 'applies: {and: []}', at: '12:15', message: /a list of 1 to 1000 conditions/ },
-  { name: 'a number for a condition', from: 'applies: request.yes', to: 'applies: 7', at: '12:5', message: /a condition is the name of a fact or an object/ },
-  { name: 'a bad layer', from: 'layer: statute', to: 'layer: statut', at: '3:1', message: /must be one of statute, .*did you mean statute\?/, rule: null },
-  { name: 'a bad concern', from: 'concern: consent', to: 'concern: consents', at: '4:1', message: /did you mean consent\?/, rule: null },
-  { name: 'a bad effect', from: 'otherwise: deny', to: 'otherwise: denied', at: '14:5', message: /must be one of permit, deny, review, oblige.*did you mean deny\?/ },
-  { name: 'a bad effect in a list', from: 'otherwise: deny', to: 'otherwise: [{when: request.no, effect: review}, {effect: denny}]', at: '14:53', message: /did you mean deny\?/ },
-  { name: 'a bad confidence', from: 'confidence: high', to: 'confidence: hihg', at: '15:51', message: /must be one of high, medium, low, not_confirmed.*did you mean high\?/ },
-  { name: 'a date that does not exist', from: 'from: 2026-01-01', to: 'from: 2026-02-30', at: '7:12', message: /"from" must match format "date"/, rule: null },
-  { name: 'a constant date that does not exist', from: '{fact: request.count, gteq: 2}', to: '{fact: request.until, gteq: 2026-02-30}', at: '13:34', message: /expected a date/ },
-  { name: 'a constant of a wrong type', from: 'gteq: 2', to: 'gteq: two', at: '13:27', message: /expected a number/ },
-  { name: 'a value that an enumeration has not', from: '{fact: request.count, gteq: 2}', to: '{fact: request.asked, lteq: hihg}', at: '13:34', message: /"hihg" is no value of request\.asked.*did you mean high\?/ },
-  { name: 'facts of different types', from: 'gteq: 2', to: 'gteq: {fact: request.until}', at: '13:27', message: /compares a number with a date/ },
-  { name: 'an order of what has none', from: '{fact: request.count, gteq: 2}', to: '{fact: request.purpose, gteq: care}', at: '13:36', message: /gteq compares numbers, dates and ranked values/ },
-  { name: 'a set compared as a value', from: '{fact: request.count, gteq: 2}', to: '{fact: request.codes, eq: care}', at: '13:34', message: /sets compare with/ },
-  { name: 'an object compared as a value', from: '{fact: request.count, gteq: 2}', to: '{fact: request.paper, eq: true}', at: '13:34', message: /is an object: use "exists"/ },
-  { name: 'whether a number is empty', from: 'applies: request.yes', to: 'applies: {nonempty: request.count}', at: '12:15', message: /request\.count is not a set/ },
-  { name: 'an unknown rule', from: 'applies: request.yes', to: 'applies: {applies: FRIST}', at: '12:15', message: /no rule "FRIST" \(did you mean FIRST\?\)/ },
-  { name: 'a rule that refers to itself', from: 'applies: request.yes', to: 'applies: {not: {holds: FIRST}}', at: '9:5', message: /FIRST refers to itself in a circle/ },
-  { name: 'an unknown instrument', from: '{instrument: law, article', to: '{instrument: lwa, article', at: '15:14', message: /no instrument "lwa" in the pack/ },
-  { name: 'an unknown instrument of the whole', from: 'instrument: law\nin_force', to: 'instrument: lwa\nin_force', at: '6:1', message: /no instrument "lwa" in the pack/, rule: null },
-  { name: 'a source that is not confirmed and denies', from: 'confidence: high', to: 'confidence: not_confirmed', at: '15:5', message: /not confirmed may only ask for review or oblige/ },
-  { name: 'an obligation that says nothing', from: 'otherwise: deny', to: 'otherwise: oblige', at: '9:5', message: /"obligation" is missing/ },
-  { name: 'a missing key', from: '    sentence: {en: First}\n', to: '', at: '9:5', message: /"sentence" is missing/ },
-  { name: 'a missing key of the document', from: 'concern: consent\n', to: '', at: '1:1', message: /"concern" is missing/, rule: null },
-  { name: 'an unknown key', from: 'otherwise: deny', to: 'otherwice: deny', at: '14:5', message: /unknown key "otherwice" \(did you mean otherwise\?\)/ },
-  { name: 'neither outcome nor otherwise', from: '    otherwise: deny\n', to: '', at: '9:5', message: /either "outcome", or "holds" and "otherwise"|"otherwise" is missing/ },
-  { name: 'outcome beside holds', from: 'otherwise: deny', to: 'otherwise: deny\n    outcome: deny', at: '9:5', message: /either "outcome", or "holds" and "otherwise"/ },
-  { name: 'no citation', from: 'cites: [{instrument: law, article: Art. 1, confidence: high}]', to: 'cites: []', at: '15:5', message: /"cites" must NOT have fewer than 1 items/ },
-  { name: 'a text without English', from: 'title: {en: First}', to: 'title: {fr: Premier}', at: '10:5', message: /"en" is missing/ },
-  { name: 'no rules', from: GOOD.slice(GOOD.indexOf('rules:')), to: 'rules: []\n', at: '8:1', message: /"rules" must NOT have fewer than 1 items/, rule: null },
-  { name: 'a key twice', from: 'concern: consent', to: 'concern: consent\nconcern: sovereignty', at: '5:1', message: /Map keys must be unique/, rule: null },
-  { name: 'a bracket that is not closed', from: 'title: {en: Title}', to: 'title: {en: Title', at: '6:1', message: /Flow map/, rule: null },
-  { name: 'a tabulator', from: '    title: {en: First}', to: '\ttitle: {en: First}', at: '10:1', message: /./, rule: null },
-  { name: 'a second document', from: 'version: 1', to: 'version: 1\n---', at: '3:1', message: /multiple documents/, rule: null },
-  { name: 'an alias of nothing', from: 'applies: request.yes', to: 'applies: *nothing', at: '12:14', message: /Unresolved alias/, rule: null },
+  {
+    name: 'an unknown fact',
+    from: 'applies: request.yes',
+    to: 'applies: request.yess',
+    at: '12:5',
+    message: /no fact "request\.yess" \(did you mean request\.yes\?\)/,
+  },
+  {
+    name: 'an unknown fact in a comparison',
+    from: 'fact: request.count',
+    to: 'fact: request.cuont',
+    at: '13:13',
+    message: /did you mean request\.count\?/,
+  },
+  {
+    name: 'an unknown fact on the right',
+    from: 'gteq: 2',
+    to: 'gteq: {fact: request.limits}',
+    at: '13:34',
+    message: /did you mean request\.limit\?/,
+  },
+  {
+    name: 'an unknown operator',
+    from: 'gteq: 2',
+    to: 'gteqq: 2',
+    at: '13:34',
+    message: /unknown operator "gteqq".*did you mean gteq\?/,
+  },
+  {
+    name: 'two operators',
+    from: 'gteq: 2',
+    to: 'gteq: 2, lt: 3',
+    at: '13:5',
+    message: /one operator beside "fact"/,
+  },
+  {
+    name: 'an unknown combination',
+    from: 'applies: request.yes',
+    to: 'applies: {an: [request.yes]}',
+    at: '12:15',
+    message: /unknown key "an".*did you mean and\?/,
+  },
+  {
+    name: 'an empty combination',
+    from: 'applies: request.yes',
+    to: 'applies: {and: []}',
+    at: '12:15',
+    message: /a list of 1 to 1000 conditions/,
+  },
+  {
+    name: 'a number for a condition',
+    from: 'applies: request.yes',
+    to: 'applies: 7',
+    at: '12:5',
+    message: /a condition is the name of a fact or an object/,
+  },
+  {
+    name: 'a bad layer',
+    from: 'layer: statute',
+    to: 'layer: statut',
+    at: '3:1',
+    message: /must be one of statute, .*did you mean statute\?/,
+    rule: null,
+  },
+  {
+    name: 'a bad concern',
+    from: 'concern: consent',
+    to: 'concern: consents',
+    at: '4:1',
+    message: /did you mean consent\?/,
+    rule: null,
+  },
+  {
+    name: 'a bad effect',
+    from: 'otherwise: deny',
+    to: 'otherwise: denied',
+    at: '14:5',
+    message: /must be one of permit, deny, review, oblige.*did you mean deny\?/,
+  },
+  {
+    name: 'a bad effect in a list',
+    from: 'otherwise: deny',
+    to: 'otherwise: [{when: request.no, effect: review}, {effect: denny}]',
+    at: '14:53',
+    message: /did you mean deny\?/,
+  },
+  {
+    name: 'a bad confidence',
+    from: 'confidence: high',
+    to: 'confidence: hihg',
+    at: '15:51',
+    message: /must be one of high, medium, low, not_confirmed.*did you mean high\?/,
+  },
+  {
+    name: 'a date that does not exist',
+    from: 'from: 2026-01-01',
+    to: 'from: 2026-02-30',
+    at: '7:12',
+    message: /"from" must match format "date"/,
+    rule: null,
+  },
+  {
+    name: 'a constant date that does not exist',
+    from: '{fact: request.count, gteq: 2}',
+    to: '{fact: request.until, gteq: 2026-02-30}',
+    at: '13:34',
+    message: /expected a date/,
+  },
+  {
+    name: 'a constant of a wrong type',
+    from: 'gteq: 2',
+    to: 'gteq: two',
+    at: '13:27',
+    message: /expected a number/,
+  },
+  {
+    name: 'a value that an enumeration has not',
+    from: '{fact: request.count, gteq: 2}',
+    to: '{fact: request.asked, lteq: hihg}',
+    at: '13:34',
+    message: /"hihg" is no value of request\.asked.*did you mean high\?/,
+  },
+  {
+    name: 'facts of different types',
+    from: 'gteq: 2',
+    to: 'gteq: {fact: request.until}',
+    at: '13:27',
+    message: /compares a number with a date/,
+  },
+  {
+    name: 'an order of what has none',
+    from: '{fact: request.count, gteq: 2}',
+    to: '{fact: request.purpose, gteq: care}',
+    at: '13:36',
+    message: /gteq compares numbers, dates and ranked values/,
+  },
+  {
+    name: 'a set compared as a value',
+    from: '{fact: request.count, gteq: 2}',
+    to: '{fact: request.codes, eq: care}',
+    at: '13:34',
+    message: /sets compare with/,
+  },
+  {
+    name: 'an object compared as a value',
+    from: '{fact: request.count, gteq: 2}',
+    to: '{fact: request.paper, eq: true}',
+    at: '13:34',
+    message: /is an object: use "exists"/,
+  },
+  {
+    name: 'whether a number is empty',
+    from: 'applies: request.yes',
+    to: 'applies: {nonempty: request.count}',
+    at: '12:15',
+    message: /request\.count is not a set/,
+  },
+  {
+    name: 'an unknown rule',
+    from: 'applies: request.yes',
+    to: 'applies: {applies: FRIST}',
+    at: '12:15',
+    message: /no rule "FRIST" \(did you mean FIRST\?\)/,
+  },
+  {
+    name: 'a rule that refers to itself',
+    from: 'applies: request.yes',
+    to: 'applies: {not: {holds: FIRST}}',
+    at: '9:5',
+    message: /FIRST refers to itself in a circle/,
+  },
+  {
+    name: 'an unknown instrument',
+    from: '{instrument: law, article',
+    to: '{instrument: lwa, article',
+    at: '15:14',
+    message: /no instrument "lwa" in the pack/,
+  },
+  {
+    name: 'an unknown instrument of the whole',
+    from: 'instrument: law\nin_force',
+    to: 'instrument: lwa\nin_force',
+    at: '6:1',
+    message: /no instrument "lwa" in the pack/,
+    rule: null,
+  },
+  {
+    name: 'a source that is not confirmed and denies',
+    from: 'confidence: high',
+    to: 'confidence: not_confirmed',
+    at: '15:5',
+    message: /not confirmed may only ask for review or oblige/,
+  },
+  {
+    name: 'an obligation that says nothing',
+    from: 'otherwise: deny',
+    to: 'otherwise: oblige',
+    at: '9:5',
+    message: /"obligation" is missing/,
+  },
+  {
+    name: 'a missing key',
+    from: '    sentence: {en: First}\n',
+    to: '',
+    at: '9:5',
+    message: /"sentence" is missing/,
+  },
+  {
+    name: 'a missing key of the document',
+    from: 'concern: consent\n',
+    to: '',
+    at: '1:1',
+    message: /"concern" is missing/,
+    rule: null,
+  },
+  {
+    name: 'an unknown key',
+    from: 'otherwise: deny',
+    to: 'otherwice: deny',
+    at: '14:5',
+    message: /unknown key "otherwice" \(did you mean otherwise\?\)/,
+  },
+  {
+    name: 'neither outcome nor otherwise',
+    from: '    otherwise: deny\n',
+    to: '',
+    at: '9:5',
+    message: /either "outcome", or "holds" and "otherwise"|"otherwise" is missing/,
+  },
+  {
+    name: 'outcome beside holds',
+    from: 'otherwise: deny',
+    to: 'otherwise: deny\n    outcome: deny',
+    at: '9:5',
+    message: /either "outcome", or "holds" and "otherwise"/,
+  },
+  {
+    name: 'no citation',
+    from: 'cites: [{instrument: law, article: Art. 1, confidence: high}]',
+    to: 'cites: []',
+    at: '15:5',
+    message: /"cites" must NOT have fewer than 1 items/,
+  },
+  {
+    name: 'a text without English',
+    from: 'title: {en: First}',
+    to: 'title: {fr: Premier}',
+    at: '10:5',
+    message: /"en" is missing/,
+  },
+  {
+    name: 'no rules',
+    from: GOOD.slice(GOOD.indexOf('rules:')),
+    to: 'rules: []\n',
+    at: '8:1',
+    message: /"rules" must NOT have fewer than 1 items/,
+    rule: null,
+  },
+  {
+    name: 'a key twice',
+    from: 'concern: consent',
+    to: 'concern: consent\nconcern: sovereignty',
+    at: '5:1',
+    message: /Map keys must be unique/,
+    rule: null,
+  },
+  {
+    name: 'a bracket that is not closed',
+    from: 'title: {en: Title}',
+    to: 'title: {en: Title',
+    at: '6:1',
+    message: /Flow map/,
+    rule: null,
+  },
+  {
+    name: 'a tabulator',
+    from: '    title: {en: First}',
+    to: '\ttitle: {en: First}',
+    at: '10:1',
+    message: /./,
+    rule: null,
+  },
+  {
+    name: 'a second document',
+    from: 'version: 1',
+    to: 'version: 1\n---',
+    at: '3:1',
+    message: /multiple documents/,
+    rule: null,
+  },
+  {
+    name: 'an alias of nothing',
+    from: 'applies: request.yes',
+    to: 'applies: *nothing',
+    at: '12:14',
+    message: /Unresolved alias/,
+    rule: null,
+  },
 ];
 
 describe('a mistake in a policy', () => {
@@ -94,52 +359,83 @@ describe('a mistake in a policy', () => {
     expect(problemsOf(GOOD)).toEqual([]);
   });
 
-  test.each(MISTAKES)('$name is named with file, line, column and rule', ({ from, to, at, message, rule }) => {
-    const problems = problemsOf(replaced(from, to));
-    const [problem] = problems;
-    const found = problems.find((each) => message.test(each.message)) ?? problem;
-    expect(found?.message).toMatch(message);
-    expect(`${found?.line}:${found?.column}`).toBe(at);
-    expect(found?.file).toBe('policy-1.yaml');
-    expect(found?.rule).toBe(rule === null ? undefined : 'FIRST');
-  });
+  test.each(MISTAKES)(
+    '$name is named with file, line, column and rule',
+    ({ from, to, at, message, rule }) => {
+      const problems = problemsOf(replaced(from, to));
+      const [problem] = problems;
+      const found = problems.find((each) => message.test(each.message)) ?? problem;
+      expect(found?.message).toMatch(message);
+      expect(`${found?.line}:${found?.column}`).toBe(at);
+      expect(found?.file).toBe('policy-1.yaml');
+      expect(found?.rule).toBe(rule === null ? undefined : 'FIRST');
+    },
+  );
 
   test('is named where it is in a list of outcomes, of both forms', () => {
-    const otherwise = replaced('otherwise: deny', 'otherwise:\n      - {when: request.nay, effect: review}\n      - effect: deny');
-    const outcome = replaced('    holds: {fact: request.count, gteq: 2}\n    otherwise: deny', '    outcome:\n      - {when: {fact: request.count, gt: x}, effect: review}');
+    const otherwise = replaced(
+      'otherwise: deny',
+      'otherwise:\n      - {when: request.nay, effect: review}\n      - effect: deny',
+    );
+    const outcome = replaced(
+      '    holds: {fact: request.count, gteq: 2}\n    otherwise: deny',
+      '    outcome:\n      - {when: {fact: request.count, gt: x}, effect: review}',
+    );
     expect(problemsOf(otherwise)).toMatchObject([{ line: 15, rule: 'FIRST' }]);
     expect(problemsOf(outcome)).toMatchObject([{ line: 14, rule: 'FIRST' }]);
   });
 
   test('is listed with all the others of all files', () => {
-    const result = problemsOf(replaced('layer: statute', 'layer: law'), replaced('gteq: 2', 'gteqq: 2'), GOOD);
-    expect(result.map(({ file, line }) => `${file}:${line}`)).toEqual(['policy-1.yaml:3', 'policy-2.yaml:13']);
+    const result = problemsOf(
+      replaced('layer: statute', 'layer: law'),
+      replaced('gteq: 2', 'gteqq: 2'),
+      GOOD,
+    );
+    expect(result.map(({ file, line }) => `${file}:${line}`)).toEqual([
+      'policy-1.yaml:3',
+      'policy-2.yaml:13',
+    ]);
   });
 
-  test.each(['', '# nothing', 'null', '[]', '7', 'text', '{}', 'rules: 7', 'rules: [null, 7, []]', '- - -', '? ', '\u0000', '\uFEFF'])(
-    'that is the whole of it: %j',
-    (text) => {
-      const problems = problemsOf(text);
-      expect(problems.length).toBeGreaterThan(0);
-      for (const { message, line, column } of problems) {
-        expect(message).toMatch(/\w/);
-        expect(message).not.toMatch(/^""/);
-        expect(line * column).toBeGreaterThan(0);
-      }
-    },
-  );
+  test.each([
+    '',
+    '# nothing',
+    'null',
+    '[]',
+    '7',
+    'text',
+    '{}',
+    'rules: 7',
+    'rules: [null, 7, []]',
+    '- - -',
+    '? ',
+    '\u0000',
+    '\uFEFF',
+  ])('that is the whole of it: %j', (text) => {
+    const problems = problemsOf(text);
+    expect(problems.length).toBeGreaterThan(0);
+    for (const { message, line, column } of problems) {
+      expect(message).toMatch(/\w/);
+      expect(message).not.toMatch(/^""/);
+      expect(line * column).toBeGreaterThan(0);
+    }
+  });
 });
 
 describe('rules that belong together', () => {
   const choice = { layer: 'national_choice', concern: 'sovereignty', instrument: 'choice' };
-  const cites = (instrument: string, confidence = 'high'): object => ({ cites: [{ instrument, article: 'x', confidence }] });
+  const cites = (instrument: string, confidence = 'high'): object => ({
+    cites: [{ instrument, article: 'x', confidence }],
+  });
 
   test('may not have the same id, in one file or two', () => {
     const rule = ruleOf('SAME', { outcome: 'review' });
-    expect(problemsOf(policyDocument([rule, rule]))).toMatchObject([{ rule: 'SAME', message: 'there is another rule SAME' }]);
-    expect(problemsOf(policyDocument([rule]), policyDocument([rule], { policy: 'other' }))).toMatchObject([
-      { file: 'policy-2.yaml', rule: 'SAME' },
+    expect(problemsOf(policyDocument([rule, rule]))).toMatchObject([
+      { rule: 'SAME', message: 'there is another rule SAME' },
     ]);
+    expect(
+      problemsOf(policyDocument([rule]), policyDocument([rule], { policy: 'other' })),
+    ).toMatchObject([{ file: 'policy-2.yaml', rule: 'SAME' }]);
   });
 
   test('may not refer to one another in a circle, over two files either', () => {
@@ -147,14 +443,20 @@ describe('rules that belong together', () => {
     const b = ruleOf('B-RULE', { applies: { not: { applies: 'C-RULE' } }, outcome: 'review' });
     const c = ruleOf('C-RULE', { outcome: [{ when: { applies: 'A-RULE' }, effect: 'review' }] });
     const problems = problemsOf(policyDocument([a, b]), policyDocument([c], { policy: 'other' }));
-    expect(problems).toMatchObject([{ message: expect.stringContaining('refers to itself in a circle') }]);
+    expect(problems).toMatchObject([
+      { message: expect.stringContaining('refers to itself in a circle') },
+    ]);
     expect(problems[0]?.rule).toMatch(/^[ABC]-RULE$/);
   });
 
   test('may refer to rules that come later, and to those of another file', () => {
     const first = ruleOf('FIRST', { applies: { holds: 'LATER' }, outcome: 'permit' });
     const later = ruleOf('LATER', { holds: 'request.yes', otherwise: 'review' });
-    const program = built(smallPack(), policyDocument([first]), policyDocument([later], { policy: 'other' }));
+    const program = built(
+      smallPack(),
+      policyDocument([first]),
+      policyDocument([later], { policy: 'other' }),
+    );
     expect(evaluate(program, loadFacts(program, { request: { yes: true } })).effect).toBe('permit');
   });
 
@@ -166,10 +468,19 @@ describe('rules that belong together', () => {
           { rule: 'CHOICE', message: 'a national choice must not be cited as law' },
         ]);
       }
-      const resting = policyDocument([ruleOf('CHOICE', { outcome: 'deny', ...cites('choice') })], { ...choice, instrument });
-      expect(problemsOf(resting)).toMatchObject([{ message: expect.stringContaining('national choice') }]);
+      const resting = policyDocument([ruleOf('CHOICE', { outcome: 'deny', ...cites('choice') })], {
+        ...choice,
+        instrument,
+      });
+      expect(problemsOf(resting)).toMatchObject([
+        { message: expect.stringContaining('national choice') },
+      ]);
     }
-    expect(problemsOf(policyDocument([ruleOf('CHOICE', { outcome: 'deny', ...cites('choice') })], choice))).toEqual([]);
+    expect(
+      problemsOf(
+        policyDocument([ruleOf('CHOICE', { outcome: 'deny', ...cites('choice') })], choice),
+      ),
+    ).toEqual([]);
   });
 
   test('whose source is not confirmed may neither deny nor permit, by any outcome', () => {
@@ -180,7 +491,9 @@ describe('rules that belong together', () => {
       { outcome: [{ when: 'request.yes', effect: 'review' }, { effect: 'deny' }] },
       { holds: true, then: 'permit', otherwise: 'review' },
     ]) {
-      expect(problemsOf(policyDocument([ruleOf('UNSURE', { ...parts, ...unsure })]))).toMatchObject([{ rule: 'UNSURE' }]);
+      expect(problemsOf(policyDocument([ruleOf('UNSURE', { ...parts, ...unsure })]))).toMatchObject(
+        [{ rule: 'UNSURE' }],
+      );
     }
     const obligation = { sentence: { en: 'x' }, due: 'throughout', evidence: { en: 'x' } };
     for (const parts of [{ outcome: 'review' }, { outcome: 'oblige', obligation }]) {
@@ -189,26 +502,70 @@ describe('rules that belong together', () => {
   });
 
   test('that oblige by a date name a fact that is one', () => {
-    const obligation = { sentence: { en: 'x' }, due: { fact: 'request.count' }, evidence: { en: 'x' } };
-    expect(problemsOf(policyDocument([ruleOf('DUE', { outcome: 'oblige', obligation })]))).toMatchObject([{ rule: 'DUE' }]);
+    const obligation = {
+      sentence: { en: 'x' },
+      due: { fact: 'request.count' },
+      evidence: { en: 'x' },
+    };
+    expect(
+      problemsOf(policyDocument([ruleOf('DUE', { outcome: 'oblige', obligation })])),
+    ).toMatchObject([{ rule: 'DUE' }]);
   });
 });
 
 describe('a mistake in a pack', () => {
   const rules = policyDocument([ruleOf('ANY', { outcome: 'permit' })]);
-  const derived = (spec: object): object => smallPack({ derived: { made: { title: { en: 'x' }, ...spec } } });
+  const derived = (spec: object): object =>
+    smallPack({ derived: { made: { title: { en: 'x' }, ...spec } } });
 
   test.each([
-    ['a time zone that does not exist', smallPack({ timezone: 'Africa/Nowhere' }), /no time zone "Africa\/Nowhere"/],
-    ['an expiry that is no fact', smallPack({ expiries: [{ name: 'x', fact: 'request.untill' }] }), /no fact "request\.untill"/],
-    ['an expiry that is no date', smallPack({ expiries: [{ name: 'x', fact: 'request.count' }] }), /no date/],
-    ['a derived fact of an unknown one', derived({ condition: 'request.yess' }), /did you mean request\.yes\?/],
+    [
+      'a time zone that does not exist',
+      smallPack({ timezone: 'Africa/Nowhere' }),
+      /no time zone "Africa\/Nowhere"/,
+    ],
+    [
+      'an expiry that is no fact',
+      smallPack({ expiries: [{ name: 'x', fact: 'request.untill' }] }),
+      /no fact "request\.untill"/,
+    ],
+    [
+      'an expiry that is no date',
+      smallPack({ expiries: [{ name: 'x', fact: 'request.count' }] }),
+      /no date/,
+    ],
+    [
+      'a derived fact of an unknown one',
+      derived({ condition: 'request.yess' }),
+      /did you mean request\.yes\?/,
+    ],
     ['a derived fact of itself', derived({ condition: 'made' }), /no fact "made"/],
-    ['a union of what is no set', derived({ union: ['request.count'] }), /request\.count is no set/],
+    [
+      'a union of what is no set',
+      derived({ union: ['request.count'] }),
+      /request\.count is no set/,
+    ],
     ['a derived fact of nothing', derived({}), /"condition" or a "union"/],
-    ['no fact for the moment', smallPack({ facts: { 'request.yes': { type: 'boolean', source: 'request', title: { en: 'x' }, basis: 'x' } }, derived: {} }), /request\.as_of/],
+    [
+      'no fact for the moment',
+      smallPack({
+        facts: {
+          'request.yes': { type: 'boolean', source: 'request', title: { en: 'x' }, basis: 'x' },
+        },
+        derived: {},
+      }),
+      /request\.as_of/,
+    ],
     ['a home that is no code', smallPack({ home: 'Rwanda' }), /"home" must match/],
-    ['an unknown type', smallPack({ facts: { 'request.yes': { type: 'bool', source: 'request', title: { en: 'x' }, basis: 'x' } } }), /one of boolean, integer/],
+    [
+      'an unknown type',
+      smallPack({
+        facts: {
+          'request.yes': { type: 'bool', source: 'request', title: { en: 'x' }, basis: 'x' },
+        },
+      }),
+      /one of boolean, integer/,
+    ],
     ['an unknown key', smallPack({ capital: 'Kigali' }), /unknown key "capital"/],
   ])('is named: %s', (_name, pack, message) => {
     const result = build(pack, rules);
@@ -227,11 +584,17 @@ describe('the shipped pack', () => {
   test('survives no deletion of a line that carries a rule without saying so', () => {
     const { pack, policies } = packFiles;
     const [first, ...others] = policies;
-    const lines = readFileSync(new URL('../../policies/rwanda/rules/agreement.yaml', import.meta.url), 'utf8').split('\n');
+    const lines = readFileSync(
+      new URL('../../policies/rwanda/rules/agreement.yaml', import.meta.url),
+      'utf8',
+    ).split('\n');
     const silent = lines.flatMap((line, i) => {
       const text = lines.filter((_line, j) => j !== i).join('\n');
       const result = buildProgram(pack, [{ file: first?.file ?? '', text }, ...others]);
-      return result.ok && /^\s*(- id|cites|otherwise|title|sentence|layer|policy|rules)\b/.test(line) ? [line] : [];
+      return result.ok &&
+        /^\s*(- id|cites|otherwise|title|sentence|layer|policy|rules)\b/.test(line)
+        ? [line]
+        : [];
     });
     expect(silent).toEqual([]);
   });
@@ -253,17 +616,24 @@ describe('a document that is meant to hurt', () => {
 
   test('of ten megabytes is refused by its size, before it is read', () => {
     const spent = cpuSeconds(() => {
-      expect(problemsWithin(`${GOOD}# ${'x'.repeat(10_000_000)}`)).toMatchObject([{ message: 'at most 4194304 bytes' }]);
+      expect(problemsWithin(`${GOOD}# ${'x'.repeat(10_000_000)}`)).toMatchObject([
+        { message: 'at most 4194304 bytes' },
+      ]);
     });
     expect(spent).toBeLessThan(0.5);
   });
 
   test('of few characters and many bytes is measured in bytes', () => {
-    expect(problemsWithin(`# ${'é'.repeat(2_200_000)}`)).toMatchObject([{ message: 'at most 4194304 bytes' }]);
+    expect(problemsWithin(`# ${'é'.repeat(2_200_000)}`)).toMatchObject([
+      { message: 'at most 4194304 bytes' },
+    ]);
   });
 
   const nested = (open: string, close: string, times: number): string =>
-    replaced('applies: request.yes', `applies: ${open.repeat(times)}request.yes${close.repeat(times)}`);
+    replaced(
+      'applies: request.yes',
+      `applies: ${open.repeat(times)}request.yes${close.repeat(times)}`,
+    );
 
   test.each([
     ['33 levels of "not"', nested('{not: ', '}', 33), /at most 32 levels of nesting/],
@@ -272,7 +642,11 @@ describe('a document that is meant to hurt', () => {
     ['100,000 lists that are never closed', nested('[', '', 100_000), /levels of nesting/],
     ['100,000 dashes', `rules: \n${'- '.repeat(100_000)}x`, /levels of nesting/],
     ['100,000 question marks', `${'? '.repeat(100_000)}x`, /\w/],
-    ['1,000 steps of indentation', Array.from({ length: 1000 }, (_, i) => `${' '.repeat(i)}k:`).join('\n'), /levels of nesting/],
+    [
+      '1,000 steps of indentation',
+      Array.from({ length: 1000 }, (_, i) => `${' '.repeat(i)}k:`).join('\n'),
+      /levels of nesting/,
+    ],
     ['100,000 brackets closed first', nested(']', '[', 100_000), /\w/],
   ])('by %s is refused with a reason', (_name, text, message) => {
     const problems = problemsWithin(text);
@@ -280,30 +654,61 @@ describe('a document that is meant to hurt', () => {
   });
 
   test('is not one that merely writes of half-open intervals', () => {
-    const prose = Array.from({ length: 500 }, (_, i) => `# the interval [${i}, ${i + 1}) and {`).join('\n');
-    expect(problemsOf(`${prose}\n${replaced('sentence: {en: First}', 'sentence: {en: "[0, 1) and [1, 2)"}')}`)).toEqual([]);
+    const prose = Array.from(
+      { length: 500 },
+      (_, i) => `# the interval [${i}, ${i + 1}) and {`,
+    ).join('\n');
+    expect(
+      problemsOf(
+        `${prose}\n${replaced('sentence: {en: First}', 'sentence: {en: "[0, 1) and [1, 2)"}')}`,
+      ),
+    ).toEqual([]);
   });
 
   test.each([
-    ['by aliases of aliases', Array.from({ length: 40 }, (_, i) => `k${i}: &a${i} [${Array.from({ length: 9 }, () => (i ? `*a${i - 1}` : 'x')).join(', ')}]`).join('\n')],
+    [
+      'by aliases of aliases',
+      Array.from(
+        { length: 40 },
+        (_, i) =>
+          `k${i}: &a${i} [${Array.from({ length: 9 }, () => (i ? `*a${i - 1}` : 'x')).join(', ')}]`,
+      ).join('\n'),
+    ],
     ['by an alias of itself', 'rules: &a [*a]'],
-    ['by ten thousand aliases', `k: &a [x]\nrules: [${Array.from({ length: 10_000 }, () => '*a').join(', ')}]`],
-    ['by anchors alone', `rules: [${Array.from({ length: 20_000 }, (_, i) => `&a${i} x`).join(', ')}]`],
+    [
+      'by ten thousand aliases',
+      `k: &a [x]\nrules: [${Array.from({ length: 10_000 }, () => '*a').join(', ')}]`,
+    ],
+    [
+      'by anchors alone',
+      `rules: [${Array.from({ length: 20_000 }, (_, i) => `&a${i} x`).join(', ')}]`,
+    ],
   ])('%s is refused', (_name, text) => {
     expect(problemsWithin(text).length).toBeGreaterThan(0);
   });
 
   test('by a constant of 100,000 codes is answered rightly; by one more it is refused', () => {
     const codes = Array.from({ length: 100_001 }, (_, i) => `c${i}`);
-    const list = (n: number): string => replaced('{fact: request.count, gteq: 2}', `{fact: request.purpose, isAnyOf: [${codes.slice(0, n).join(', ')}]}`);
+    const list = (n: number): string =>
+      replaced(
+        '{fact: request.count, gteq: 2}',
+        `{fact: request.purpose, isAnyOf: [${codes.slice(0, n).join(', ')}]}`,
+      );
     const spent = cpuSeconds(() => {
       const program = built(smallPack(), list(100_000));
-      for (const [purpose, deny] of [['c99999', []], ['c100000', ['FIRST']]] as const) {
-        expect(evaluate(program, loadFacts(program, { request: { yes: true, purpose } })).deny).toEqual(deny);
+      for (const [purpose, deny] of [
+        ['c99999', []],
+        ['c100000', ['FIRST']],
+      ] as const) {
+        expect(
+          evaluate(program, loadFacts(program, { request: { yes: true, purpose } })).deny,
+        ).toEqual(deny);
       }
     });
     expect(spent).toBeLessThan(3);
-    expect(problemsOf(list(100_001))).toMatchObject([{ message: expect.stringContaining('at most 100000') }]);
+    expect(problemsOf(list(100_001))).toMatchObject([
+      { message: expect.stringContaining('at most 100000') },
+    ]);
   });
 });
 
@@ -315,8 +720,14 @@ describe('ten thousand rules', () => {
 
   test('are compiled, decided and explained rightly', () => {
     const spent = cpuSeconds(() => {
-      const program = built(smallPack(), many((i) => ({ applies: { fact: 'request.count', gt: i }, outcome: 'review' })));
-      const { effect, review } = evaluate(program, loadFacts(program, { request: { count: 5000 } }));
+      const program = built(
+        smallPack(),
+        many((i) => ({ applies: { fact: 'request.count', gt: i }, outcome: 'review' })),
+      );
+      const { effect, review } = evaluate(
+        program,
+        loadFacts(program, { request: { count: 5000 } }),
+      );
       expect([effect, review.length, review.at(-1)]).toEqual(['review', 5000, id(4999)]);
       expect(explain(program, { request: { count: 5000 } }).reasons).toHaveLength(5000);
     });
@@ -324,27 +735,52 @@ describe('ten thousand rules', () => {
   });
 
   test('and one are refused', () => {
-    expect(problemsOf(many(() => ({ outcome: 'review' }), 10_001))).toMatchObject([{ message: expect.stringContaining('10000 items') }]);
+    expect(problemsOf(many(() => ({ outcome: 'review' }), 10_001))).toMatchObject([
+      { message: expect.stringContaining('10000 items') },
+    ]);
   });
 
   test.each([
     ['forwards', (i: number) => Math.min(i + 1, 9999)],
     ['backwards', (i: number) => Math.max(i - 1, 0)],
   ])('that refer to one another %s, each to the next, are put in order', (_name, next) => {
-    const result = build(smallPack(), many((i) => (next(i) === i ? { applies: 'request.yes', outcome: 'review' } : { applies: { applies: id(next(i)) }, outcome: 'review' })));
+    const result = build(
+      smallPack(),
+      many((i) =>
+        next(i) === i
+          ? { applies: 'request.yes', outcome: 'review' }
+          : { applies: { applies: id(next(i)) }, outcome: 'review' },
+      ),
+    );
     expect(result.ok ? [] : result.problems.slice(0, 1)).toEqual([]);
-    const program = built(smallPack(), many((i) => (next(i) === i ? { applies: 'request.yes', outcome: 'review' } : { applies: { applies: id(next(i)) }, outcome: 'review' })));
-    expect(evaluate(program, loadFacts(program, { request: { yes: true } })).review).toHaveLength(10_000);
+    const program = built(
+      smallPack(),
+      many((i) =>
+        next(i) === i
+          ? { applies: 'request.yes', outcome: 'review' }
+          : { applies: { applies: id(next(i)) }, outcome: 'review' },
+      ),
+    );
+    expect(evaluate(program, loadFacts(program, { request: { yes: true } })).review).toHaveLength(
+      10_000,
+    );
   });
 
   test('in one circle are refused', () => {
-    const problems = problemsOf(many((i) => ({ applies: { applies: id((i + 1) % 10_000) }, outcome: 'review' })));
+    const problems = problemsOf(
+      many((i) => ({ applies: { applies: id((i + 1) % 10_000) }, outcome: 'review' })),
+    );
     expect(problems).toMatchObject([{ message: expect.stringContaining('in a circle') }]);
   });
 
   test('each with a mistake are refused with the first of them, in seconds', () => {
     const spent = cpuSeconds(() => {
-      const problems = problemsOf(many((i) => ({ applies: { applies: `RULE-X${String(i).padStart(4, '0')}` }, outcome: 'review' })));
+      const problems = problemsOf(
+        many((i) => ({
+          applies: { applies: `RULE-X${String(i).padStart(4, '0')}` },
+          outcome: 'review',
+        })),
+      );
       expect(problems.length).toBeGreaterThan(0);
       expect(problems.length).toBeLessThanOrEqual(100);
     });

@@ -15,7 +15,11 @@ function stated(facts: Facts, path: string, value: unknown): Facts {
   const key = path.slice('request.recipients.'.length);
   const recipients = factAt(facts, 'request.recipients');
   const list = Array.isArray(recipients) ? (recipients as object[]) : [{}];
-  const filled = list.map((each) => ({ [key]: value, ...each, ...(factAt(each, key) ? {} : { [key]: value }) }));
+  const filled = list.map((each) => ({
+    [key]: value,
+    ...each,
+    ...(factAt(each, key) ? {} : { [key]: value }),
+  }));
   return withFact(facts, 'request.recipients', filled);
 }
 
@@ -32,7 +36,9 @@ describe('explain and evaluate', () => {
     fc.assert(
       fc.property(mutatedFacts, (facts) => {
         const { effect, deny, review, oblige } = explain(program, facts);
-        expect({ effect, deny, review, oblige }).toEqual(evaluate(program, loadFacts(program, facts)));
+        expect({ effect, deny, review, oblige }).toEqual(
+          evaluate(program, loadFacts(program, facts)),
+        );
       }),
       runs,
     );
@@ -44,7 +50,11 @@ describe('explain and evaluate', () => {
         const { reasons, deny, review, oblige } = explain(program, facts);
         const of = (effect: string): string[] =>
           reasons.filter((reason) => reason.effect === effect).map(({ rule }) => rule);
-        expect({ deny: of('deny'), review: of('review'), oblige: of('oblige') }).toEqual({ deny, review, oblige });
+        expect({ deny: of('deny'), review: of('review'), oblige: of('oblige') }).toEqual({
+          deny,
+          review,
+          oblige,
+        });
         expect(new Set(reasons.map(({ rule }) => rule)).size).toBe(reasons.length);
       }),
       runs,
@@ -103,10 +113,18 @@ describe('an explanation', () => {
       const { reasons, instruments } = explain(program, facts);
       for (const { rule, layer, citations } of reasons) {
         seen.add(rule);
-        const kinds = citations.map(({ instrument }) => program.pack.instruments[instrument]?.kind ?? 'none');
-        expect(kinds.some((kind) => law.has(kind)), rule).toBe(layer === 'statute' || layer === 'regulation');
+        const kinds = citations.map(
+          ({ instrument }) => program.pack.instruments[instrument]?.kind ?? 'none',
+        );
+        expect(
+          kinds.some((kind) => law.has(kind)),
+          rule,
+        ).toBe(layer === 'statute' || layer === 'regulation');
         expect(kinds.includes('national_choice'), rule).toBe(layer === 'national_choice');
-        expect(citations.every(({ instrument }) => instruments[instrument]?.['en']), rule).toBe(true);
+        expect(
+          citations.every(({ instrument }) => instruments[instrument]?.['en']),
+          rule,
+        ).toBe(true);
       }
     }
     expect(seen.size).toBe(program.rules.length);
@@ -121,7 +139,8 @@ describe('an explanation', () => {
           for (const { fact, value, source } of reason.facts) {
             const spec = vocabulary.get(fact);
             expect(source, fact).toBe(spec?.source ?? 'derived');
-            if (spec && !fact.startsWith('request.recipients')) expect(value, fact).toEqual(factAt(facts, fact) ?? null);
+            if (spec && !fact.startsWith('request.recipients'))
+              expect(value, fact).toEqual(factAt(facts, fact) ?? null);
           }
         }
       }),
@@ -148,7 +167,8 @@ describe('missing facts', () => {
         expect(new Set(missing).size).toBe(missing.length);
         for (const path of missing) {
           expect(vocabulary.get(path), path).toBeDefined();
-          if (!path.startsWith('request.recipients.')) expect(factAt(facts, path) ?? null, path).toBeNull();
+          if (!path.startsWith('request.recipients.'))
+            expect(factAt(facts, path) ?? null, path).toBeNull();
         }
       }),
       runs,
@@ -189,7 +209,9 @@ describe('missing facts', () => {
               return spec && gen(fc.boolean) ? stated(at, other, gen(valueOf, spec)) : at;
             }, facts);
             const before = state(explain(program, background));
-            return valuesOf(path).some((value) => state(explain(program, stated(background, path, value))) !== before);
+            return valuesOf(path).some(
+              (value) => state(explain(program, stated(background, path, value))) !== before,
+            );
           });
           expect(mattered, path).toBe(true);
         }
@@ -215,7 +237,11 @@ describe('the expiry', () => {
   const abroad = cases.find(({ id }) => id === 'ABROAD')?.facts ?? {};
   const all = Object.values(dates).reduce(
     (at, path) => withFact(at, path, far),
-    withFact(withFact(abroad, 'dataset.lawful_basis', 'research_authorised'), 'request.poc', { stage: 'pilot', max_subjects: 0, end: far }),
+    withFact(withFact(abroad, 'dataset.lawful_basis', 'research_authorised'), 'request.poc', {
+      stage: 'pilot',
+      max_subjects: 0,
+      end: far,
+    }),
   );
   const expiryOf = (facts: Facts): unknown => explain(program, facts).expiry;
 
@@ -239,33 +265,64 @@ describe('the expiry', () => {
   const early = (path: string): Facts => withFact(all, path, '2027-03-01');
 
   test('does not count a transfer authorisation where the ground is consent', () => {
-    const facts = withFact(early(dates.transfer_authorisation), 'dataset.consent', { transfer_abroad_covered: true });
+    const facts = withFact(early(dates.transfer_authorisation), 'dataset.consent', {
+      transfer_abroad_covered: true,
+    });
     expect(expiryOf(facts)).toMatchObject({ name: 'transfer_authorisation' });
-    expect(expiryOf(withFact(facts, 'request.transfer_ground', 'consent'))).toMatchObject({ name: 'agreement', date: far });
+    expect(expiryOf(withFact(facts, 'request.transfer_ground', 'consent'))).toMatchObject({
+      name: 'agreement',
+      date: far,
+    });
   });
 
   test.each([
-    ['a storage authorisation where all is stored at home', dates.storage_authorisation, 'request.locations.storage', ['RW']],
-    ['an ethics approval where the basis is another', dates.ethics_approval, 'dataset.lawful_basis', 'public_duty'],
-    ['a registration where nobody is identifiable', dates.registration, 'dataset.deidentification', 'aggregate'],
+    [
+      'a storage authorisation where all is stored at home',
+      dates.storage_authorisation,
+      'request.locations.storage',
+      ['RW'],
+    ],
+    [
+      'an ethics approval where the basis is another',
+      dates.ethics_approval,
+      'dataset.lawful_basis',
+      'public_duty',
+    ],
+    [
+      'a registration where nobody is identifiable',
+      dates.registration,
+      'dataset.deidentification',
+      'aggregate',
+    ],
   ])('does not count %s', (_what, early_, path, value) => {
     expect(expiryOf(early(early_))).toMatchObject({ date: '2027-03-01' });
-    expect(expiryOf(withFact(early(early_), path, value))).toMatchObject({ name: 'agreement', date: far });
+    expect(expiryOf(withFact(early(early_), path, value))).toMatchObject({
+      name: 'agreement',
+      date: far,
+    });
   });
 
   test('does not count an agreement for public data in which nobody is identifiable', () => {
-    const open = withFact(withFact(early(dates.agreement), 'dataset.classification', 'public'), 'dataset.deidentification', 'aggregate');
+    const open = withFact(
+      withFact(early(dates.agreement), 'dataset.classification', 'public'),
+      'dataset.deidentification',
+      'aggregate',
+    );
     expect(expiryOf(open)).toMatchObject({ name: 'proof_of_concept', date: far });
   });
 
   test('counts the retention date and the period although no rule compares them', () => {
     for (const name of ['retention', 'period'] as const) {
-      expect(expiryOf(withFact(early(dates[name]), 'dataset.deidentification', 'aggregate'))).toMatchObject({ name });
+      expect(
+        expiryOf(withFact(early(dates[name]), 'dataset.deidentification', 'aggregate')),
+      ).toMatchObject({ name });
     }
   });
 
   test('is stated for a review too, and for no denial', () => {
-    expect(expiryOf(withFact(all, 'request.fields_scope', 'full'))).toMatchObject({ name: 'agreement' });
+    expect(expiryOf(withFact(all, 'request.fields_scope', 'full'))).toMatchObject({
+      name: 'agreement',
+    });
     expect(expiryOf(withFact(all, 'request.agreement', null))).toBeNull();
   });
 
@@ -275,7 +332,10 @@ describe('the expiry', () => {
 
   test('of the worked case in Tokyo is the end of the transfer authorisation', () => {
     const tokyo = cases.find(({ id }) => id === 'RW-S12');
-    expect(expiryOf(tokyo?.facts ?? {})).toMatchObject({ name: 'transfer_authorisation', date: tokyo?.expected['grant_valid_until'] });
+    expect(expiryOf(tokyo?.facts ?? {})).toMatchObject({
+      name: 'transfer_authorisation',
+      date: tokyo?.expected['grant_valid_until'],
+    });
   });
 });
 

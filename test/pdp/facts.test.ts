@@ -3,11 +3,23 @@ import { describe, expect, test } from 'vitest';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import { type Facts, suggestion } from '../../src/pdp/facts.ts';
 import { loadFacts } from '../../src/pdp/program.ts';
-import { cases, cpuSeconds, factAt, leafSpecs, mutatedFacts, program, statedPaths, withFact } from './support.ts';
+import {
+  cases,
+  cpuSeconds,
+  factAt,
+  leafSpecs,
+  mutatedFacts,
+  program,
+  statedPaths,
+  withFact,
+} from './support.ts';
 
 const { vocabulary } = program;
 
-const problemAt = (path: string, value: unknown): { path: string; expected: string } | undefined => {
+const problemAt = (
+  path: string,
+  value: unknown,
+): { path: string; expected: string } | undefined => {
   const problems = vocabulary.check(withFact({ dataset: {}, request: {} }, path, value));
   expect(problems.length).toBeLessThanOrEqual(1);
   return problems[0];
@@ -27,7 +39,11 @@ describe('check', () => {
     ['dataset.clasification', '/dataset/clasification', 'classification'],
     ['request.location', '/request/location', 'locations'],
     ['request.locations.storge', '/request/locations/storge', 'storage'],
-    ['request.requester.ncsa_registration.valid_untill', '/request/requester/ncsa_registration/valid_untill', 'valid_until'],
+    [
+      'request.requester.ncsa_registration.valid_untill',
+      '/request/requester/ncsa_registration/valid_untill',
+      'valid_until',
+    ],
     ['requests', '/requests', 'request'],
   ])('names %s, which does not exist, and what was meant', (path, pointer, meant) => {
     const problem = problemAt(path, 'x');
@@ -42,7 +58,11 @@ describe('check', () => {
   test.each(['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'])(
     'knows no fact named %s',
     (name) => {
-      for (const text of [`{"${name}":{}}`, `{"request":{"${name}":{"x":1}}}`, `{"request":{"locations":{"${name}":["RW"]}}}`]) {
+      for (const text of [
+        `{"${name}":{}}`,
+        `{"request":{"${name}":{"x":1}}}`,
+        `{"request":{"locations":{"${name}":["RW"]}}}`,
+      ]) {
         const facts: unknown = JSON.parse(text);
         expect(vocabulary.check(facts)).toHaveLength(1);
       }
@@ -71,7 +91,10 @@ describe('check', () => {
     ({ path, type }) => {
       for (const value of wrong[type] ?? []) {
         const problem = problemAt(path, value);
-        expect(problem?.path.startsWith(`/${path.replaceAll('.', '/')}`), JSON.stringify(value)).toBe(true);
+        expect(
+          problem?.path.startsWith(`/${path.replaceAll('.', '/')}`),
+          JSON.stringify(value),
+        ).toBe(true);
         expect(problem?.expected).not.toBe('');
       }
       expect(wrong[type]?.length).toBeGreaterThan(3);
@@ -81,7 +104,9 @@ describe('check', () => {
 
   test('says which value of an enumeration was meant', () => {
     expect(problemAt('dataset.classification', 'pubic')?.expected).toMatch(/did you mean public\?/);
-    expect(problemAt('request.output.type', 'model_weight')?.expected).toMatch(/did you mean model_weights\?/);
+    expect(problemAt('request.output.type', 'model_weight')?.expected).toMatch(
+      /did you mean model_weights\?/,
+    );
   });
 
   test('refuses a value twice in one set, at its second place', () => {
@@ -92,20 +117,31 @@ describe('check', () => {
   });
 
   test('looks into each recipient', () => {
-    expect(problemAt('request.recipients', [{ country: 'JP' }, { country: 'Japan' }])?.path).toBe('/request/recipients/1/country');
-    expect(problemAt('request.recipients', [{ land: 'JP' }])?.path).toBe('/request/recipients/0/land');
+    expect(problemAt('request.recipients', [{ country: 'JP' }, { country: 'Japan' }])?.path).toBe(
+      '/request/recipients/1/country',
+    );
+    expect(problemAt('request.recipients', [{ land: 'JP' }])?.path).toBe(
+      '/request/recipients/0/land',
+    );
   });
 
-  test.each([null, undefined, 1, 'x', [], [{}]])('refuses %j as the whole of the facts', (facts) => {
-    expect(vocabulary.check(facts)).toHaveLength(1);
-  });
+  test.each([null, undefined, 1, 'x', [], [{}]])(
+    'refuses %j as the whole of the facts',
+    (facts) => {
+      expect(vocabulary.check(facts)).toHaveLength(1);
+    },
+  );
 
   test('throws on no JSON at all', () => {
     fc.assert(
-      fc.property(fc.jsonValue({ maxDepth: 6 }), fc.constantFrom(...leafSpecs), (value, { path }) => {
-        vocabulary.check(value);
-        vocabulary.check(withFact({ dataset: {}, request: {} }, path, value));
-      }),
+      fc.property(
+        fc.jsonValue({ maxDepth: 6 }),
+        fc.constantFrom(...leafSpecs),
+        (value, { path }) => {
+          vocabulary.check(value);
+          vocabulary.check(withFact({ dataset: {}, request: {} }, path, value));
+        },
+      ),
       { numRuns: 2000 },
     );
   });
@@ -125,21 +161,25 @@ describe('a branch', () => {
 });
 
 describe('size', () => {
-  const codes = (prefix: string): string[] => Array.from({ length: 100_000 }, (_, i) => `${prefix}-${i}`);
+  const codes = (prefix: string): string[] =>
+    Array.from({ length: 100_000 }, (_, i) => `${prefix}-${i}`);
 
   test('a set of 100,000 is checked and decided in about a second; one more is refused', () => {
     const [base] = cases;
     const purposes = codes('purpose');
-    const facts = ['dataset.permitted_purposes', 'dataset.prohibited_purposes', 'dataset.consent.purposes'].reduce(
-      (at, path) => withFact(at, path, purposes),
-      base?.facts ?? {},
-    );
+    const facts = [
+      'dataset.permitted_purposes',
+      'dataset.prohibited_purposes',
+      'dataset.consent.purposes',
+    ].reduce((at, path) => withFact(at, path, purposes), base?.facts ?? {});
     const spent = cpuSeconds(() => {
       expect(vocabulary.check(facts)).toEqual([]);
       expect(evaluate(program, loadFacts(program, facts)).deny).toContain('RW-DPP-PURPOSE');
     });
     expect(spent).toBeLessThan(1.5);
-    expect(vocabulary.check(withFact(facts, 'dataset.permitted_purposes', [...purposes, 'x']))).toHaveLength(1);
+    expect(
+      vocabulary.check(withFact(facts, 'dataset.permitted_purposes', [...purposes, 'x'])),
+    ).toHaveLength(1);
   });
 
   test('of a hundred thousand mistakes the first hundred are listed, in well under a second', () => {
@@ -147,7 +187,11 @@ describe('size', () => {
     const sensitive_categories = codes('health_statu');
     const recipients = codes('x').map((country) => ({ country }));
     const spent = cpuSeconds(() => {
-      for (const facts of [{ dataset: names }, { dataset: { sensitive_categories } }, { request: { recipients } }]) {
+      for (const facts of [
+        { dataset: names },
+        { dataset: { sensitive_categories } },
+        { request: { recipients } },
+      ]) {
         expect(vocabulary.check(facts)).toHaveLength(100);
       }
     });
@@ -155,7 +199,9 @@ describe('size', () => {
   });
 
   test('a hundred thousand recipients are decided in about a second', () => {
-    const recipients = Array.from({ length: 100_000 }, (_, i) => ({ country: i % 2 ? 'RW' : 'JP' }));
+    const recipients = Array.from({ length: 100_000 }, (_, i) => ({
+      country: i % 2 ? 'RW' : 'JP',
+    }));
     const facts = withFact(cases[0]?.facts ?? {}, 'request.recipients', recipients);
     const spent = cpuSeconds(() => {
       expect(vocabulary.check(facts)).toEqual([]);
@@ -166,11 +212,14 @@ describe('size', () => {
 });
 
 describe('load', () => {
-  const slot = (facts: Facts, path: string): unknown => loadFacts(program, facts)[vocabulary.slotOf(path) ?? -1];
+  const slot = (facts: Facts, path: string): unknown =>
+    loadFacts(program, facts)[vocabulary.slotOf(path) ?? -1];
 
   test('never counts a value that check refuses as "there is none"', () => {
     const known: string[] = [];
-    for (const { path } of vocabulary.specs.filter(({ type }) => type === 'object' || type === 'set')) {
+    for (const { path } of vocabulary.specs.filter(
+      ({ type }) => type === 'object' || type === 'set',
+    )) {
       for (const value of ['x', 1, true, [{}]]) {
         for (const above of [path, path.slice(0, path.lastIndexOf('.'))]) {
           const loaded = slot(withFact({ dataset: {}, request: {} }, above, value), path);
@@ -193,7 +242,10 @@ describe('load', () => {
   test('leaves the countries of recipients open as soon as one is not stated', () => {
     const country = 'request.recipients.country';
     const of = (recipients: unknown): unknown => slot({ request: { recipients } }, country);
-    expect(of([{ country: 'JP' }, { country: 'JP' }, { country: 'RW' }])).toEqual({ items: ['JP', 'RW'], open: false });
+    expect(of([{ country: 'JP' }, { country: 'JP' }, { country: 'RW' }])).toEqual({
+      items: ['JP', 'RW'],
+      open: false,
+    });
     expect(of([{ country: 'JP' }, { name: 'x' }])).toEqual({ items: ['JP'], open: true });
     expect(of([])).toEqual({ items: [], open: false });
     expect(of(null)).toEqual({ items: [], open: true });

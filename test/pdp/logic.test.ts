@@ -80,7 +80,9 @@ describe('a partly known set answers as all its completions do, and else not at 
   test('whether it is part of another', () => {
     fc.assert(
       fc.property(codeSet, codeSet, (part, whole) => {
-        expect(isSubset(part, whole)).toBe(pairs(part, whole, (a, b) => [...a].every((code) => b.has(code))));
+        expect(isSubset(part, whole)).toBe(
+          pairs(part, whole, (a, b) => [...a].every((code) => b.has(code))),
+        );
       }),
       runs,
     );
@@ -89,7 +91,9 @@ describe('a partly known set answers as all its completions do, and else not at 
   test('whether it shares a member with another', () => {
     fc.assert(
       fc.property(codeSet, codeSet, (left, right) => {
-        expect(intersects(left, right)).toBe(pairs(left, right, (a, b) => [...a].some((code) => b.has(code))));
+        expect(intersects(left, right)).toBe(
+          pairs(left, right, (a, b) => [...a].some((code) => b.has(code))),
+        );
       }),
       runs,
     );

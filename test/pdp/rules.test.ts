@@ -20,9 +20,12 @@ const LAYERS = {
 const ruleCases = casesOf('rules.yaml', caseText('rules.yaml'));
 
 describe('cases of the rule table', () => {
-  test.each(ruleCases)('$id: exactly the rules of the table deny, ask for review and oblige', (each) => {
-    expect(testCase(program, each)).toEqual([]);
-  });
+  test.each(ruleCases)(
+    '$id: exactly the rules of the table deny, ask for review and oblige',
+    (each) => {
+      expect(testCase(program, each)).toEqual([]);
+    },
+  );
 
   test('each state the three sets in full, so that nothing goes uncompared', () => {
     const sets = ['deny', 'review', 'obligations'];
@@ -93,7 +96,8 @@ describe('coverage', () => {
     const reasons = new Map(explain(program, facts).reasons.map((reason) => [reason.rule, reason]));
     for (const [rule, situations] of seen) {
       const reason = reasons.get(rule);
-      const certain = reason?.effect === 'satisfied' ? 'holds' : (reason?.effect ?? 'does not apply');
+      const certain =
+        reason?.effect === 'satisfied' ? 'holds' : (reason?.effect ?? 'does not apply');
       situations.set(reason?.uncertain ? 'a fact is missing' : certain, id);
     }
   }
@@ -107,7 +111,9 @@ describe('coverage', () => {
   );
 
   test('excuses no rule that a missing fact does leave open', () => {
-    const open = Object.keys(NEVER_OPEN).filter((id) => seen.get(id)?.has('a fact is missing') ?? true);
+    const open = Object.keys(NEVER_OPEN).filter(
+      (id) => seen.get(id)?.has('a fact is missing') ?? true,
+    );
     expect(open).toEqual([]);
   });
 });

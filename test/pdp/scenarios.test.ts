@@ -24,13 +24,13 @@ describe('worked scenarios', () => {
     expect(new Set(scenarios.map(({ id }) => id))).toHaveProperty('size', 16);
   });
 
-  test.each(scenarios)('$id: the decision is the one a careful lawyer gives', ({
-    facts,
-    expected,
-  }) => {
-    expect(program.vocabulary.check(facts)).toEqual([]);
-    expect(decisionWord(evaluate(program, loadFacts(program, facts)))).toBe(expected['decision']);
-  });
+  test.each(scenarios)(
+    '$id: the decision is the one a careful lawyer gives',
+    ({ facts, expected }) => {
+      expect(program.vocabulary.check(facts)).toEqual([]);
+      expect(decisionWord(evaluate(program, loadFacts(program, facts)))).toBe(expected['decision']);
+    },
+  );
 
   const withReasons = scenarios.filter(({ expected }) => Array.isArray(expected['reasons']));
 
@@ -38,20 +38,19 @@ describe('worked scenarios', () => {
     expect(withReasons).toHaveLength(7);
   });
 
-  test.each(withReasons)('$id: every rule that decides it is among the stated reasons, or is a known exception', ({
-    id,
-    facts,
-    expected,
-  }) => {
-    const verdict = evaluate(program, loadFacts(program, facts));
-    const winning = { deny: verdict.deny, review: verdict.review, permit: [] }[verdict.effect];
-    const reasons = expected['reasons'] as readonly unknown[];
-    const stated = reasons.map((reason) => (isObject(reason) ? reason['code'] : undefined));
-    // Equal, not a subset: an exception that has become stale fails too.
-    expect(winning.filter((rule) => !stated.includes(rule))).toEqual(
-      Object.keys(EXCEPTIONS[id] ?? {}),
-    );
-  });
+  test.each(withReasons)(
+    '$id: every rule that decides it is among the stated reasons, or is a known exception',
+    ({ id, facts, expected }) => {
+      const verdict = evaluate(program, loadFacts(program, facts));
+      const winning = { deny: verdict.deny, review: verdict.review, permit: [] }[verdict.effect];
+      const reasons = expected['reasons'] as readonly unknown[];
+      const stated = reasons.map((reason) => (isObject(reason) ? reason['code'] : undefined));
+      // Equal, not a subset: an exception that has become stale fails too.
+      expect(winning.filter((rule) => !stated.includes(rule))).toEqual(
+        Object.keys(EXCEPTIONS[id] ?? {}),
+      );
+    },
+  );
 
   test('have no exception for a scenario that does not exist', () => {
     const ids = withReasons.map(({ id }) => id);

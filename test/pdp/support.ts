@@ -105,9 +105,7 @@ const changes: fc.Arbitrary<readonly [string, unknown]> = fc
 /** The facts of a random case after up to twelve random changes, a third of them omissions. */
 export const mutatedFacts: fc.Arbitrary<Facts> = fc
   .tuple(fc.constantFrom(...cases), fc.array(changes, { maxLength: 12 }))
-  .map(([{ facts }, list]) =>
-    list.reduce((at, [path, value]) => withFact(at, path, value), facts),
-  );
+  .map(([{ facts }, list]) => list.reduce((at, [path, value]) => withFact(at, path, value), facts));
 
 /** A small pack for tests of the language; everything in it may be replaced. */
 export function smallPack(changed: Readonly<Record<string, unknown>> = {}): object {
