@@ -8,10 +8,10 @@
  *     <dataDir>/sock           the socket (in /tmp when this path is too long for one)
  *     <dataDir>/postgres.log   what the server says; one earlier file is kept as postgres.log.1
  *
- * Who stops the server: see `embedded/hold.ts`.
+ * Who stops the server: `embedded/hold.ts`.
  */
 
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import {
   type Cluster,
@@ -62,31 +62,32 @@ export interface EmbeddedPostgres extends AsyncDisposable {
  * PostgreSQL version, the server's own last words when it does not start.
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
-  const binaries = await findBinaries();
+  const { binDir, major } = await findBinaries();
   const dataDir = await prepareDataDir(resolve(options.dataDir));
-  await refuseOtherVersion(dataDir.pgdata, binaries.major);
-  const identity = await chooseIdentity(dataDir, binaries.dir);
+  const pgdata = join(dataDir, 'postgres');
+  await refuseOtherVersion(pgdata, major);
+  const identity = await chooseIdentity(dataDir, binDir);
   const cluster: Cluster = {
-    ...dataDir,
-    binDir: binaries.dir,
+    dataDir,
+    pgdata,
+    logFile: join(dataDir, 'postgres.log'),
+    socketDir: await prepareSocketDir(dataDir, identity),
+    binDir,
     identity,
-    socketDir: await prepareSocketDir(dataDir.path, identity),
     settings: options.settings ?? {},
     log: options.log ?? (() => undefined),
   };
-  const { hold, startedPid } = await joinOrLaunch(cluster);
-  try {
-    await createDatabase(hold.client);
-  } catch (error) {
+  const { hold, startedByUs } = await joinOrLaunch(cluster);
+  await createDatabase(hold.client).catch(async (error: unknown) => {
     await leave(cluster, hold);
     throw error;
-  }
-  const release = keepHold(cluster, hold, startedPid);
+  });
+  const release = keepHold(cluster, hold, startedByUs);
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= release());
   return {
     connectionString: connectionString(cluster.socketDir, hold.port),
-    startedByUs: startedPid !== undefined,
+    startedByUs,
     stop,
     [Symbol.asyncDispose]: stop,
   };

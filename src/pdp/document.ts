@@ -1,6 +1,15 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
+import {
+  type Document,
+  isMap,
+  isScalar,
+  Lexer,
+  LineCounter,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from 'yaml';
 import packSchema from '../../policies/pack.schema.json' with { type: 'json' };
 import policySchema from '../../policies/policy.schema.json' with { type: 'json' };
 import { type Condition, parseCondition, PolicyProblem } from './condition.ts';
@@ -105,6 +114,8 @@ export type Parsed<T> =
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_PROBLEMS = 50;
 const MAX_NESTING = 200;
+// Ten thousand rules are some 600,000 tokens, and about two seconds.
+const MAX_TOKENS = 800_000;
 
 const ajv = new Ajv2020({ allErrors: true, strict: false, verbose: true });
 addFormats.default(ajv);
@@ -185,24 +196,25 @@ function schemaProblems(
   if (validate(source.content)) return [];
   const problems = new Map<string, FileProblem>();
   for (const error of validate.errors ?? []) {
+    if (problems.size === MAX_PROBLEMS) break;
     if (skip(error) || ['oneOf', 'anyOf', 'not', 'if'].includes(error.keyword)) continue;
     const problem = source.problemAt(pointerPath(error), describe(error));
     problems.set(`${problem.line}:${problem.message}`, problem);
   }
   if (problems.size === 0) {
-    const left = (validate.errors ?? []).filter((error) => !skip(error));
+    const left = (validate.errors ?? []).filter((error) => !skip(error)).slice(0, MAX_PROBLEMS);
     for (const error of left) {
       const problem = source.problemAt(pointerPath(error), ruleShape(error));
       problems.set(`${problem.line}:${problem.message}`, problem);
     }
   }
-  return [...problems.values()].slice(0, MAX_PROBLEMS);
+  return [...problems.values()];
 }
 
 function ruleShape(error: ErrorObject): string {
   return /^\/rules\/\d+$/.test(error.instancePath)
     ? 'a rule has either "outcome", or "holds" and "otherwise"'
-    : `${error.instancePath || 'the document'} ${error.message ?? 'is not as expected'}`;
+    : `${error.instancePath || 'the file'} ${error.message ?? 'is not as expected'}`;
 }
 
 function pointerPath(error: ErrorObject): (string | number)[] {
@@ -216,7 +228,8 @@ function pointerPath(error: ErrorObject): (string | number)[] {
 }
 
 function describe(error: ErrorObject): string {
-  const where = error.instancePath.split('/').at(-1) ?? '';
+  const name = error.instancePath.split('/').at(-1);
+  const where = name ? `"${name}"` : 'the file';
   const params = error.params as Record<string, unknown>;
   switch (error.keyword) {
     case 'additionalProperties': {
@@ -228,10 +241,10 @@ function describe(error: ErrorObject): string {
       return `"${String(params['missingProperty'])}" is missing`;
     case 'enum': {
       const allowed = params['allowedValues'] as string[];
-      return `"${where}" must be one of ${allowed.join(', ')}${suggestion(error.data, allowed)}`;
+      return `${where} must be one of ${allowed.join(', ')}${suggestion(error.data, allowed)}`;
     }
     default:
-      return `"${where}" ${error.message ?? 'is not as expected'}`;
+      return `${where} ${error.message ?? 'is not as expected'}`;
   }
 }
 
@@ -241,40 +254,75 @@ function readYaml(file: string, text: string): Parsed<unknown> {
     problems: [{ file, line, column, message }],
   });
   if (Buffer.byteLength(text) > MAX_BYTES) return fail(1, 1, `at most ${MAX_BYTES} bytes`);
-  const deep = tooDeep(text);
-  if (deep) return fail(deep, 1, `at most ${MAX_NESTING} levels of nesting`);
+  const hostile = tooMuch(text);
+  if (hostile) return fail(hostile.line, 1, hostile.message);
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, strict: true });
-  const wrong = document.errors.map((error) => ({
-    file,
-    line: error.linePos?.[0].line ?? 1,
-    column: error.linePos?.[0].col ?? 1,
-    message: (error.message.split('\n')[0] ?? '').replace(/ at line \d+.*$/, ''),
-  }));
-  if (wrong.length > 0) return { ok: false, problems: wrong.slice(0, MAX_PROBLEMS) };
+  // The library's own check of keys compares each with each: minutes for a map of 100,000.
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    uniqueKeys: false,
+    prettyErrors: false,
+    strict: true,
+  });
+  const mistakes = document.errors.slice(0, MAX_PROBLEMS);
+  const wrong = [
+    ...mistakes.map(({ message, pos }) => ({ message, offset: pos[0] })),
+    ...(mistakes.length > 0 ? [] : repeatedKeys(document)),
+  ].map(({ message, offset }) => {
+    const { line, col } = lines.linePos(offset);
+    return { file, line: Math.max(line, 1), column: Math.max(col, 1), message };
+  });
+  if (wrong.length > 0) return { ok: false, problems: wrong };
   let content: unknown;
   try {
     content = document.toJS({ maxAliasCount: 50 });
   } catch (error) {
-    return fail(1, 1, error instanceof Error ? error.message : 'aliases that cannot be resolved');
+    const message = error instanceof Error ? error.message : 'aliases that cannot be resolved';
+    const unresolved = /^Unresolved alias .*: (\S+)$/.exec(message)?.[1];
+    const { line, col } = lines.linePos(unresolved ? text.indexOf(`*${unresolved}`) : 0);
+    return fail(Math.max(line, 1), Math.max(col, 1), message);
   }
   return { ok: true, source: sourceFile(file, content, document, lines) };
 }
 
-/** The first line that nests deeper than the YAML parser's stack should be asked to follow. */
-function tooDeep(text: string): number | undefined {
-  let flow = 0;
-  let line = 0;
-  for (const current of text.split('\n')) {
-    line++;
-    const indent = current.length - current.trimStart().length;
-    const dashes = /^(?:\s*-\s)+/.exec(current)?.[0].length ?? 0;
-    if (Math.max(indent, dashes) > MAX_NESTING * 2) return line;
-    for (const character of current) {
-      if (character === '[' || character === '{') flow++;
-      else if (character === ']' || character === '}') flow--;
-      if (flow > MAX_NESTING) return line;
-    }
+function repeatedKeys(document: Document): { message: string; offset: number }[] {
+  const found: { message: string; offset: number }[] = [];
+  visit(document, {
+    Map(_key, map: YAMLMap): symbol | undefined {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value))
+          found.push({ message: 'Map keys must be unique', offset: key.range?.[0] ?? 0 });
+        seen.add(key.value);
+      }
+      return found.length < MAX_PROBLEMS ? undefined : visit.BREAK;
+    },
+  });
+  return found.slice(0, MAX_PROBLEMS);
+}
+
+/** What would cost the parser too much stack or time, and on which line it begins. */
+function tooMuch(text: string): { line: number; message: string } | undefined {
+  const deep = `at most ${MAX_NESTING} levels of nesting`;
+  for (const [i, line] of text.split('\n').entries()) {
+    const indent = line.length - line.trimStart().length;
+    const dashes = /^(?:\s*-\s)+/.exec(line)?.[0].length ?? 0;
+    if (Math.max(indent, dashes) > MAX_NESTING * 2) return { line: i + 1, message: deep };
+  }
+  let [flow, line, tokens, last] = [0, 1, 0, ''];
+  for (const token of new Lexer().lex(text)) {
+    // What follows this mark is text, whatever it looks like.
+    const isText = last === '\u001F';
+    if (!isText && (token === '[' || token === '{')) flow++;
+    else if (!isText && (token === ']' || token === '}')) flow--;
+    if (flow > MAX_NESTING) return { line, message: deep };
+    if (flow < 0) return { line, message: `${token} closes nothing` };
+    if (token === ',' && (last === ',' || last === '[' || last === '{'))
+      return { line, message: 'a comma after nothing' };
+    if (++tokens > MAX_TOKENS) return { line, message: `at most ${MAX_TOKENS} words and marks` };
+    if (token.includes('\n')) line += token.split('\n').length - 1;
+    if (isText || token.trim() !== '') last = token;
   }
   return undefined;
 }

@@ -13,6 +13,7 @@ import { emitRules, type RuleRunner } from './emit.ts';
 import type {
   Effect,
   FileProblem,
+  Layer,
   PackDocument,
   Parsed,
   PolicyDocument,
@@ -110,6 +111,7 @@ export function sha256(text: string): string {
   return createHash('sha256').update(text, 'utf8').digest('hex');
 }
 
+const MAX_PROBLEMS = 50;
 const BUILT_IN = ['home', 'today'] as const;
 
 class Builder {
@@ -136,9 +138,11 @@ class Builder {
     this.#declareFacts();
     this.#declareDerived();
     this.#checkExpiries();
+    for (const source of this.#sources) this.#checkDocument(source);
     const ordered = this.#declareRules();
     const rules = ordered.flatMap((entry) => this.#compileRule(entry));
-    if (this.#problems.length > 0) return { ok: false, problems: this.#problems };
+    if (this.#problems.length > 0)
+      return { ok: false, problems: this.#problems.slice(0, MAX_PROBLEMS) };
     const runners = emitRules(
       rules.map(({ rule, appliesSlot, holdsSlot }) => ({ rule, appliesSlot, holdsSlot, path: [] })),
       this.#scope(),
@@ -292,28 +296,36 @@ class Builder {
   #inOrder(entries: ReadonlyMap<string, RuleEntry>): RuleEntry[] {
     const ordered: RuleEntry[] = [];
     const state = new Map<string, 'open' | 'done'>();
-    const visit = (entry: RuleEntry): void => {
+    // The rules under way, each referred to by the one before: a chain may be longer than the stack.
+    const chain: { entry: RuleEntry; references: Iterator<string> }[] = [];
+    const open = (entry: RuleEntry): void => {
       const { id } = entry.rule;
-      if (state.get(id) === 'done') return;
       if (state.get(id) === 'open') {
-        this.#problems.push(
-          entry.source.problemAt(entry.path, `${id} refers to itself in a circle`),
-        );
-        return;
+        const message = `${id} refers to itself in a circle`;
+        this.#problems.push(entry.source.problemAt(entry.path, message));
       }
+      if (state.has(id)) return;
       state.set(id, 'open');
-      for (const reference of ruleReferences(entry.rule)) {
-        const target = entries.get(reference);
-        if (target) visit(target);
-      }
-      state.set(id, 'done');
-      ordered.push(entry);
+      chain.push({ entry, references: ruleReferences(entry.rule).values() });
     };
-    for (const entry of entries.values()) visit(entry);
+    for (const entry of entries.values()) {
+      open(entry);
+      for (let last = chain.at(-1); last; last = chain.at(-1)) {
+        const next = last.references.next();
+        const target = next.done ? undefined : entries.get(next.value);
+        if (target) open(target);
+        if (!next.done) continue;
+        state.set(last.entry.rule.id, 'done');
+        ordered.push(last.entry);
+        chain.pop();
+      }
+    }
     return ordered;
   }
 
   #compileRule({ rule, source, path }: RuleEntry): CompiledRule[] {
+    // Each wrong name is compared with every right one, to say what was meant.
+    if (this.#problems.length >= MAX_PROBLEMS) return [];
     this.#checkRule({ rule, source, path });
     const slots = this.#ruleSlots.get(rule.id);
     try {
@@ -335,6 +347,22 @@ class Builder {
     }
   }
 
+  #kindOf(instrument: string): string | undefined {
+    const { instruments } = this.#pack.content;
+    return Object.hasOwn(instruments, instrument) ? instruments[instrument]?.kind : undefined;
+  }
+
+  #checkDocument({ content, problemAt }: SourceFile<PolicyDocument>): void {
+    const { instrument, layer } = content;
+    const kind = this.#kindOf(instrument);
+    if (kind === undefined) {
+      const message = `there is no instrument "${instrument}" in the pack`;
+      this.#problems.push(problemAt(['instrument'], message));
+    } else if (isChoice(layer) && isLaw(kind)) {
+      this.#problems.push(problemAt(['instrument'], 'a national choice must not rest on a law'));
+    }
+  }
+
   /** What a rule may not do because of where it comes from. */
   #checkRule({ rule, source, path }: RuleEntry): void {
     const say = (key: string, message: string): void => {
@@ -342,20 +370,17 @@ class Builder {
     };
     const { layer } = source.content;
     const kinds = rule.cites.map(({ instrument }, i) => {
-      const known = this.#pack.content.instruments[instrument];
-      if (!known)
+      const kind = this.#kindOf(instrument);
+      if (kind === undefined)
         this.#problems.push(
           source.problemAt(
             [...path, 'cites', i, 'instrument'],
             `there is no instrument "${instrument}" in the pack`,
           ),
         );
-      return known?.kind;
+      return kind;
     });
-    if (
-      (layer === 'national_choice' || layer === 'steward') &&
-      kinds.some((kind) => kind === 'statute' || kind === 'regulation')
-    ) {
+    if (isChoice(layer) && kinds.some(isLaw)) {
       say('cites', 'a national choice must not be cited as law');
     }
     const effects = [rule.then, ...rule.outcomes.map(({ effect }) => effect)];
@@ -371,6 +396,14 @@ class Builder {
       say('obligation', `"due" names a date, not "${due.fact}"`);
     }
   }
+}
+
+function isChoice(layer: Layer): boolean {
+  return layer === 'national_choice' || layer === 'steward';
+}
+
+function isLaw(kind: string | undefined): boolean {
+  return kind === 'statute' || kind === 'regulation';
 }
 
 interface RuleEntry {
@@ -394,7 +427,7 @@ export function compileRule(
     applies: compile(rule.applies, 'applies'),
     holds: rule.holds && compile(rule.holds, 'holds'),
     outcomes: rule.outcomes.map(({ when, effect }, i) => ({
-      when: when && compile(when, 'otherwise', i, 'when'),
+      when: when && compile(when, rule.holds ? 'otherwise' : 'outcome', i, 'when'),
       effect,
     })),
   };

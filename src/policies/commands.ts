@@ -1,13 +1,18 @@
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { isDuplicate, type Tx } from '../db/connection.ts';
 import { ServiceError, type InputProblem } from '../errors.ts';
+import { dayInZone, formatDate } from '../pdp/calendar.ts';
+import { parsePolicy } from '../pdp/document.ts';
 import { sha256 } from '../pdp/program.ts';
 import { compilePack, type PackFiles } from './files.ts';
+import { type DatedVersion, versionsOn } from './programs.ts';
 import {
+  type InForce,
   insertPackVersion,
   insertPolicyVersion,
   lockInForce,
   readPackVersion,
+  readPolicyDocuments,
   readPolicyVersion,
   upsertInForce,
 } from './store.ts';
@@ -27,10 +32,20 @@ interface Entry {
   readonly file: string;
 }
 
+interface PolicyEntry extends Entry, DatedVersion {}
+
+/** What is loaded, and the day of the load where the pack is at home. */
+interface Load {
+  readonly pack: Entry;
+  readonly policies: readonly PolicyEntry[];
+  readonly day: string;
+}
+
 /**
  * Brings the files of a pack into force. Nothing in force is ever edited: a file whose content
- * changed under the same version number is refused. Loading what is in force already does nothing
- * and leaves no event.
+ * changed under the same version number is refused. A version whose first day is to come leaves
+ * the earlier one in force until then. Loading what is in force already does nothing and leaves no
+ * event.
  * @throws ServiceError `invalid_policy`; the last good version stays in force.
  */
 export async function reloadPack(
@@ -40,31 +55,35 @@ export async function reloadPack(
 ): Promise<PackLoad> {
   const program = compilePack(files);
   const pack: Entry = entry('pack', program.pack.pack, program.pack.version, files.pack);
-  const policies = files.policies.map((file, i) => {
+  const policies = files.policies.map((file, i): PolicyEntry => {
     const { policy, version } = program.policies[i] ?? { policy: '', version: 0 };
-    return entry('policy', policy, version, file);
+    return { ...entry('policy', policy, version, file), policy, ...datesOf(file.file, file.text) };
   });
+  const day = formatDate(dayInZone(program.pack.timezone)(writer.clock().getTime()));
   try {
-    return await bringIntoForce(writer, by, pack, policies);
+    return await bringIntoForce(writer, by, { pack, policies, day });
   } catch (error) {
     // Another replica has loaded the same files at its first start: then they are in force.
     if (!isDuplicate(error)) throw error;
-    return bringIntoForce(writer, by, pack, policies);
+    return bringIntoForce(writer, by, { pack, policies, day });
   }
 }
 
 function bringIntoForce(
   writer: Writer,
   by: { readonly actor: string; readonly role: string },
-  pack: Entry,
-  policies: readonly Entry[],
+  { pack, policies, day }: Load,
 ): Promise<PackLoad> {
   return change(writer, async (tx) => {
     const now = writer.clock().toISOString();
     const inForce = await lockInForce(tx);
+    const earlier = inForce ? await earlierVersions(tx, inForce, { pack, policies, day }) : [];
     const wanted = {
       pack_sha256: pack.sha256,
-      policy_sha256: policies.map(({ sha256: hash }) => hash),
+      policy_sha256: policies.flatMap(({ name, sha256: hash }) => [
+        ...earlier.filter(({ policy }) => policy === name).map((each) => each.sha256),
+        hash,
+      ]),
     };
     const same =
       inForce?.pack_sha256 === wanted.pack_sha256 &&
@@ -101,6 +120,45 @@ function bringIntoForce(
     await upsertInForce(tx, wanted, now);
     return { changed, recorded };
   });
+}
+
+/**
+ * Versions in force that stay so beside the new ones: a policy whose new version is for a later
+ * day would otherwise have none until then, and what it forbids would be permitted.
+ * @throws ServiceError `invalid_policy` when they do not fit the rest of the pack.
+ */
+async function earlierVersions(
+  tx: Tx,
+  inForce: InForce,
+  { pack, policies, day }: Load,
+): Promise<(DatedVersion & { readonly sha256: string })[]> {
+  const waiting = policies.filter(
+    ({ from, sha256: hash }) => from > day || inForce.policy_sha256.includes(hash),
+  );
+  const stored = (await readPolicyDocuments(tx, inForce.policy_sha256))
+    .filter((each) =>
+      waiting.some(({ name, version }) => name === each.policy && each.version < version),
+    )
+    .map((each) => ({ ...each, ...datesOf(each.policy, each.document) }))
+    .toSorted((a, b) => a.version - b.version);
+  if (stored.length === 0) return [];
+  const today = versionsOn(day, [
+    ...stored.map((each) => ({ ...each, file: `${each.policy} version ${each.version}` })),
+    ...policies,
+  ]);
+  compilePack({
+    pack: { file: pack.file, text: pack.document },
+    policies: today.map(({ file, document }) => ({ file, text: document })),
+  });
+  return stored;
+}
+
+/** The days of a policy that is known to be one. */
+function datesOf(file: string, text: string): { from: string; until: string | undefined } {
+  const parsed = parsePolicy(file, text);
+  if (!parsed.ok) throw new Error(`${file} is no policy, or was stored damaged`);
+  const { from, until } = parsed.source.content.in_force;
+  return { from, until };
 }
 
 function entry(

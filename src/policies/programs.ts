@@ -8,15 +8,36 @@ import { type InForce, readInForce, readPackDocument, readPolicyDocuments } from
 
 const KEEP = 16;
 
+/** A version of a policy and the days on which it applies, `YYYY-MM-DD`, both included. */
+export interface DatedVersion {
+  readonly policy: string;
+  readonly version: number;
+  readonly from: string;
+  readonly until?: string | undefined;
+}
+
+interface LoadedPolicy extends DatedVersion {
+  readonly sha256: string;
+  readonly document: string;
+}
+
 interface Loaded {
   readonly pack: { readonly sha256: string; readonly document: string };
-  readonly policies: readonly {
-    sha256: string;
-    policy: string;
-    document: string;
-    from: string;
-    until: string | undefined;
-  }[];
+  readonly policies: readonly LoadedPolicy[];
+}
+
+/** Of each policy the newest version that applies on a day; a later one does not end it before its own first day. */
+export function versionsOn<T extends DatedVersion>(day: string, policies: readonly T[]): T[] {
+  return newest(
+    policies.filter(({ from, until }) => from <= day && (until === undefined || day <= until)),
+  );
+}
+
+function newest<T extends DatedVersion>(policies: readonly T[]): T[] {
+  return policies.filter(
+    ({ policy, version }) =>
+      !policies.some((other) => other.policy === policy && other.version > version),
+  );
 }
 
 /**
@@ -39,12 +60,9 @@ export class Programs {
 
   async forDay(db: Db, inForce: InForce, at: Date): Promise<Program> {
     const all = await this.#load(db, inForce);
-    const whole = this.#compile(all.pack, all.policies);
-    const day = formatDate(dayInZone(whole.pack.timezone)(at.getTime()));
-    const current = all.policies.filter(
-      ({ from, until }) => from <= day && (until === undefined || day <= until),
-    );
-    return current.length === all.policies.length ? whole : this.#compile(all.pack, current);
+    const { pack } = this.#compile(all.pack, newest(all.policies));
+    const day = formatDate(dayInZone(pack.timezone)(at.getTime()));
+    return this.#compile(all.pack, versionsOn(day, all.policies));
   }
 
   /** The program of the exact versions that a stored decision names. */
@@ -63,7 +81,7 @@ export class Programs {
     return loading;
   }
 
-  #compile(pack: Loaded['pack'], policies: Loaded['policies']): Program {
+  #compile(pack: Loaded['pack'], policies: readonly LoadedPolicy[]): Program {
     const key = [pack.sha256, ...policies.map(({ sha256 }) => sha256)].join();
     const known = this.#compiled.get(key);
     if (known) return known;
@@ -88,7 +106,7 @@ async function load(db: Db, { pack_sha256, policy_sha256 }: InForce): Promise<Lo
     if (!row || !parsed?.ok)
       throw new Error(`the policy ${sha256} is not stored, or was stored damaged`);
     const { from, until } = parsed.source.content.in_force;
-    return { sha256, policy: row.policy, document: row.document, from, until };
+    return { ...row, from, until };
   });
   return { pack, policies };
 }

@@ -92,9 +92,9 @@ const MISTAKES: readonly Mistake[] = [
   {
     name: 'an unknown combination',
     from: 'applies: request.yes',
-    to: 'applies: {an: [request.yes]}',
+    to: 'applies: {nto: request.yes}',
     at: '12:15',
-    message: /unknown key "an".*did you mean and\?/,
+    message: /unknown key "nto".*did you mean not\?/,
   },
   {
     name: 'an empty combination',
@@ -129,7 +129,7 @@ const MISTAKES: readonly Mistake[] = [
   {
     name: 'a bad effect',
     from: 'otherwise: deny',
-    to: 'otherwise: denied',
+    to: 'otherwise: dney',
     at: '14:5',
     message: /must be one of permit, deny, review, oblige.*did you mean deny\?/,
   },
@@ -137,14 +137,14 @@ const MISTAKES: readonly Mistake[] = [
     name: 'a bad effect in a list',
     from: 'otherwise: deny',
     to: 'otherwise: [{when: request.no, effect: review}, {effect: denny}]',
-    at: '14:53',
+    at: '14:54',
     message: /did you mean deny\?/,
   },
   {
     name: 'a bad confidence',
     from: 'confidence: high',
     to: 'confidence: hihg',
-    at: '15:51',
+    at: '15:48',
     message: /must be one of high, medium, low, not_confirmed.*did you mean high\?/,
   },
   {
@@ -166,7 +166,7 @@ const MISTAKES: readonly Mistake[] = [
     name: 'a constant of a wrong type',
     from: 'gteq: 2',
     to: 'gteq: two',
-    at: '13:27',
+    at: '13:34',
     message: /expected a number/,
   },
   {
@@ -180,7 +180,7 @@ const MISTAKES: readonly Mistake[] = [
     name: 'facts of different types',
     from: 'gteq: 2',
     to: 'gteq: {fact: request.until}',
-    at: '13:27',
+    at: '13:34',
     message: /compares a number with a date/,
   },
   {

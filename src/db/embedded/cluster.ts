@@ -1,38 +1,36 @@
 /** The cluster on disk: where it is, whether it is ours to use, how it is made. */
 
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Client } from 'pg';
 
-import { codeOf, inPlainWords, lastLines, messageOf } from './errors.ts';
-import { giveTo, type Identity, run } from './identity.ts';
+import { codeOf, explain } from './errors.ts';
+import { commandAs, giveTo, type Identity } from './identity.ts';
 
 /** The superuser and the database. */
 export const NAME = 'umutungo';
 const ABANDONED_MS = 15 * 60_000;
 
-export interface DataDir {
-  readonly path: string;
+/** Where a cluster is, and all that it takes to run a server on it. */
+export interface Cluster {
+  readonly dataDir: string;
   readonly pgdata: string;
   readonly logFile: string;
-}
-
-/** A data directory, and all that it takes to run a server on it. */
-export interface Cluster extends DataDir {
+  readonly socketDir: string;
   readonly binDir: string;
   readonly identity: Identity;
-  readonly socketDir: string;
   readonly settings: Readonly<Record<string, string>>;
   readonly log: (line: string) => void;
 }
 
 /** Makes the directory when it is missing; the directories above it are not ours to close. */
-export async function prepareDataDir(wanted: string): Promise<DataDir> {
-  await mkdir(dirname(wanted), { recursive: true });
-  await mkdir(wanted, { recursive: true, mode: 0o700 });
-  const path = await realpath(wanted);
-  return { path, pgdata: join(path, 'postgres'), logFile: join(path, 'postgres.log') };
+export async function prepareDataDir(path: string): Promise<string> {
+  await mkdir(dirname(path), { recursive: true });
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  return realpath(path);
 }
 
 export async function refuseOtherVersion(pgdata: string, major: string): Promise<void> {
@@ -52,32 +50,28 @@ export async function refuseOtherVersion(pgdata: string, major: string): Promise
  * thrown away.
  */
 export async function ensureCluster(cluster: Cluster): Promise<void> {
-  await removeAbandoned(cluster.path);
-  if (await hasCluster(cluster.pgdata)) return giveTo(cluster.identity.account, cluster.pgdata);
-  cluster.log(`Making a new PostgreSQL database in ${cluster.pgdata}`);
-  const temporary = `${cluster.pgdata}.init-${randomBytes(6).toString('hex')}`;
+  const { dataDir, pgdata, identity } = cluster;
+  await removeAbandoned(dataDir);
+  const entries = await readdir(pgdata).catch((): string[] => []);
+  if (entries.includes('PG_VERSION')) return giveTo(identity, pgdata);
+  if (entries.length > 0) {
+    throw new Error(`${pgdata} holds files but is not a PostgreSQL database. Move it away.`);
+  }
+  cluster.log(`Making a new PostgreSQL database in ${pgdata}`);
+  const temporary = `${pgdata}.init-${randomBytes(6).toString('hex')}`;
   await mkdir(temporary, { mode: 0o700 });
   try {
-    await giveTo(cluster.identity.account, temporary);
+    await giveTo(identity, temporary);
     await initialise(cluster, temporary);
-    await rename(temporary, cluster.pgdata).catch((error: unknown) => {
-      if (!['ENOTEMPTY', 'EEXIST'].includes(codeOf(error) ?? '')) throw error;
-    });
+    await rename(temporary, pgdata);
     // A power cut must not undo the rename once rows have been acknowledged.
-    await using directory = await open(cluster.path, 'r');
+    await using directory = await open(dataDir, 'r');
     await directory.sync();
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST'].includes(codeOf(error))) throw error;
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
-}
-
-async function hasCluster(pgdata: string): Promise<boolean> {
-  const entries = await readdir(pgdata).catch((error: unknown): string[] => {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  });
-  if (entries.length === 0 || entries.includes('PG_VERSION')) return entries.length > 0;
-  throw new Error(`${pgdata} holds files but is not a PostgreSQL database. Move it away.`);
 }
 
 /**
@@ -85,25 +79,24 @@ async function hasCluster(pgdata: string): Promise<boolean> {
  * matters to pg_trgm, which under plain `C` takes accented letters for spaces.
  */
 async function initialise({ identity, binDir, settings }: Cluster, dir: string): Promise<void> {
+  const args = [
+    `--pgdata=${dir}`,
+    `--username=${NAME}`,
+    '--auth=trust',
+    '--encoding=UTF8',
+    '--data-checksums',
+    '--locale-provider=builtin',
+    '--builtin-locale=C.UTF-8',
+    '--locale=C',
+    // Older releases of macOS have no C.UTF-8.
+    `--lc-ctype=${process.platform === 'darwin' ? 'en_US.UTF-8' : 'C.UTF-8'}`,
+    ...(settings['fsync'] === 'off' ? ['--no-sync'] : []),
+  ];
   try {
-    await run(identity, join(binDir, 'initdb'), [
-      `--pgdata=${dir}`,
-      `--username=${NAME}`,
-      '--auth=trust',
-      '--encoding=UTF8',
-      '--data-checksums',
-      '--locale-provider=builtin',
-      '--builtin-locale=C.UTF-8',
-      '--locale=C',
-      // Older releases of macOS have no C.UTF-8.
-      `--lc-ctype=${process.platform === 'darwin' ? 'en_US.UTF-8' : 'C.UTF-8'}`,
-      ...(settings['fsync'] === 'off' ? ['--no-sync'] : []),
-    ]);
+    await promisify(execFile)(...commandAs(identity, join(binDir, 'initdb'), args));
   } catch (cause) {
-    const said = lastLines(messageOf(cause));
-    throw new Error(`PostgreSQL could not make its data: ${inPlainWords(said)}\n${said}`, {
-      cause,
-    });
+    // Its message ends with what the program wrote to stderr.
+    throw new Error(`PostgreSQL could not make its data: ${explain(String(cause))}`, { cause });
   }
 }
 
@@ -111,20 +104,17 @@ async function initialise({ identity, binDir, settings }: Cluster, dir: string):
 async function removeAbandoned(dir: string): Promise<void> {
   for (const entry of await readdir(dir)) {
     if (!entry.startsWith('postgres.init-')) continue;
-    const made = await stat(join(dir, entry)).catch(() => undefined);
-    if (made === undefined || Date.now() - made.mtimeMs < ABANDONED_MS) continue;
+    const { mtimeMs } = await stat(join(dir, entry)).catch(() => ({ mtimeMs: Date.now() }));
+    if (Date.now() - mtimeMs < ABANDONED_MS) continue;
     await rm(join(dir, entry), { recursive: true, force: true });
   }
 }
 
 export async function createDatabase(client: Client): Promise<void> {
-  const exists = async (): Promise<boolean> =>
-    (await client.query('select 1 from pg_database where datname = $1', [NAME])).rowCount === 1;
-  if (await exists()) return;
-  try {
-    await client.query(`create database ${NAME}`);
-  } catch (error) {
-    // Another process may have been first.
-    if (!(await exists())) throw error;
-  }
+  const query = 'select 1 from pg_database where datname = $1';
+  if ((await client.query(query, [NAME])).rowCount === 1) return;
+  await client.query(`create database ${NAME}`).catch((error: unknown) => {
+    // Another process was first: duplicate_database, or unique_violation when at the same moment.
+    if (!['42P04', '23505'].includes(codeOf(error))) throw error;
+  });
 }

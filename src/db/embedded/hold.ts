@@ -12,18 +12,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 
 import { type Cluster, NAME } from './cluster.ts';
-import { codeOf } from './errors.ts';
 import { isServer } from './lock-file.ts';
 import { portOf } from './socket.ts';
 
 /** Any number will do as long as every release keeps it: it says "I use this server". */
 const HOLD_KEY = 7_852_417;
-const POLL_MS = 40;
-/** Fast: sessions are cut, everything is written. Then immediate: the next start recovers. */
-const SHUTDOWNS = [
-  { signal: 'SIGINT', patienceMs: 30_000 },
-  { signal: 'SIGQUIT', patienceMs: 10_000 },
-] as const;
+const SHUTDOWN_MS = 60_000;
 
 /** A session holding the shared lock, and the server it is a session of. */
 export interface Hold {
@@ -40,10 +34,7 @@ declare module 'pg' {
   }
 }
 
-/**
- * Connects and takes the shared lock. Connecting is the only test of whether a server runs: a pid
- * file may be stale, and a process may be a zombie that nobody collects.
- */
+/** Connects and takes the shared lock. Connecting is the only test of whether a server runs. */
 export async function takeHold(cluster: Cluster): Promise<Hold> {
   const port = await portOf(cluster.pgdata);
   const client = new Client({
@@ -64,9 +55,10 @@ export async function takeHold(cluster: Cluster): Promise<Hold> {
       `select pg_advisory_lock_shared($1), pg_read_file('postmaster.pid') as lock`,
       [HOLD_KEY],
     );
+    // Not the one of a data directory that was moved away, when another was put in its place.
     const lock = await readFile(join(cluster.pgdata, 'postmaster.pid'), 'utf8');
     if (rows[0]?.lock !== lock) {
-      throw new Error(`The PostgreSQL in ${cluster.socketDir} serves another data directory.`);
+      throw new Error(`the server in ${cluster.socketDir} serves another data directory`);
     }
     return { client, port, serverPid: Number.parseInt(lock, 10) };
   } catch (error) {
@@ -76,15 +68,11 @@ export async function takeHold(cluster: Cluster): Promise<Hold> {
 }
 
 /**
- * Watches a hold, takes it anew when it is lost, and returns the function that gives it up. Without
- * its hold this process would not count, and the next one out would stop the server under it; and
- * PostgreSQL drops every session and recovers when one of its processes dies.
+ * Watches a hold and returns the function that gives it up. PostgreSQL drops every session when one
+ * of its processes dies: the hold is then taken anew, since without it this process would not count,
+ * and the next one out would stop the server under it.
  */
-export function keepHold(
-  cluster: Cluster,
-  first: Hold,
-  startedPid: number | undefined,
-): () => Promise<void> {
+export function keepHold(cluster: Cluster, first: Hold, startedByUs: boolean): () => Promise<void> {
   const stopping = new AbortController();
   const { signal } = stopping;
 
@@ -97,80 +85,51 @@ export function keepHold(
   };
 
   const regain = async (): Promise<Hold | undefined> => {
-    cluster.log('PostgreSQL dropped the connection, reconnecting');
-    for (let tries = 0; tries < 20 && !signal.aborted; tries += 1) {
-      try {
-        await sleep(500, undefined, { ref: false, signal });
-        return watch(await takeHold(cluster));
-      } catch {
-        // Once more.
-      }
+    cluster.log(`PostgreSQL dropped the connection, reconnecting; see ${cluster.logFile}`);
+    while (!signal.aborted) {
+      await sleep(500, undefined, { ref: false, signal }).catch(() => undefined);
+      const hold = await takeHold(cluster).catch(() => undefined);
+      if (hold !== undefined) return watch(hold);
     }
-    if (!signal.aborted) cluster.log(`PostgreSQL has stopped, see ${cluster.logFile}`);
     return undefined;
   };
 
   let current: Promise<Hold | undefined> = Promise.resolve(watch(first));
   return async () => {
     stopping.abort();
-    const hold = (await current) ?? (await takeHold(cluster).catch(() => undefined));
+    const hold = await current;
     if (hold !== undefined) await leave(cluster, hold);
     // No way to ask who else is there; but what we started and cannot reach is ours to end.
-    else if (startedPid !== undefined) await shutDown(cluster, startedPid);
+    else if (startedByUs) await shutDown(cluster, first.serverPid);
   };
 }
 
 /** Gives up a hold; the last one out stops the server. */
-export async function leave(
-  cluster: Cluster,
-  { client, serverPid }: Pick<Hold, 'client' | 'serverPid'>,
-): Promise<void> {
+export async function leave(cluster: Cluster, { client, serverPid }: Hold): Promise<void> {
   client.ref();
   try {
-    if (!(await isLast(client))) {
-      cluster.log('PostgreSQL is in use by another process, left running');
-    } else if (!(await isServer(serverPid, cluster.pgdata))) {
-      cluster.log('PostgreSQL runs in another container, left running');
-    } else {
-      // The exclusive lock is kept until the server is gone: whoever comes now waits, then starts it.
-      await shutDown(cluster, serverPid);
-      cluster.log('PostgreSQL stopped');
-    }
+    const release = 'select pg_advisory_unlock_shared($1), pg_try_advisory_lock($1) as last';
+    const { rows } = await client
+      .query<{ last: boolean }>(release, [HOLD_KEY])
+      .catch(() => ({ rows: [{ last: false }] }));
+    // The exclusive lock is kept until the server is gone: whoever comes now waits, then starts it.
+    if (rows[0]?.last) await shutDown(cluster, serverPid);
+    else cluster.log('PostgreSQL is in use by another process, left running');
   } finally {
     await client.end().catch(() => undefined);
   }
 }
 
-/** Gives the shared lock up and asks for the exclusive one. False too when the server is going. */
-async function isLast(client: Client): Promise<boolean> {
-  try {
-    await client.query('select pg_advisory_unlock_shared($1)', [HOLD_KEY]);
-    const { rows } = await client.query<{ last: boolean }>(
-      'select pg_try_advisory_lock($1) as last',
-      [HOLD_KEY],
-    );
-    return rows[0]?.last === true;
-  } catch {
-    return false;
+/** A fast shutdown: sessions are cut, everything is written. Not of a server in another container. */
+async function shutDown({ pgdata, log }: Cluster, pid: number): Promise<void> {
+  // A pool that was just closed did not wait for its sessions to end: cut, they would be errors.
+  await sleep(50);
+  if (!(await isServer(pid, pgdata))) return;
+  process.kill(pid, 'SIGINT');
+  const deadline = Date.now() + SHUTDOWN_MS;
+  while (await isServer(pid, pgdata)) {
+    if (Date.now() > deadline) throw new Error(`PostgreSQL (process ${pid}) does not stop.`);
+    await sleep(40);
   }
-}
-
-async function shutDown({ pgdata }: Cluster, pid: number): Promise<void> {
-  for (const { signal, patienceMs } of SHUTDOWNS) {
-    const deadline = Date.now() + patienceMs;
-    for (let sent = false; Date.now() < deadline; sent = true) {
-      if (!(await isServer(pid, pgdata))) return;
-      if (!sent) sendSignal(pid, signal);
-      await sleep(POLL_MS);
-    }
-  }
-  throw new Error(`PostgreSQL (process ${pid}) does not stop.`);
-}
-
-function sendSignal(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if (codeOf(error) !== 'ESRCH') throw error;
-  }
+  log('PostgreSQL stopped');
 }

@@ -33,11 +33,7 @@ async function isStale(path: string, text: string): Promise<boolean> {
   return found !== undefined && Date.now() - found.mtimeMs > EMPTY_MS;
 }
 
-/**
- * Whether this process id is, on this machine or in this container, the server of that directory,
- * and alive: a zombie has no command line, and in a container without an init process nobody
- * collects it.
- */
+/** Whether the server of that directory lives, here, under this id. A zombie has no command line. */
 export async function isServer(pid: number, pgdata: string): Promise<boolean> {
   const command =
     process.platform === 'linux'

