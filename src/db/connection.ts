@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import { ServiceError } from '../errors.ts';
@@ -44,7 +45,19 @@ class PreparingClient extends pg.Client {
       const name = this.#nameOf(text);
       args.splice(0, 2, name === undefined ? { text, values } : { name, text, values });
     }
+    this.#gather();
     return super.query(...(args as [string])) as never;
+  }
+
+  /**
+   * Statements of one turn of the event loop go out in one write: each write wakes the server,
+   * which costs more than the statement (12 writes a request took a fifth of this process).
+   */
+  #gather(): void {
+    const { stream } = (this as unknown as { connection: { stream: Socket } }).connection;
+    if (stream.writableCorked > 0) return;
+    stream.cork();
+    process.nextTick(() => stream.uncork());
   }
 
   #nameOf(text: string): string | undefined {

@@ -113,6 +113,8 @@ export type Parsed<T> =
 
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_PROBLEMS = 50;
+const MAX_RULES = policySchema.properties.rules.maxItems;
+const RULES_AT_A_TIME = 100;
 const MAX_NESTING = 200;
 // Ten thousand rules are some 600,000 tokens, and about two seconds.
 const MAX_TOKENS = 800_000;
@@ -138,7 +140,7 @@ export function parsePolicy(file: string, text: string): Parsed<PolicyDocument> 
       problems.push(source.problemAt(error.path, error.message));
     }
   }
-  problems.push(...schemaProblems(isPolicy, source, isInsideCondition));
+  problems.push(...policyProblems(source));
   if (problems.length > 0) return { ok: false, problems: problems.slice(0, MAX_PROBLEMS) };
   const content = { ...(source.content as PolicyDocument), rules };
   return {
@@ -181,6 +183,35 @@ function parseOutcomes(source: unknown, path: readonly (string | number)[]): rea
     if (when === undefined) return { effect };
     return { effect, when: parseCondition(when, [...path, i, 'when']) };
   });
+}
+
+/**
+ * What the schema says of a policy, some rules at a time: the validator copies its whole list of
+ * mistakes for each rule that has one.
+ */
+function policyProblems(source: SourceFile<unknown>): FileProblem[] {
+  const raw = source.content as { rules?: unknown } | null;
+  const rules = Array.isArray(raw?.rules) ? (raw.rules as unknown[]) : [];
+  if (rules.length > MAX_RULES) return [source.problemAt(['rules'], `at most ${MAX_RULES} rules`)];
+  const problems = new Map<string, FileProblem>();
+  for (let from = 0; from === 0 || from < rules.length; from += RULES_AT_A_TIME) {
+    const part = rules.slice(from, from + RULES_AT_A_TIME);
+    const found = schemaProblems(
+      isPolicy,
+      {
+        file: source.file,
+        content: rules.length > 0 ? { ...raw, rules: part } : raw,
+        problemAt: ([top, index, ...rest], message) =>
+          top === 'rules' && typeof index === 'number'
+            ? source.problemAt([top, from + index, ...rest], message)
+            : source.problemAt([top, index, ...rest].filter((key) => key !== undefined), message),
+      },
+      isInsideCondition,
+    );
+    for (const problem of found) problems.set(`${problem.line}:${problem.message}`, problem);
+    if (problems.size >= MAX_PROBLEMS) break;
+  }
+  return [...problems.values()].slice(0, MAX_PROBLEMS);
 }
 
 /** `parseCondition` has said it better already. */

@@ -588,13 +588,10 @@ describe('the shipped pack', () => {
       new URL('../../policies/rwanda/rules/agreement.yaml', import.meta.url),
       'utf8',
     ).split('\n');
-    const silent = lines.flatMap((line, i) => {
+    const silent = lines.filter((line, i) => {
+      if (!/^\s*(- id|cites|otherwise|title|sentence|layer|policy|rules)\b/.test(line)) return false;
       const text = lines.filter((_line, j) => j !== i).join('\n');
-      const result = buildProgram(pack, [{ file: first?.file ?? '', text }, ...others]);
-      return result.ok &&
-        /^\s*(- id|cites|otherwise|title|sentence|layer|policy|rules)\b/.test(line)
-        ? [line]
-        : [];
+      return buildProgram(pack, [{ file: first?.file ?? '', text }, ...others]).ok;
     });
     expect(silent).toEqual([]);
   });
@@ -647,7 +644,12 @@ describe('a document that is meant to hurt', () => {
       Array.from({ length: 1000 }, (_, i) => `${' '.repeat(i)}k:`).join('\n'),
       /levels of nesting/,
     ],
-    ['100,000 brackets closed first', nested(']', '[', 100_000), /\w/],
+    ['brackets closed before they are opened', nested(']', '[', 100_000), /closes nothing/],
+    ['100,000 commas', nested('[', ','.repeat(100_000), 1), /a comma after nothing|Flow sequence/],
+    ['30,000 keys', Array.from({ length: 30_000 }, (_, i) => `k${i}: 1`).join('\n'), /unknown key/],
+    ['a million words', `rules: [${'x, '.repeat(400_000)}]`, /at most 800000 words and marks/],
+    ['20,000 keys of one name', 'k: 1\n'.repeat(20_000), /Map keys must be unique/],
+    ['ten thousand rules that are none', `rules: [${'x, '.repeat(9999)}x]`, /must be object/],
   ])('by %s is refused with a reason', (_name, text, message) => {
     const problems = problemsWithin(text);
     expect(problems.map((each) => each.message).join('\n')).toMatch(message);
@@ -735,40 +737,26 @@ describe('ten thousand rules', () => {
   });
 
   test('and one are refused', () => {
-    expect(problemsOf(many(() => ({ outcome: 'review' }), 10_001))).toMatchObject([
-      { message: expect.stringContaining('10000 items') },
+    const rules = Array.from({ length: 10_001 }, () => 'x');
+    expect(problemsOf(policyDocument([], { rules }))).toMatchObject([
+      { message: 'at most 10000 rules' },
     ]);
   });
 
-  test.each([
-    ['forwards', (i: number) => Math.min(i + 1, 9999)],
-    ['backwards', (i: number) => Math.max(i - 1, 0)],
-  ])('that refer to one another %s, each to the next, are put in order', (_name, next) => {
-    const result = build(
-      smallPack(),
-      many((i) =>
-        next(i) === i
-          ? { applies: 'request.yes', outcome: 'review' }
-          : { applies: { applies: id(next(i)) }, outcome: 'review' },
-      ),
-    );
-    expect(result.ok ? [] : result.problems.slice(0, 1)).toEqual([]);
+  test('that refer to one another, each to the next, are put in order', () => {
     const program = built(
       smallPack(),
-      many((i) =>
-        next(i) === i
-          ? { applies: 'request.yes', outcome: 'review' }
-          : { applies: { applies: id(next(i)) }, outcome: 'review' },
-      ),
+      many((i) => ({ applies: i === 9999 ? 'request.yes' : { applies: id(i + 1) }, outcome: 'review' })),
     );
+    expect(program.rules[0]?.rule.id).toBe(id(9999));
     expect(evaluate(program, loadFacts(program, { request: { yes: true } })).review).toHaveLength(
       10_000,
     );
   });
 
-  test('in one circle are refused', () => {
+  test('or fewer, in one circle, are refused', () => {
     const problems = problemsOf(
-      many((i) => ({ applies: { applies: id((i + 1) % 10_000) }, outcome: 'review' })),
+      many((i) => ({ applies: { applies: id((i + 1) % 100) }, outcome: 'review' }), 100),
     );
     expect(problems).toMatchObject([{ message: expect.stringContaining('in a circle') }]);
   });

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createTestDatabase } from '../support/postgres.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
 
@@ -20,7 +20,7 @@ let service: TestService;
 let other: TestService;
 let start: () => Promise<TestService>;
 
-beforeEach(async () => {
+async function setUp(): Promise<void> {
   stack = new AsyncDisposableStack();
   now = START;
   const folder = await mkdtemp(join(tmpdir(), 'umutungo-policies-'));
@@ -32,8 +32,11 @@ beforeEach(async () => {
   start = async () => stack.use(await startTestService({ clock: () => now, config }));
   service = await start();
   other = await start();
-});
-afterEach(() => stack.disposeAsync());
+}
+
+function tearDown(): Promise<void> {
+  return stack.disposeAsync();
+}
 
 async function edit(file: string, from: string, to: string): Promise<{ line: number }> {
   const path = join(packDir, file);
@@ -85,7 +88,10 @@ async function reloads(): Promise<number> {
   return body.items.length as number;
 }
 
-describe('a file with a mistake', () => {
+describe('a mistake in a file', () => {
+  beforeAll(setUp);
+  afterEach(() => cp(PACK, packDir, { recursive: true }));
+  afterAll(tearDown);
   const MISTAKES: readonly (readonly [string, string, string, string | undefined])[] = [
     [
       'an unknown fact',
@@ -127,7 +133,19 @@ describe('a file with a mistake', () => {
     });
   }
 
-  test('does not stop a restart that has a good version: it says so and runs on it', async () => {
+  test('a folder without a pack is a mistake too', async () => {
+    await rm(join(packDir, 'pack.yaml'));
+    const answer = await reload();
+    expect([answer.status, answer.body.code]).toEqual([422, 'invalid_policy']);
+    expect((await decide()).effect).toBe('deny');
+  });
+});
+
+describe('a start on files with a mistake', () => {
+  beforeEach(setUp);
+  afterEach(tearDown);
+
+  test('goes on where there is a good version: the service says so and runs on it', async () => {
     const before = { pack: await inForce(), decision: await decide() };
     await service[Symbol.asyncDispose]();
     await edit(RESIDENCY, 'otherwise: deny', 'otherwise: forbid');
@@ -142,7 +160,7 @@ describe('a file with a mistake', () => {
     expect((await reload(again)).body.changed).toEqual([]);
   });
 
-  test('stops a first start, which has no good version, and says where it is', async () => {
+  test('stops where there is none, and says where the mistake is', async () => {
     await edit(RESIDENCY, 'otherwise: deny', 'otherwise: forbid');
     await using own = new AsyncDisposableStack();
     const database = own.use(await createTestDatabase());
@@ -153,16 +171,12 @@ describe('a file with a mistake', () => {
       /rwanda\/rules\/statute-residency\.yaml:\d+:\d+ RW-DPP-XFER/,
     );
   });
-
-  test('a folder without a pack is a mistake too', async () => {
-    await rm(join(packDir, 'pack.yaml'));
-    const answer = await reload();
-    expect([answer.status, answer.body.code]).toEqual([422, 'invalid_policy']);
-    expect((await decide()).effect).toBe('deny');
-  });
 });
 
 describe('a version', () => {
+  beforeEach(setUp);
+  afterEach(tearDown);
+
   test('is never edited: other content under its number is refused, and the file is named', async () => {
     const before = await inForce();
     await edit(RESIDENCY, '# Law No 058/2021', '# The law No 058/2021');
@@ -274,6 +288,9 @@ describe('a version', () => {
 });
 
 describe('dates in force', () => {
+  beforeEach(setUp);
+  afterEach(tearDown);
+
   const POLICY = (from: string, until = ''): string => `
 policy: zz-moratorium
 version: 1
