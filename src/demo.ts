@@ -95,7 +95,7 @@ type DemoParties = {
 };
 type Scenarios = DemoParties & { readonly datasets: readonly DemoDataset[] };
 
-/** How many rows there are to fill, and how many of them are there. */
+/** How many rows there are to fill, and how many of them are there; not called when all were there. */
 export type Progress = (done: number, total: number) => void;
 
 /**
@@ -118,15 +118,21 @@ export async function fillDemo(
   const total =
     datasets.length + PARTY_ORDER.reduce((sum, kind) => sum + scenarios[`${kind}s`].length, 0);
   let done = 0;
-  const step = (): void => progress(++done, total);
+  let filling = false;
+  const step = (made: boolean): void => {
+    done++;
+    filling ||= made;
+    if (filling) progress(done, total);
+  };
   for (const kind of PARTY_ORDER) {
     if (kind === 'authorisation') await fillDatasets(writer, datasets, step);
     for (const input of scenarios[`${kind}s`]) {
-      if (!(await readParty(writer.db, kind, input.id))) {
+      const missing = !(await readParty(writer.db, kind, input.id));
+      if (missing) {
         const row = { ...PARTY_DEFAULTS[kind], ...input } as PartyInput<typeof kind>;
         await unlessThere(registerParty(writer, SETUP, kind, row));
       }
-      step();
+      step(missing);
     }
   }
 }
@@ -142,7 +148,7 @@ const PARTY_ORDER: readonly PartyKind[] = [
 async function fillDatasets(
   writer: CatalogueWriter,
   datasets: readonly DemoDataset[],
-  step: () => void,
+  step: (made: boolean) => void,
 ): Promise<void> {
   const there = new Set(
     (
@@ -153,11 +159,12 @@ async function fillDatasets(
     ).map(({ id }) => id),
   );
   for (const { id, status = 'active', publisher = '', ...rest } of datasets) {
-    if (!there.has(id)) {
+    const missing = !there.has(id);
+    if (missing) {
       const row = { id, status, publisher, document: documentOf({ ...rest }) };
       await unlessThere(registerDataset(writer, SETUP, row));
     }
-    step();
+    step(missing);
   }
 }
 

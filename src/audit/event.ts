@@ -99,7 +99,7 @@ export function leafShows(
 }
 
 /** Canonical JSON (RFC 8785) in UTF-8. @throws TypeError for what JSON cannot hold. */
-export function canonicalBytes(value: unknown): Buffer {
+function canonicalBytes(value: unknown): Buffer {
   return Buffer.from(canonicalText(value), 'utf8');
 }
 

@@ -3,7 +3,7 @@ import type { Db, Tx } from '../db/connection.ts';
 import type { SealedEvent } from './event.ts';
 
 /** There is one log in a database; the year is in its origin. */
-export const LOG_ID = 1;
+const LOG_ID = 1;
 
 /**
  * Writes events and queues their leaves in their order. One statement with one parameter however
@@ -254,16 +254,6 @@ export async function readEvents(db: Db, filter: EventFilter, limit: number): Pr
   }
   if (filter.before !== undefined) query = query.where('audit_event.event_id', '<', filter.before);
   return query.execute();
-}
-
-/** The index of an event, or null before it is sequenced. */
-export async function readIndex(db: Db, eventId: string): Promise<number | null> {
-  const row = await db
-    .selectFrom('log_leaf')
-    .select('idx')
-    .where('event_id', '=', eventId)
-    .executeTakeFirst();
-  return row?.idx ?? null;
 }
 
 export interface LogEntryRow {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { ServiceError } from '../errors.ts';
 import { evaluate, type Verdict } from '../pdp/evaluate.ts';
-import { type Facts, isObject } from '../pdp/facts.ts';
+import { type Facts, isObject, suggestion } from '../pdp/facts.ts';
 import { loadFacts, type Program } from '../pdp/program.ts';
 import { compilePack, readPackFolder } from '../policies/files.ts';
 
@@ -55,7 +55,7 @@ export async function runPolicyTest(
  * @throws Error naming the file and what is wrong with it.
  */
 export function casesOf(file: string, text: string): PolicyCase[] {
-  const content = (file.endsWith('.json') ? JSON.parse(text) : parse(text)) as unknown;
+  const content = contentOf(file, text);
   const scenarios = Array.isArray(content) ? (content as unknown[]) : [content];
   return scenarios.flatMap((scenario, i) => {
     if (!isObject(scenario) || typeof scenario['id'] !== 'string')
@@ -66,6 +66,15 @@ export function casesOf(file: string, text: string): PolicyCase[] {
     const children = Array.isArray(variants) ? (variants as unknown[]) : [];
     return [parent, ...children.map((variant) => variantOf(file, parent, variant))];
   });
+}
+
+function contentOf(file: string, text: string): unknown {
+  try {
+    return file.endsWith('.json') ? JSON.parse(text) : parse(text);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : 'cannot be read';
+    throw new Error(`${file}: ${message}`, { cause: error });
+  }
 }
 
 function variantOf(file: string, { id: parent, facts }: PolicyCase, variant: unknown): PolicyCase {
@@ -98,6 +107,7 @@ export function testCase(program: Program, { facts, expected }: PolicyCase): str
   if (problems.length > 0) return problems;
   const verdict = evaluate(program, loadFacts(program, facts));
   return [
+    ...misspelt(expected),
     ...compareDecision(expected['decision'], verdict),
     ...compareSet('deny', expected['deny'], verdict.deny),
     ...compareSet('review', expected['review'], verdict.review),
@@ -121,9 +131,22 @@ function compareDecision(expected: unknown, verdict: Verdict): string[] {
   ];
 }
 
+const COMPARED = ['decision', 'deny', 'review', 'obligations'] as const;
+
+/** A key that is nearly one of those that are compared would go uncompared, and unnoticed. */
+function misspelt(expected: PolicyCase['expected']): string[] {
+  return Object.keys(expected)
+    .filter((key) => !COMPARED.some((known) => known === key) && suggestion(key, COMPARED) !== '')
+    .map((key) => `unknown key "${key}"${suggestion(key, COMPARED)}`);
+}
+
 /** Rule ids as exact sets; arrays of objects are illustrations and not compared. */
 function compareSet(name: string, expected: unknown, actual: readonly string[]): string[] {
-  if (!Array.isArray(expected) || !expected.every((id) => typeof id === 'string')) return [];
+  if (expected === undefined || expected === null) return [];
+  if (!Array.isArray(expected)) return [`${name}: expected a list of rule ids`];
+  if (!expected.every((id) => typeof id === 'string')) {
+    return expected.every(isObject) ? [] : [`${name}: expected a list of rule ids`];
+  }
   const missing = expected.filter((id) => !actual.includes(id));
   const extra = actual.filter((id) => !expected.includes(id));
   if (missing.length + extra.length === 0) return [];

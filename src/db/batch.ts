@@ -23,7 +23,8 @@ interface Waiter<I, O> {
 /**
  * Group commit: callers that come while a batch is under way go together in the next one, so the
  * database syncs once for all of them. Alone, a caller waits for nobody. When a whole batch fails,
- * its members run one by one: one bad member never fails its neighbours.
+ * each of its members runs by itself: one bad member never fails its neighbours, and a database
+ * that is away costs all of them one wait and not one after the other.
  */
 export function batched<I, O>(
   run: (items: readonly I[]) => Promise<readonly Settled<O>[]>,
@@ -45,7 +46,7 @@ export function batched<I, O>(
       settle(waiters, await run(waiters.map(({ item }) => item)));
     } catch (error) {
       if (waiters.length === 1) waiters[0]?.reject(error);
-      else for (const waiter of waiters) await runOne([waiter]);
+      else await Promise.all(waiters.map((waiter) => runOne([waiter])));
     }
   };
 

@@ -14,6 +14,7 @@ export interface Database extends AsyncDisposable {
 }
 
 const MAX_TRIES = 5;
+const SILENCE_MS = 20_000;
 
 // Dates stay texts, timestamps become RFC 3339 in UTC; bigints here are counts below 2^53.
 const PARSERS: ReadonlyMap<number, (text: string) => unknown> = new Map<
@@ -91,9 +92,23 @@ export function connect(connectionString: string, poolSize: number): Database {
   // Without listeners a connection that breaks while nobody waits for its answer would end the
   // process: an idle one, and one that a transaction holds between two statements.
   pool.on('error', () => {});
-  pool.on('connect', (client) => client.on('error', () => {}));
+  pool.on('connect', (client) => {
+    client.on('error', () => {});
+    closeWhenSilent(client);
+  });
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return { db, [Symbol.asyncDispose]: () => db.destroy() };
+}
+
+/**
+ * A server that is frozen, or behind a network that swallows packets, keeps no timeout of its own:
+ * a connection without a byte for longer than any statement may take is given up.
+ */
+function closeWhenSilent(client: pg.PoolClient): void {
+  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  stream.setTimeout(SILENCE_MS, () => {
+    stream.destroy(new Error('Connection terminated: the database is silent'));
+  });
 }
 
 function getTypeParser(oid: number, format?: string): (value: string) => unknown {

@@ -1,6 +1,7 @@
 import { parseDate, parseInstant } from './calendar.ts';
 import { type Condition, type Constant, type Operator, PolicyProblem } from './condition.ts';
 import { type Frame, type FactSpec, NONE_SET, suggestion } from './facts.ts';
+import { COUNTRIES } from './countries.ts';
 import {
   type CodeSet,
   contains,
@@ -429,7 +430,9 @@ function scalarConstant(
         ? parseInstant(constant)
         : constant;
   const expected = type === 'date' || type === 'datetime' ? 'number' : type;
-  if (typeof value !== expected) throw new PolicyProblem(path, `expected a ${type}`);
+  if (typeof value !== expected || Number.isNaN(value)) {
+    throw new PolicyProblem(path, `expected a ${type}`);
+  }
   if (typeof value === 'string') allowed(spec, value, path);
   return value;
 }
@@ -452,6 +455,12 @@ function allowed(spec: FactSpec | undefined, value: string, path: Path): void {
     throw new PolicyProblem(
       path,
       `"${value}" is no value of ${spec.path}: one of ${spec.values.join(', ')}${suggestion(value, spec.values)}`,
+    );
+  }
+  if ((spec?.type === 'country' || spec?.of === 'country') && !COUNTRIES.has(value)) {
+    throw new PolicyProblem(
+      path,
+      `"${value}" is no country (ISO 3166-1 alpha-2) and no group of places`,
     );
   }
 }

@@ -1,7 +1,7 @@
 import { suggestion } from './facts.ts';
 
 /** Operators, with ODRL 2.2's names and meanings. */
-export const OPERATORS = [
+const OPERATORS = [
   'eq',
   'neq',
   'lt',

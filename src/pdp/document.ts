@@ -204,7 +204,10 @@ function policyProblems(source: SourceFile<unknown>): FileProblem[] {
         problemAt: ([top, index, ...rest], message) =>
           top === 'rules' && typeof index === 'number'
             ? source.problemAt([top, from + index, ...rest], message)
-            : source.problemAt([top, index, ...rest].filter((key) => key !== undefined), message),
+            : source.problemAt(
+                [top, index, ...rest].filter((key) => key !== undefined),
+                message,
+              ),
       },
       isInsideCondition,
     );
@@ -259,8 +262,8 @@ function pointerPath(error: ErrorObject): (string | number)[] {
 }
 
 function describe(error: ErrorObject): string {
-  const name = error.instancePath.split('/').at(-1);
-  const where = name ? `"${name}"` : 'the file';
+  const last = error.instancePath.split('/').at(-1);
+  const where = last ? `"${last}"` : 'the file';
   const params = error.params as Record<string, unknown>;
   switch (error.keyword) {
     case 'additionalProperties': {

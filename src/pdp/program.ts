@@ -246,15 +246,18 @@ class Builder {
       return;
     }
     if (!spec.union) throw new PolicyProblem(path, 'a derived fact has a "condition" or a "union"');
+    let of: FactSpec | undefined;
     const slots = spec.union.map((fact, i) => {
       const variable = this.#variables.get(fact);
       if (variable?.type !== 'set')
         throw new PolicyProblem([...path, 'union', i], `${fact} is no set`);
+      of = variable.spec;
       return variable.slot;
     });
     const without = spec.without_home ? [this.#pack.content.home] : [];
     const slot = this.#slot(name);
-    this.#variables.set(name, { slot, type: 'set' });
+    // Constants are checked as those of the facts that it unites.
+    this.#variables.set(name, { slot, type: 'set', ...(of ? { spec: of } : {}) });
     const compute = (frame: Frame): CodeSet =>
       unionWithout(
         slots.map((from) => frame[from] as CodeSet),
@@ -352,14 +355,16 @@ class Builder {
     return Object.hasOwn(instruments, instrument) ? instruments[instrument]?.kind : undefined;
   }
 
-  #checkDocument({ content, problemAt }: SourceFile<PolicyDocument>): void {
-    const { instrument, layer } = content;
+  #checkDocument(source: SourceFile<PolicyDocument>): void {
+    const { instrument, layer } = source.content;
     const kind = this.#kindOf(instrument);
     if (kind === undefined) {
       const message = `there is no instrument "${instrument}" in the pack`;
-      this.#problems.push(problemAt(['instrument'], message));
+      this.#problems.push(source.problemAt(['instrument'], message));
     } else if (isChoice(layer) && isLaw(kind)) {
-      this.#problems.push(problemAt(['instrument'], 'a national choice must not rest on a law'));
+      this.#problems.push(
+        source.problemAt(['instrument'], 'a national choice must not rest on a law'),
+      );
     }
   }
 

@@ -6,7 +6,7 @@
 /** Hashes in a full tile, and entries in a full bundle. */
 export const TILE_WIDTH = 256;
 /** Levels of the tree that one tile spans: 2^8 = 256. */
-export const TILE_HEIGHT = 8;
+const TILE_HEIGHT = 8;
 
 const MAX_LEVEL = 63;
 const PATH =

@@ -202,7 +202,7 @@ describe('the worked scenarios, asked over HTTP', () => {
         confidence: 'high',
       }),
     ]);
-    expect(store.citations[0].title.en).toContain('058/2021');
+    expect(decision.instruments['law-058-2021'].en).toContain('058/2021');
     expect(store.sentence.en).toMatch(/stored in Rwanda/);
     expect(store.facts).toContainEqual({
       fact: 'request.locations.storage',

@@ -81,12 +81,15 @@ test('kill -9 at random moments of writing loses nothing that was acknowledged, 
         else unanswered.push(key);
       }
     });
-    await sleep(randomInt(20, 600));
+    // At any moment of writing, on a slow machine too.
+    const before = acknowledged.length;
+    while (acknowledged.length < before + LANES) await sleep(5);
+    await sleep(randomInt(0, 400));
     state.killed = true;
     expect(await service.end('SIGKILL')).toBe('SIGKILL');
     await Promise.all(lanes);
   }
-  expect(acknowledged.length).toBeGreaterThan(ROUNDS * LANES);
+  expect(acknowledged.length).toBeGreaterThanOrEqual(ROUNDS * LANES);
 
   await using service = spawnService(env);
   const sender = { url: await service.url, token: await demoToken(dataDir, 'partner') };

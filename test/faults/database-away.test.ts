@@ -50,6 +50,17 @@ async function killServer(): Promise<void> {
   process.kill(Number(pid), 'SIGKILL');
 }
 
+/** Stops every process of the server in its tracks, as a network that swallows packets would. */
+async function freeze(signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+  const [postmaster] = (await readFile(join(folder, 'postgres/postmaster.pid'), 'utf8')).split(
+    '\n',
+  );
+  const children = await readFile(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8');
+  for (const pid of [Number(postmaster), ...children.trim().split(' ').map(Number)]) {
+    process.kill(pid, signal);
+  }
+}
+
 async function until(condition: () => Promise<boolean>): Promise<void> {
   for (let tries = 0; tries < 300; tries++) {
     if (await condition()) return;
@@ -142,3 +153,20 @@ test('requests that got no answer for want of a database are made once when they
     new Set(again.map(({ answer }) => answer.body.id as string)),
   );
 });
+
+test.runIf(process.platform === 'linux')(
+  'a frozen database gives 503 within half a minute, to all who wait, and no hang',
+  async () => {
+    await freeze('SIGSTOP');
+    let tried: Tried[];
+    try {
+      tried = await Promise.all(Array.from({ length: 20 }, (_, i) => submit(`frozen-${i}`)));
+    } finally {
+      await freeze('SIGCONT');
+    }
+    expect(new Set(tried.map(({ answer }) => answer.status))).toEqual(new Set([503]));
+    expect(Math.max(...tried.map(({ ms }) => ms))).toBeLessThan(30_000);
+    await until(async () => (await submit('probe')).answer.status === 201);
+  },
+  60_000,
+);

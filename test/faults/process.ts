@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-export const ROOT: string = join(import.meta.dirname, '../..');
+const ROOT: string = join(import.meta.dirname, '../..');
 
 export interface ServiceProcess extends AsyncDisposable {
   readonly child: ChildProcess;
@@ -39,7 +39,8 @@ export function spawnService(env: Readonly<Record<string, string>>): ServiceProc
     const listen = (chunk: Buffer): void => {
       output += chunk.toString();
       const found = /listens on (http:\S+)/.exec(output)?.[1];
-      if (found !== undefined) resolve(found);
+      // It listens to signals a moment after it has said where it is.
+      if (found !== undefined) setTimeout(() => resolve(found), 50);
     };
     child.stdout.on('data', listen);
     child.stderr.on('data', listen);

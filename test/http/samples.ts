@@ -10,7 +10,7 @@ export interface Sample extends Ask {
 }
 
 let counter = 0;
-export const freshId = (prefix: string): string => `${prefix}-${(counter += 1)}`;
+const freshId = (prefix: string): string => `${prefix}-${(counter += 1)}`;
 
 export const accessRequest = {
   dataset: 'nhic-idsr-cases',

@@ -7,6 +7,7 @@ import { type Facts, NONE_SET } from '../../src/pdp/facts.ts';
 import { FALSE, type Truth, TRUE, UNKNOWN } from '../../src/pdp/logic.ts';
 import { loadFacts, type Program } from '../../src/pdp/program.ts';
 import {
+  build,
   built,
   cases,
   mutatedFacts,
@@ -144,12 +145,7 @@ class Plain {
       case 'gteq':
         return !absent && number(left) >= number(right);
       case 'isA':
-        return (
-          !absent &&
-          [...set(right)].some(
-            (kind) => KINDS[String(left)]?.includes(String(kind)) ?? left === kind,
-          )
-        );
+        return !absent && kindsOf(left).some((kind) => set(right).has(kind));
       case 'isAnyOf':
         return [...set(left)].some((each) => set(right).has(each));
       case 'isNoneOf':
@@ -185,6 +181,11 @@ const KINDS: Readonly<Record<string, readonly string[]>> = {
   hiv_care: ['hiv_care', 'care'],
   hiv_trial: ['hiv_trial', 'hiv_care', 'care', 'research'],
 };
+
+/** The code itself and everything broader. */
+function kindsOf(value: unknown): readonly unknown[] {
+  return (typeof value === 'string' ? KINDS[value] : undefined) ?? [value];
+}
 
 function known(value: unknown): unknown[] {
   if (value === undefined || value === null) return [];
@@ -383,7 +384,7 @@ const three = ({ effect: answer, deny, review, oblige }: Verdict): Verdict => ({
 describe('the compiled program answers as the plain reading of its rules', () => {
   test('for random policies and facts', () => {
     fc.assert(
-      fc.property(rules, fc.array(smallFacts, { minLength: 8, maxLength: 8 }), (list, many) => {
+      fc.property(rules, fc.array(smallFacts, { minLength: 25, maxLength: 25 }), (list, many) => {
         const random = built(smallPack(), policyDocument(list));
         for (const facts of many) {
           const expected = new Plain(random, facts).verdict();
@@ -391,7 +392,7 @@ describe('the compiled program answers as the plain reading of its rules', () =>
           expect(three(explain(random, facts))).toEqual(expected);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -448,6 +449,15 @@ describe('without a permission', () => {
 });
 
 describe('a word of the document', () => {
+  // Not so yet: "ECA" passes as a set of one country that nobody is in.
+  test('is refused as a place where it is neither a country nor a group of the pack', () => {
+    const typo = ruleOf('TYPO', {
+      applies: { fact: 'request.places', isPartOf: 'ECA' },
+      outcome: 'permit',
+    });
+    expect(build(smallPack(), policyDocument([typo])).ok).toBe(false);
+  });
+
   test('never becomes code', () => {
     const nasty = '`);process.exit(7)//${process.exit(7)}\u2028\n"\'\\';
     const list = [

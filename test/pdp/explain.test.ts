@@ -29,7 +29,7 @@ function valuesOf(path: string): unknown[] {
   return spec ? fc.sample(valueOf(spec), { numRuns: 60, seed: 1 }) : [];
 }
 
-const runs = { numRuns: 2000 };
+const runs = { numRuns: 1500 };
 
 describe('explain and evaluate', () => {
   test('agree on the effect and the three sets, whatever changes in the facts', () => {
@@ -191,7 +191,7 @@ describe('missing facts', () => {
         }
         expect(explanation.reasons.filter(({ uncertain }) => uncertain)).toEqual([]);
       }),
-      { numRuns: 1000 },
+      { numRuns: 500 },
     );
   });
 
@@ -216,7 +216,8 @@ describe('missing facts', () => {
           expect(mattered, path).toBe(true);
         }
       }),
-      { numRuns: 150 },
+      // A fixed seed: that no value was found is no proof that there is none.
+      { numRuns: 150, seed: 2026 },
     );
   });
 });

@@ -4,12 +4,16 @@ import { evaluate } from '../../src/pdp/evaluate.ts';
 import { type Facts, suggestion } from '../../src/pdp/facts.ts';
 import { loadFacts } from '../../src/pdp/program.ts';
 import {
+  built,
   cases,
   cpuSeconds,
   factAt,
   leafSpecs,
   mutatedFacts,
+  policyDocument,
   program,
+  ruleOf,
+  smallPack,
   statedPaths,
   withFact,
 } from './support.ts';
@@ -229,6 +233,17 @@ describe('load', () => {
       }
     }
     expect(known).toEqual([]);
+  });
+
+  test('leaves open whether there is an object whose absence means nothing', () => {
+    const { facts } = smallPack() as { facts: Record<string, object> };
+    const paper = { ...facts['request.paper'], absent: undefined };
+    const pack = smallPack({ facts: { ...facts, 'request.paper': paper } });
+    const rule = ruleOf('PAPER', { holds: { exists: 'request.paper' }, otherwise: 'deny' });
+    const open = built(pack, policyDocument([rule]));
+    const { review } = evaluate(open, loadFacts(open, {}));
+    expect(review).toEqual(['PAPER']);
+    expect(evaluate(open, loadFacts(open, { request: { paper: {} } })).review).toEqual([]);
   });
 
   test('tells an empty set from an absent one, and both from an unknown one', () => {

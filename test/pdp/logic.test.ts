@@ -19,7 +19,7 @@ import { cpuSeconds } from './support.ts';
 const UNIVERSE = ['a', 'b', 'c', 'd'] as const;
 
 const codeSet: fc.Arbitrary<CodeSet> = fc.record({
-  items: fc.subarray([...UNIVERSE.slice(0, 3)]),
+  items: fc.subarray(UNIVERSE.slice(0, 3)),
   open: fc.boolean(),
 });
 

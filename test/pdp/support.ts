@@ -35,22 +35,16 @@ export function statedPaths(facts: unknown, prefix = ''): string[] {
   });
 }
 
-/** A copy of `facts` in which `path` has another value; undefined leaves it out. */
+/** `facts` with another value at `path`; undefined leaves it out. The original stays as it is. */
 export function withFact(facts: Facts, path: string, value: unknown): Facts {
-  const copy = structuredClone(facts) as Record<string, unknown>;
-  const keys = path.split('.');
-  const last = keys.pop() ?? '';
-  let at = copy;
-  for (const key of keys) {
-    const inner = at[key];
-    const next = isObject(inner) ? inner : {};
-    if (value === undefined && next !== inner) return copy;
-    at[key] = next;
-    at = next;
-  }
-  if (value === undefined) delete at[last];
-  else at[last] = value;
-  return copy;
+  return put(facts as Record<string, unknown>, path.split('.'), value);
+}
+
+function put(at: Record<string, unknown>, [key = '', ...rest]: string[], value: unknown): object {
+  const { [key]: inner, ...others } = at;
+  if (rest.length === 0) return value === undefined ? others : { ...at, [key]: value };
+  if (value === undefined && !isObject(inner)) return at;
+  return { ...at, [key]: put(isObject(inner) ? inner : {}, rest, value) };
 }
 
 export function factAt(facts: unknown, path: string): unknown {

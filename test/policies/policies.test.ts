@@ -16,7 +16,7 @@ let stack: AsyncDisposableStack;
 let packDir: string;
 let now: Date;
 let service: TestService;
-/** Another replica on the same database and the same files. */
+/** Another replica on the same database and the same files, in the tests that start one. */
 let other: TestService;
 let start: () => Promise<TestService>;
 
@@ -31,7 +31,7 @@ async function setUp(): Promise<void> {
   const config = { packDir, databaseUrl: database.connectionString, dataDir: join(folder, 'data') };
   start = async () => stack.use(await startTestService({ clock: () => now, config }));
   service = await start();
-  other = await start();
+  other = service;
 }
 
 function tearDown(): Promise<void> {
@@ -89,7 +89,10 @@ async function reloads(): Promise<number> {
 }
 
 describe('a mistake in a file', () => {
-  beforeAll(setUp);
+  beforeAll(async () => {
+    await setUp();
+    other = await start();
+  });
   afterEach(() => cp(PACK, packDir, { recursive: true }));
   afterAll(tearDown);
   const MISTAKES: readonly (readonly [string, string, string, string | undefined])[] = [
@@ -198,6 +201,7 @@ describe('a version', () => {
   });
 
   test('that is new is in force for the next decision of every replica, and leaves one event', async () => {
+    other = await start();
     const old = await decide(other);
     expect(old.deny).toEqual(['RW-DPP-XFER']);
     await edit(RESIDENCY, 'version: 1', 'version: 2');
@@ -236,6 +240,7 @@ describe('a version', () => {
   });
 
   test('loaded by two replicas at once comes into force once', async () => {
+    other = await start();
     await edit(RESIDENCY, 'version: 1', 'version: 2');
     const answers = await Promise.all([reload(service), reload(other), reload(service)]);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
@@ -317,6 +322,7 @@ rules:
   }
 
   test('a policy applies from its first day to its last, in Kigali time, without another load', async () => {
+    other = await start();
     await writeFile(join(packDir, 'rules/zz-moratorium.yaml'), POLICY('2026-10-02', '2026-10-03'));
     expect((await reload()).body.changed).toEqual(['zz-moratorium']);
     expect(await denyAt('2026-10-01T21:59:59.999Z')).not.toContain('ZZ-MORATORIUM');
