@@ -1,5 +1,5 @@
 import { type Config, ConfigError, readConfig } from './config.ts';
-import { startService } from './service.ts';
+import { type Service, startService } from './service.ts';
 
 const voice = {
   say: (line: string) => console.log(line),
@@ -8,8 +8,13 @@ const voice = {
 
 function welcome(url: string, { demo }: Config): string {
   if (!demo) return `Umutungo listens on ${url}`;
+  const dataDir = process.env['DATA_DIR'];
+  const settings = [
+    dataDir ? `DATA_DIR=${dataDir} ` : '',
+    process.env['DEMO'] ? `DEMO=${process.env['DEMO']} ` : '',
+  ].join('');
   const curl = (role: string, rest: string): string =>
-    `  ${role.padEnd(10)}curl -s ${rest.replace('URL', url)} -H "Authorization: Bearer $(npx umutungo token --role ${role})"`;
+    `  ${role.padEnd(10)}curl -s ${rest.replace('URL', url)} -H "Authorization: Bearer $(${settings}npx umutungo token --role ${role})"`;
   return [
     `Umutungo listens on ${url}   API reference: ${url}/docs   Ctrl-C stops it`,
     'Demo mode: partners, agreements and figures are illustrative. One command to try for each role:',
@@ -21,10 +26,11 @@ function welcome(url: string, { demo }: Config): string {
   ].join('\n');
 }
 
-try {
-  const config = readConfig(process.env, new Date());
-  const service = await startService(config, () => new Date(), voice);
-  console.log(welcome(service.url, config));
+/**
+ * Ctrl-C and SIGTERM, from the first moment on: a start that is under way is let come to its end
+ * and then undone, so that no database is left running.
+ */
+function stopOnSignal(starting: Promise<Service>): void {
   let stopping = false;
   const stop = (signal: string): void => {
     if (stopping) {
@@ -33,16 +39,25 @@ try {
     }
     stopping = true;
     console.log(`\n${signal}: finishing what is under way; once more stops at once.`);
-    service[Symbol.asyncDispose]().then(
-      () => console.log('Stopped.'),
-      (error: unknown) => {
-        console.error(error);
-        process.exitCode = 1;
-      },
-    );
+    starting
+      .then((service) => service[Symbol.asyncDispose]())
+      .then(
+        () => console.log('Stopped.'),
+        (error: unknown) => {
+          console.error(error);
+          process.exitCode = 1;
+        },
+      );
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
+}
+
+try {
+  const config = readConfig(process.env, new Date());
+  const starting = startService(config, () => new Date(), voice);
+  stopOnSignal(starting);
+  console.log(welcome((await starting).url, config));
 } catch (error) {
   console.error(
     error instanceof ConfigError

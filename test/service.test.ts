@@ -132,8 +132,7 @@ describe('with its own database', () => {
     expect(await databasesOf(dataDir)).toEqual([]);
   });
 
-  // Known defect: signals are listened to only after the start. The test turns red once they are.
-  test.fails('Ctrl-C during the first start leaves no database running', async () => {
+  test('Ctrl-C during the first start leaves no database running', async () => {
     const fresh = await folder();
     await using early = spawnService({ DATA_DIR: fresh, PORT: '0' });
     while (!early.output().includes('PostgreSQL started')) await sleep(20);

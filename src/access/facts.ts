@@ -2,6 +2,8 @@ import { type Dataset, datasetFacts } from '../catalogue/dataset.ts';
 import type { ConsentTotal } from '../consent/consent.ts';
 import { consentFacts } from '../consent/consent.ts';
 import { type Parties, recordSpecs } from '../parties/party.ts';
+import { parseDate } from '../pdp/calendar.ts';
+import type { FactProblem } from '../pdp/facts.ts';
 import type { Program } from '../pdp/program.ts';
 
 /** What a caller of a request may say; everything else comes from the registers. */
@@ -16,6 +18,21 @@ export interface Registers {
   readonly registrations: readonly Parties['registration'][];
   /** Of the project, not revoked; those for other datasets are passed over. */
   readonly authorisations: readonly Parties['authorisation'][];
+}
+
+/**
+ * What is wrong with the period asked for: it ends before it begins, or before `today` (days since
+ * 1970-01-01; left out, only the first is looked at).
+ */
+export function checkPeriod({ duration }: Asked, today?: number): FactProblem[] {
+  const { from, until } = (duration ?? {}) as { from?: unknown; until?: unknown };
+  const end = typeof until === 'string' ? parseDate(until) : undefined;
+  const begin = typeof from === 'string' ? parseDate(from) : undefined;
+  if (end === undefined) return [];
+  const path = '/duration/until';
+  if (begin !== undefined && end < begin) return [{ path, expected: 'a date on or after "from"' }];
+  if (today !== undefined && end < today) return [{ path, expected: 'a date that is not past' }];
+  return [];
 }
 
 /** The dataset's facts for a request with this purpose: its own, and the consent on record. */

@@ -10,6 +10,7 @@ import type { AccessWriter } from './access.ts';
 import { decide, type DecisionView, viewOf } from './decision.ts';
 import {
   type Asked,
+  checkPeriod,
   factsOfAgreement,
   factsOfDataset,
   factsOfRegisters,
@@ -158,7 +159,10 @@ function checkExplicit(
     ...(typeof dataset === 'string'
       ? []
       : below('/dataset', program.vocabulary.checkAt('dataset', dataset))),
-    ...below('/request', program.vocabulary.checkAt('request', request)),
+    ...below('/request', [
+      ...program.vocabulary.checkAt('request', request),
+      ...checkPeriod(request),
+    ]),
     ...(project === undefined || typeof project === 'string'
       ? []
       : [{ path: '/request/project', expected: 'the id of a project' }]),

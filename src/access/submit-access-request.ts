@@ -5,12 +5,13 @@ import type { Settled } from '../db/batch.ts';
 import { isDuplicate, type Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import { claimKeys, type IdempotentCall, readClaims } from '../idempotency.ts';
+import { dayInZone } from '../pdp/calendar.ts';
 import { newId, sha256 } from '../ids.ts';
 import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { type Decided, decide } from './decision.ts';
-import { type Asked, factsOfDataset, factsOfRegisters, overlay } from './facts.ts';
+import { type Asked, checkPeriod, factsOfDataset, factsOfRegisters, overlay } from './facts.ts';
 import { datasetFor, readSnapshot, registersFor, type Snapshot } from './registers.ts';
 import {
   type AccessRequestRow,
@@ -125,7 +126,10 @@ function decideOne(
   { principal, request, idempotent }: Submission,
 ): Made {
   const { dataset: _dataset, project: _project, agreement: _agreement, ...asked } = request;
-  const problems = program.vocabulary.checkAt('request', asked);
+  const problems = [
+    ...program.vocabulary.checkAt('request', asked),
+    ...checkPeriod(asked, dayInZone(program.pack.timezone)(now.getTime())),
+  ];
   if (problems.length > 0)
     throw new ServiceError(
       'invalid_facts',

@@ -72,7 +72,17 @@ export function checkDocument(document: DatasetDocument, program: Program): Inpu
   const facts = Object.fromEntries(
     Object.entries(document).filter(([key]) => !(CORE as readonly string[]).includes(key)),
   );
-  return program.vocabulary.checkAt('dataset', facts);
+  const { start_date, end_date } = (document['temporal'] ?? {}) as {
+    start_date?: string;
+    end_date?: string;
+  };
+  const backwards = start_date !== undefined && end_date !== undefined && end_date < start_date;
+  return [
+    ...program.vocabulary.checkAt('dataset', facts),
+    ...(backwards
+      ? [{ path: '/temporal/end_date', expected: 'a date on or after start_date' }]
+      : []),
+  ];
 }
 
 /**

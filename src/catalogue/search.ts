@@ -18,9 +18,18 @@ export function searchVector(id: string, document: DatasetDocument): RawBuilder<
     || setweight(to_tsvector('french', ${rest}), 'C'))`;
 }
 
+// Words that join others, in English, French and Kinyarwanda: asked for with others they say nothing.
+const JOINING = new Set(
+  'a an and at by for from in of on or the to with de des du en et la le les un une mu ku na ya wa'.split(
+    ' ',
+  ),
+);
+
 /** Matches when each word, its stem, or a word that it begins is there. */
 export function matches(query: string): RawBuilder<boolean> {
-  const terms = words(query).slice(0, 12);
+  const all = words(query);
+  const telling = all.filter((word) => !JOINING.has(word.toLowerCase()));
+  const terms = (telling.length > 0 ? telling : all).slice(0, 12);
   if (terms.length === 0) return sql<boolean>`false`;
   const each = terms.map(
     (term) =>

@@ -167,7 +167,10 @@ export function asUnavailable(error: unknown): unknown {
   const code = sqlState(error);
   const message = error instanceof Error ? error.message : '';
   if ((code && UNAVAILABLE.test(code)) || UNAVAILABLE_MESSAGE.test(message)) {
-    return new ServiceError('unavailable', 'The database cannot answer now. Nothing was changed.');
+    return new ServiceError(
+      'unavailable',
+      'The database cannot answer now. Whether a change was made before it went away is told by repeating the request with the same Idempotency-Key.',
+    );
   }
   return error;
 }

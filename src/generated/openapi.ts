@@ -1395,7 +1395,7 @@ export interface components {
                 readonly "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Not now; nothing was done. */
+        /** @description Not now. Where the database went away during a change, repeat it with the same Idempotency-Key. */
         readonly Unavailable: {
             headers: {
                 readonly "Retry-After": components["headers"]["RetryAfter"];
