@@ -5,7 +5,7 @@ import { exportJWK, type JSONWebKeySet, SignJWT } from 'jose';
 import { readOrMake } from './audit/keys.ts';
 import { type CatalogueWriter, registerDataset } from './catalogue/commands.ts';
 import { documentOf } from './catalogue/dataset.ts';
-import { readDatasetsById } from './catalogue/store.ts';
+import { existingDatasets } from './catalogue/store.ts';
 import type { DatasetStatus } from './db/schema.ts';
 import { ServiceError } from './errors.ts';
 import { type PartyWriter, registerParty } from './parties/commands.ts';
@@ -150,13 +150,9 @@ async function fillDatasets(
   datasets: readonly DemoDataset[],
   step: (made: boolean) => void,
 ): Promise<void> {
-  const there = new Set(
-    (
-      await readDatasetsById(
-        writer.db,
-        datasets.map(({ id }) => id),
-      )
-    ).map(({ id }) => id),
+  const there = await existingDatasets(
+    writer.db,
+    datasets.map(({ id }) => id),
   );
   for (const { id, status = 'active', publisher = '', ...rest } of datasets) {
     const missing = !there.has(id);

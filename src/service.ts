@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createAdaptorServer, type ServerType } from '@hono/node-server';
 import { loadLogKeys } from './audit/keys.ts';
+import { checkLogKeys } from './audit/publisher.ts';
 import { runLog } from './audit/runner.ts';
 import { openLog } from './audit/sequencer.ts';
 import type { Log, Writer } from './audit/record.ts';
@@ -100,6 +101,7 @@ async function startLog(
 ): Promise<Log> {
   const origin = await openLog(db, config.logOrigin);
   const keys = await loadLogKeys(join(config.dataDir, 'keys'), origin);
+  await checkLogKeys(db, { origin, keys });
   const runner = stack.use(runLog(db, { origin, keys }, clock, (line) => voice.warn(line)));
   return { origin, keys, wake: () => runner.wake() };
 }

@@ -26,7 +26,7 @@ export function expectedVersion(ifMatch: string | undefined): number {
 export function staleVersion(): ServiceError {
   return new ServiceError(
     'precondition_failed',
-    'Somebody changed it since you read it. Read it again, then decide.',
+    'If-Match is not the ETag of the present version (quotes included, such as "1"): somebody changed it since you read it, or the tag is incomplete. Read it again, then decide.',
   );
 }
 

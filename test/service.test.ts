@@ -235,10 +235,26 @@ describe('the configuration', () => {
     expect(verified.stdout).toMatch(/^OK 1 events/);
   });
 
+  test('refuses a log whose keys it does not have', async () => {
+    await using fresh = await createTestDatabase();
+    const env = { DATABASE_URL: fresh.connectionString, DEMO: 'on', PORT: '0' };
+    const own = await folder();
+    await using earlier = spawnService({ ...env, DATA_DIR: own });
+    await earlier.url;
+    await earlier.end('SIGTERM');
+    await using stranger = spawnService({ ...env, DATA_DIR: await folder() });
+    expect(await stranger.ended).toBe(1);
+    expect(stranger.output()).toContain('DATA_DIR/keys');
+    await using again = spawnService({ ...env, DATA_DIR: own });
+    expect(await again.url).toMatch(/^http/);
+    expect(await again.end('SIGTERM')).toBe(0);
+  });
+
   test('keeps the demo on loopback unless it is told that this is meant', async () => {
+    await using fresh = await createTestDatabase();
     const env = {
       DATA_DIR: await folder(),
-      DATABASE_URL: database.connectionString,
+      DATABASE_URL: fresh.connectionString,
       DEMO: 'on',
       PORT: '0',
       HOST: '0.0.0.0',

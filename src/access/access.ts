@@ -6,7 +6,7 @@ import type { Programs } from '../policies/programs.ts';
 /** What deciding needs beside the registers. */
 export interface AccessWriter extends Writer {
   /** The program of the policies in force now. */
-  readonly inForce: (db: Db) => Promise<Program>;
+  readonly inForce: (db: Db, held?: 'held') => Promise<Program>;
   /** Programs of earlier versions, for stored decisions. */
   readonly programs: Programs;
 }

@@ -3,7 +3,7 @@ import type { ConsentTotal } from '../consent/consent.ts';
 import { consentFacts } from '../consent/consent.ts';
 import { type Parties, recordSpecs } from '../parties/party.ts';
 import { parseDate } from '../pdp/calendar.ts';
-import type { FactProblem } from '../pdp/facts.ts';
+import { type FactProblem, suggestion } from '../pdp/facts.ts';
 import type { Program } from '../pdp/program.ts';
 
 /** What a caller of a request may say; everything else comes from the registers. */
@@ -34,6 +34,32 @@ export function checkPeriod({ duration }: Asked, today?: number): FactProblem[] 
   if (today !== undefined && end < today) return [{ path, expected: 'a date that is not past' }];
   return [];
 }
+
+/**
+ * What is wrong with the purpose asked for: a code that neither the pack, nor the dataset, nor the
+ * agreement knows would slip past a prohibition of what it really is; `any` is no purpose.
+ */
+export function checkPurpose(
+  { pack }: Program,
+  purpose: string,
+  { document }: Dataset,
+  { agreement }: Pick<Registers, 'agreement'>,
+): FactProblem[] {
+  const { permitted_purposes, prohibited_purposes } = document;
+  const named = [permitted_purposes ?? [], prohibited_purposes ?? [], agreement?.purposes ?? []];
+  const known = [...Object.keys(pack.purposes), ...(named.flat() as string[])].filter(
+    (code) => code !== WILDCARD,
+  );
+  if (known.includes(purpose)) return [];
+  return [
+    {
+      path: '/purpose',
+      expected: `one of ${[...new Set(known)].toSorted().join(', ')}${suggestion(purpose, known)}`,
+    },
+  ];
+}
+
+const WILDCARD = 'any';
 
 /** The dataset's facts for a request with this purpose: its own, and the consent on record. */
 export function factsOfDataset(

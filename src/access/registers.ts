@@ -1,11 +1,11 @@
 import { type Dataset, mayRead } from '../catalogue/dataset.ts';
-import { readDatasetsById } from '../catalogue/store.ts';
+import { holdDatasets } from '../catalogue/store.ts';
 import type { ConsentTotal } from '../consent/consent.ts';
 import { readTotals } from '../consent/store.ts';
-import type { Db } from '../db/connection.ts';
+import type { Tx } from '../db/connection.ts';
 import { ServiceError, unknownReference } from '../errors.ts';
 import { PARTIES, type Parties } from '../parties/party.ts';
-import { type ProjectRecords, readAgreements, readProjectRecords } from '../parties/store.ts';
+import { type ProjectRecords, holdAgreements, holdProjectRecords } from '../parties/store.ts';
 import type { Principal } from '../principal.ts';
 import type { Registers } from './facts.ts';
 
@@ -16,7 +16,11 @@ export interface References {
   readonly agreement?: string | undefined;
 }
 
-/** Everything that some requests touch, read together: one round trip however many they are. */
+/**
+ * Everything that some requests touch, read together: one round trip however many they are. The
+ * rows are held, so that a change of them is either seen or comes after the decision (in repeatable
+ * read a row that was changed in between gives 40001, and the batch is decided again).
+ */
 export interface Snapshot {
   readonly datasets: ReadonlyMap<string, Dataset>;
   readonly agreements: ReadonlyMap<string, Parties['agreement']>;
@@ -26,17 +30,17 @@ export interface Snapshot {
 
 const NO_RECORDS: ProjectRecords = { projects: new Map(), registrations: [], authorisations: [] };
 
-export async function readSnapshot(db: Db, references: readonly References[]): Promise<Snapshot> {
+export async function holdSnapshot(tx: Tx, references: readonly References[]): Promise<Snapshot> {
   const distinct = (key: keyof References): string[] => [
     ...new Set(references.flatMap((each) => each[key] ?? [])),
   ];
   const ids = distinct('dataset');
   const projects = distinct('project');
   const [datasets, agreements, totals, records] = await Promise.all([
-    readDatasetsById(db, ids),
-    readAgreements(db, distinct('agreement')),
-    readTotals(db, ids),
-    projects.length > 0 ? readProjectRecords(db, projects) : NO_RECORDS,
+    holdDatasets(tx, ids),
+    holdAgreements(tx, distinct('agreement')),
+    readTotals(tx, ids),
+    projects.length > 0 ? holdProjectRecords(tx, projects) : NO_RECORDS,
   ]);
   return {
     datasets: new Map(datasets.map((row) => [row.id, row])),

@@ -36,6 +36,7 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
     ...BATCHES,
     overflow: () =>
       new ServiceError('unavailable', 'Too many requests are waiting. Nothing was changed.'),
+    mayRunAgain: (error) => !(error instanceof ServiceError && error.code === 'unavailable'),
   });
   return {
     listAccessRequests: async ({ principal, query }) => {

@@ -16,8 +16,11 @@ import {
   factsOfRegisters,
   overlay,
 } from './facts.ts';
-import { datasetFor, readSnapshot, registersFor } from './registers.ts';
+import { datasetFor, holdSnapshot, registersFor } from './registers.ts';
 import { insertDecisions } from './store.ts';
+
+// Simulations are kept, and anybody may ask for many; real facts take some 4,000 characters.
+const MAX_DOCUMENT = 200_000;
 
 export interface Simulation {
   /** An id in the catalogue, or explicit facts. */
@@ -48,6 +51,12 @@ export async function simulateDecision(
     );
     const id = newId(Date.parse(now));
     const document = canonicalText(decided.stored);
+    if (document.length > MAX_DOCUMENT) {
+      throw new ServiceError(
+        'body_too_large',
+        `The facts of a simulation take at most ${MAX_DOCUMENT} characters.`,
+      );
+    }
     const { effect, deny, review, obligations } = decided.stored;
     const { actor, role } = principal;
     const recorded = await record(tx, writer.log, now, {
@@ -106,7 +115,7 @@ async function factsOf(
   const datasetId = typeof dataset === 'string' ? dataset : null;
   const projectId = typeof project === 'string' ? project : null;
   const agreementId = typeof agreement === 'string' ? agreement : undefined;
-  const snapshot = await readSnapshot(tx, [
+  const snapshot = await holdSnapshot(tx, [
     { dataset: datasetId ?? undefined, project: projectId ?? undefined, agreement: agreementId },
   ]);
   const registered = datasetId === null ? undefined : datasetFor(snapshot, principal, datasetId);

@@ -6,13 +6,21 @@ import { isDuplicate, type Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import { claimKeys, type IdempotentCall, readClaims } from '../idempotency.ts';
 import { dayInZone } from '../pdp/calendar.ts';
+import type { FactProblem } from '../pdp/facts.ts';
 import { newId, sha256 } from '../ids.ts';
 import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { type Decided, decide } from './decision.ts';
-import { type Asked, checkPeriod, factsOfDataset, factsOfRegisters, overlay } from './facts.ts';
-import { datasetFor, readSnapshot, registersFor, type Snapshot } from './registers.ts';
+import {
+  type Asked,
+  checkPeriod,
+  checkPurpose,
+  factsOfDataset,
+  factsOfRegisters,
+  overlay,
+} from './facts.ts';
+import { datasetFor, holdSnapshot, registersFor, type Snapshot } from './registers.ts';
 import {
   type AccessRequestRow,
   type DecisionRow,
@@ -71,9 +79,9 @@ async function submitAll(
   const now = writer.clock();
   const calls = submissions.flatMap(({ idempotent }) => idempotent ?? []);
   const [program, claimed, snapshot] = await Promise.all([
-    writer.inForce(tx),
+    writer.inForce(tx, 'held'),
     readClaims(tx, calls),
-    readSnapshot(
+    holdSnapshot(
       tx,
       submissions.map(({ request }) => request),
     ),
@@ -126,18 +134,11 @@ function decideOne(
   { principal, request, idempotent }: Submission,
 ): Made {
   const { dataset: _dataset, project: _project, agreement: _agreement, ...asked } = request;
-  const problems = [
-    ...program.vocabulary.checkAt('request', asked),
-    ...checkPeriod(asked, dayInZone(program.pack.timezone)(now.getTime())),
-  ];
-  if (problems.length > 0)
-    throw new ServiceError(
-      'invalid_facts',
-      'The request has facts with impossible values.',
-      problems,
-    );
+  const today = dayInZone(program.pack.timezone)(now.getTime());
+  refuse([...program.vocabulary.checkAt('request', asked), ...checkPeriod(asked, today)]);
   const dataset = datasetFor(snapshot, principal, request.dataset);
   const registers = registersFor(snapshot, principal, request);
+  refuse(checkPurpose(program, request.purpose, dataset, registers));
   const id = newId(now.getTime());
   const asOf = now.toISOString();
   const datasetFacts = factsOfDataset(
@@ -201,6 +202,15 @@ function decideOne(
     event,
     idempotent,
   };
+}
+
+function refuse(problems: readonly FactProblem[]): void {
+  if (problems.length === 0) return;
+  throw new ServiceError(
+    'invalid_facts',
+    'The request has facts with impossible values.',
+    problems,
+  );
 }
 
 /** Writes everything, in one round trip while the receipts are signed. */

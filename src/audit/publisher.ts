@@ -61,6 +61,22 @@ async function proveExtension(
     throw new Error(`the log does not extend its last checkpoint (${checked.reason})`);
 }
 
+/**
+ * Are these the keys of this log? A replica with another keys folder must not start: its receipts
+ * and checkpoints would be under keys that nobody knows.
+ * @throws Error when the newest checkpoint was signed with another key.
+ */
+export async function checkLogKeys(
+  db: Db,
+  { origin, keys }: Pick<Log, 'origin' | 'keys'>,
+): Promise<void> {
+  const newest = await readNewestCheckpoint(db);
+  if (!newest || openCheckpoint(newest.note, [keys.checkpoints]).ok) return;
+  throw new Error(
+    `The keys at hand are not those of the log ${origin}: every replica needs the same DATA_DIR/keys, restored from the backup if they were lost.`,
+  );
+}
+
 /** The newest published checkpoint. @throws ServiceError `unavailable` before the first. */
 export async function newestCheckpoint(db: Db): Promise<StoredCheckpoint> {
   const checkpoint = await readNewestCheckpoint(db);

@@ -53,11 +53,19 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
   };
 }
 
-/** An event that the caller may read: all for overseers, a partner's those that they caused. */
+/**
+ * An event that the caller may read: all for overseers; for a partner those of partners about their
+ * own projects, and their own simulations.
+ */
 async function visible(db: Db, principal: Principal, id: string): Promise<EventRow> {
   const row = await readEvent(db, id);
-  if (!row || !(overseesAll(principal) || bodyOf(row)['actor'] === principal.actor))
-    throw notFound();
+  if (!row) throw notFound();
+  if (overseesAll(principal)) return row;
+  const theirs =
+    row.type === 'simulateDecision'
+      ? bodyOf(row)['actor'] === principal.actor
+      : row.subject_ids.some((subject) => principal.projects.includes(subject));
+  if (row.role !== 'partner' || !theirs) throw notFound();
   return row;
 }
 

@@ -60,7 +60,8 @@ export function runLog(
       if (!signal.aborted) await sleep(pause);
     }
     // What was acknowledged before the stop gets its index and its checkpoint, if the database is there.
-    await sequence(db).catch(() => 0);
+    const last = (): Promise<number> => sequence(db).catch(() => 0);
+    while ((await last()) === SEQUENCE_BATCH);
     await publish(db, { ...log, wake: () => {} }, clock().toISOString()).catch(() => {});
   };
   const running = loop();

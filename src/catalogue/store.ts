@@ -23,13 +23,17 @@ export async function readDataset(db: Db, id: string): Promise<Dataset | undefin
   return row as Dataset | undefined;
 }
 
-export async function readDatasetsById(db: Db, ids: readonly string[]): Promise<Dataset[]> {
+/** Datasets, held: until the transaction ends nobody changes what is decided about them. */
+export async function holdDatasets(tx: Tx, ids: readonly string[]): Promise<Dataset[]> {
   if (ids.length === 0) return [];
-  return (await db
-    .selectFrom('dataset')
-    .select(COLUMNS)
-    .where('id', 'in', ids)
-    .execute()) as Dataset[];
+  const query = tx.selectFrom('dataset').select(COLUMNS).where('id', 'in', ids).orderBy('id');
+  return (await query.forShare().execute()) as Dataset[];
+}
+
+/** Those of the ids that are there. */
+export async function existingDatasets(db: Db, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await db.selectFrom('dataset').select('id').where('id', 'in', ids).execute();
+  return new Set(rows.map(({ id }) => id));
 }
 
 /** What a list holds; each member narrows. */

@@ -22,13 +22,16 @@ export interface ConsentTotal {
   readonly last_withdrawal_at: string | null;
 }
 
-/** 100 × (given + withdrawn) / subject_count, at most 100; null while the count is unknown or 0. */
+/**
+ * 100 × (given + withdrawn) / subject_count. Null, which is unknown, while the count is unknown or
+ * 0, and when there are more people on record than the count says: then one of the two is wrong.
+ */
 export function coveragePct(
-  { given, withdrawn }: ConsentTotal,
+  { given, refused, withdrawn }: ConsentTotal,
   subjectCount: unknown,
 ): number | null {
-  if (typeof subjectCount !== 'number' || subjectCount <= 0) return null;
-  return Math.min(100, (100 * (given + withdrawn)) / subjectCount);
+  if (typeof subjectCount !== 'number' || given + refused + withdrawn > subjectCount) return null;
+  return subjectCount === 0 ? null : (100 * (given + withdrawn)) / subjectCount;
 }
 
 /** Every valid consent covers transfer abroad, and there is one. */

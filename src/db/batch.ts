@@ -12,6 +12,8 @@ export interface BatchOptions {
   readonly waiting: number;
   /** The error for a caller that is refused. */
   readonly overflow: () => Error;
+  /** Was nothing done for certain, so that the members may run one by one? */
+  readonly mayRunAgain: (error: unknown) => boolean;
 }
 
 interface Waiter<I, O> {
@@ -28,7 +30,7 @@ interface Waiter<I, O> {
  */
 export function batched<I, O>(
   run: (items: readonly I[]) => Promise<readonly Settled<O>[]>,
-  { max, lanes, waiting, overflow }: BatchOptions,
+  { max, lanes, waiting, overflow, mayRunAgain }: BatchOptions,
 ): (item: I) => Promise<O> {
   const queue: Waiter<I, O>[] = [];
   let busy = 0;
@@ -45,7 +47,9 @@ export function batched<I, O>(
     try {
       settle(waiters, await run(waiters.map(({ item }) => item)));
     } catch (error) {
-      if (waiters.length === 1) waiters[0]?.reject(error);
+      // Where it is unknown whether the batch was committed, running it again could do it twice.
+      if (waiters.length === 1 || !mayRunAgain(error))
+        for (const { reject } of waiters) reject(error);
       else await Promise.all(waiters.map((waiter) => runOne([waiter])));
     }
   };

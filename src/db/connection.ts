@@ -47,7 +47,13 @@ class PreparingClient extends pg.Client {
       args.splice(0, 2, name === undefined ? { text, values } : { name, text, values });
     }
     this.#gather();
-    return super.query(...(args as [string])) as never;
+    const result: unknown = super.query(...(args as [string]));
+    if (typeof text === 'string' && result instanceof Promise) {
+      result.catch((error: unknown) => {
+        if (STALE_PLAN.has(sqlState(error) ?? '')) this.#seen.set(text, PREPARE_FROM - 1);
+      });
+    }
+    return result as never;
   }
 
   /**
@@ -80,7 +86,7 @@ export function connect(connectionString: string, poolSize: number): Database {
     connectionString,
     max: poolSize,
     connectionTimeoutMillis: 5_000,
-    idleTimeoutMillis: 30_000,
+    idleTimeoutMillis: 10_000,
     application_name: 'umutungo',
     // Statements that are awaited together on one connection go out together: one round trip.
     pipeline: true,
@@ -143,7 +149,8 @@ export async function transact<T>(
 }
 
 // Serialization failure, deadlock; a prepared statement whose tables a migration has changed.
-const RETRIABLE = new Set(['40001', '40P01', '0A000', '26000']);
+const STALE_PLAN = new Set(['0A000', '26000']);
+const RETRIABLE = new Set(['40001', '40P01', ...STALE_PLAN]);
 
 /** The SQLSTATE of a database error, or the code of a connection error. */
 export function sqlState(error: unknown): string | undefined {
@@ -166,7 +173,10 @@ const UNAVAILABLE_MESSAGE =
 export function asUnavailable(error: unknown): unknown {
   const code = sqlState(error);
   const message = error instanceof Error ? error.message : '';
-  if ((code && UNAVAILABLE.test(code)) || UNAVAILABLE_MESSAGE.test(message)) {
+  if (
+    (code && (UNAVAILABLE.test(code) || STALE_PLAN.has(code))) ||
+    UNAVAILABLE_MESSAGE.test(message)
+  ) {
     return new ServiceError(
       'unavailable',
       'The database cannot answer now. Whether a change was made before it went away is told by repeating the request with the same Idempotency-Key.',

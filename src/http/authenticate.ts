@@ -127,7 +127,13 @@ function invalid(reason: string): ServiceError {
 }
 
 function principalOf({ sub, role, organisation, projects }: JWTPayload): Principal {
-  if (typeof sub !== 'string' || sub.length === 0 || sub.length > 200)
+  if (
+    typeof sub !== 'string' ||
+    sub.length === 0 ||
+    sub.length > 200 ||
+    !sub.isWellFormed() ||
+    /\p{Cc}|\p{Cf}/u.test(sub)
+  )
     throw invalid('it has no usable "sub"');
   if (!isRole(role)) throw invalid(`its "role" is none of ${ROLES.join(', ')}`);
   if (role === 'auditor' || role === 'authority')

@@ -33,7 +33,7 @@ export function createHandlers({
   readPack,
 }: Deps): Handlers<OperationId> {
   const programs = new Programs();
-  const inForce = (from: Db) => programs.inForce(from, clock());
+  const inForce = (from: Db, held?: 'held') => programs.inForce(from, clock(), held);
   const { checkSchema } = contract;
   const writer = { db, clock, log, inForce, programs, checkSchema, readPack };
   return {

@@ -135,30 +135,36 @@ export interface ProjectRecords {
   readonly authorisations: readonly Parties['authorisation'][];
 }
 
-/** Projects with their organisations, registrations and authorisations; revoked ones left out. */
-export async function readProjectRecords(db: Db, ids: readonly string[]): Promise<ProjectRecords> {
+/**
+ * Projects with their organisations, registrations and authorisations, revoked ones left out; held:
+ * until the transaction ends nobody changes what is decided on them.
+ */
+export async function holdProjectRecords(tx: Tx, ids: readonly string[]): Promise<ProjectRecords> {
   const [projects, organisations, registrations, authorisations] = await Promise.all([
-    db.selectFrom('project').selectAll().where('id', 'in', ids).execute(),
-    db
+    tx.selectFrom('project').selectAll().where('id', 'in', ids).forShare().execute(),
+    tx
       .selectFrom('organisation')
       .selectAll()
       .where('id', 'in', (inner) =>
         inner.selectFrom('project').select('organisation').where('project.id', 'in', ids),
       )
+      .forShare()
       .execute(),
-    db
+    tx
       .selectFrom('registration')
       .selectAll()
       .where('revoked', '=', false)
       .where('organisation', 'in', (inner) =>
         inner.selectFrom('project').select('project.organisation').where('project.id', 'in', ids),
       )
+      .forShare()
       .execute(),
-    db
+    tx
       .selectFrom('authorisation')
       .selectAll()
       .where('revoked', '=', false)
       .where('project', 'in', ids)
+      .forShare()
       .execute(),
   ]);
   const organisationOf = new Map(
@@ -171,11 +177,12 @@ export async function readProjectRecords(db: Db, ids: readonly string[]): Promis
   return { projects: new Map(entries), registrations, authorisations };
 }
 
-export async function readAgreements(
-  db: Db,
+/** Agreements, held as `holdProjectRecords` does. */
+export async function holdAgreements(
+  tx: Tx,
   ids: readonly string[],
 ): Promise<Parties['agreement'][]> {
   return ids.length === 0
     ? []
-    : db.selectFrom('agreement').selectAll().where('id', 'in', ids).execute();
+    : tx.selectFrom('agreement').selectAll().where('id', 'in', ids).execute();
 }

@@ -90,7 +90,9 @@ function bringIntoForce(
       String(inForce.policy_sha256) === String(wanted.policy_sha256);
     if (same) return { changed: [], recorded: null };
     const fresh = await newEntries(tx, [pack, ...policies]);
-    const changed = fresh.map(({ name }) => name);
+    const before = new Set([inForce?.pack_sha256, ...(inForce?.policy_sha256 ?? [])]);
+    const changes = [pack, ...policies].filter((each) => !before.has(each.sha256));
+    const changed = changes.map(({ name }) => name);
     const recorded = await record(tx, writer.log, now, {
       type: 'reloadPack',
       ...by,
@@ -98,7 +100,7 @@ function bringIntoForce(
       outcome: 'success',
       body: {
         ...wanted,
-        changed: fresh.map(({ kind, name, version, sha256: hash }) => ({
+        changed: changes.map(({ kind, name, version, sha256: hash }) => ({
           kind,
           name,
           version,

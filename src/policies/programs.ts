@@ -45,20 +45,17 @@ function newest<T extends DatedVersion>(policies: readonly T[]): T[] {
  * are in force is read from the database at each decision, so a change counts everywhere at once.
  */
 export class Programs {
-  readonly #loaded = new Map<string, Promise<Loaded>>();
+  readonly #loaded = new Map<string, Loaded>();
   readonly #compiled = new Map<string, Program>();
 
   /**
-   * The program of the policies in force at an instant, in the transaction at hand.
+   * The program of the policies in force at an instant; `held`, they stay so until the
+   * transaction at hand ends.
    * @throws ServiceError `unavailable` when no pack has ever been loaded.
    */
-  async inForce(db: Db, at: Date): Promise<Program> {
-    const inForce = await readInForce(db);
+  async inForce(db: Db, at: Date, held?: 'held'): Promise<Program> {
+    const inForce = await readInForce(db, held);
     if (!inForce) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
-    return this.forDay(db, inForce, at);
-  }
-
-  async forDay(db: Db, inForce: InForce, at: Date): Promise<Program> {
     const all = await this.#load(db, inForce);
     const { pack } = this.#compile(all.pack, newest(all.policies));
     const day = formatDate(dayInZone(pack.timezone)(at.getTime()));
@@ -71,14 +68,15 @@ export class Programs {
     return this.#compile(all.pack, all.policies);
   }
 
-  #load(db: Db, inForce: InForce): Promise<Loaded> {
+  // Each caller loads for itself while nobody has: a promise that is shared would run on one
+  // caller's transaction and fail with it.
+  async #load(db: Db, inForce: InForce): Promise<Loaded> {
     const key = [inForce.pack_sha256, ...inForce.policy_sha256].join();
     const known = this.#loaded.get(key);
     if (known) return known;
-    const loading = load(db, inForce);
-    remember(this.#loaded, key, loading);
-    loading.catch(() => this.#loaded.delete(key));
-    return loading;
+    const loaded = await load(db, inForce);
+    remember(this.#loaded, key, loaded);
+    return loaded;
   }
 
   #compile(pack: Loaded['pack'], policies: readonly LoadedPolicy[]): Program {

@@ -11,8 +11,10 @@ export interface InForce {
   readonly policy_sha256: readonly string[];
 }
 
-export async function readInForce(db: Db): Promise<InForce | undefined> {
-  return db.selectFrom('pack_in_force').select(['pack_sha256', 'policy_sha256']).executeTakeFirst();
+/** What is in force; `held`, until the transaction ends nobody changes it. */
+export async function readInForce(db: Db, held?: 'held'): Promise<InForce | undefined> {
+  const query = db.selectFrom('pack_in_force').select(['pack_sha256', 'policy_sha256']);
+  return (held ? query.forShare() : query).executeTakeFirst();
 }
 
 /** The row that says what is in force, locked, so that two loads cannot cross. */

@@ -580,7 +580,8 @@ describe('a stored decision', () => {
         projects: ['cervical-screening'],
         subject: 'later',
       };
-      const asked = { role: 'partner', body: wire('RW-S04') } as const;
+      const duration = { from: '2027-08-01', until: '2028-08-31' };
+      const asked = { role: 'partner', body: { ...wire('RW-S04'), duration } } as const;
       const token = (): Promise<string> => signed({ ...claims, role: 'partner' });
       const last = await service.ask('POST', '/v1/access-requests', {
         ...asked,

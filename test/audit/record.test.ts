@@ -143,7 +143,7 @@ describe('an event', () => {
     expect([200, 400]).toContain(answer.status);
   });
 
-  test('of a partner is seen by that partner, by overseers, and by no other', async () => {
+  test('of a partner is seen by those of the project, by overseers, and by no other', async () => {
     const claims = {
       organisation: 'jp-engineering',
       projects: ['idsr-forecasting'],
@@ -161,7 +161,12 @@ describe('an event', () => {
     const path = `/v1/audit/events/${body.decision.event_id}`;
     expect((await service.ask('GET', path, { role: 'partner', claims })).status).toBe(200);
     expect((await service.ask('GET', path, { role: 'authority' })).status).toBe(200);
-    const stranger = { role: 'partner', claims: { ...claims, subject: 'not-mine' } } as const;
+    const colleague = { role: 'partner', claims: { ...claims, subject: 'colleague' } } as const;
+    expect((await service.ask('GET', path, colleague)).status).toBe(200);
+    const stranger = {
+      role: 'partner',
+      claims: { ...claims, projects: ['climate-model'] },
+    } as const;
     const hidden = await service.ask('GET', path, stranger);
     const missing = await service.ask(
       'GET',

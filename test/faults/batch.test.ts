@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { batched, type Settled } from '../../src/db/batch.ts';
 
 const overflow = (): Error => new Error('too many wait');
-const OPTIONS = { max: 8, lanes: 2, waiting: 1_000, overflow };
+const OPTIONS = { max: 8, lanes: 2, waiting: 1_000, overflow, mayRunAgain: () => true };
 
 /** Doubles; a whole batch with a negative member fails, as a transaction does on a database error. */
 function doubling(seen: number[][]): (items: readonly number[]) => Promise<Settled<number>[]> {
@@ -99,9 +99,21 @@ describe('callers', () => {
   });
 
   test('beyond the limit are refused at once, and those who wait are served', async () => {
-    const submit = batched(doubling([]), { max: 1, lanes: 1, waiting: 5, overflow });
+    const submit = batched(doubling([]), { ...OPTIONS, max: 1, lanes: 1, waiting: 5 });
     const results = await outcomes(submit, [1, 2, 3, 4, 5, 6, 7]);
     expect(results).toEqual([2, 4, 6, 8, 10, 'too many wait', 'too many wait']);
     expect(await submit(9)).toBe(18);
   });
+});
+
+test('a batch of which it is unknown whether it was committed is never run again', async () => {
+  const seen: number[][] = [];
+  const submit = batched(doubling(seen), {
+    ...OPTIONS,
+    max: 4,
+    lanes: 1,
+    mayRunAgain: () => false,
+  });
+  expect(await outcomes(submit, [1, -2, 3])).toEqual(Array(3).fill('batch with -2'));
+  expect(seen).toEqual([[1, -2, 3]]);
 });

@@ -68,7 +68,7 @@ beforeAll(async () => {
   const other = await made('otherPartner', '/v1/access-requests', {
     dataset: 'meteo-station-observations',
     project: 'climate-model',
-    purpose: 'climate_research',
+    purpose: 'climate_model_training',
   });
   ids['otherRequest'] = other.body.id;
   ids['otherDecision'] = other.body.decision.id;

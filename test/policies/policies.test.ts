@@ -254,7 +254,7 @@ describe('a version', () => {
     await edit(RESIDENCY, 'version: 1', 'version: 2');
     await reload();
     await edit(RESIDENCY, 'version: 2', 'version: 1');
-    expect((await reload()).body.changed).toEqual([]);
+    expect((await reload()).body.changed).toEqual(['rw-dpp-residency']);
     expect(await inForce()).toEqual(first);
     expect(
       (await service.ask('GET', '/v1/policies/rw-dpp-residency/versions/2', { role: 'holder' }))
