@@ -49,16 +49,23 @@ function progressLine(): (checked: number) => void {
   return (checked) => process.stderr.write(`\r${checked} events checked`);
 }
 
+/** One wrong key makes every checkpoint a problem: a line for each kind is enough to act on. */
+function firstOfEach(problems: StoredLogReport['problems']): StoredLogReport['problems'] {
+  return problems.filter(({ code }, i) => problems.findIndex((each) => each.code === code) === i);
+}
+
 function lineOf(report: StoredLogReport, { vkey, checkpoint }: Options): string {
   const { entriesChecked, size, root, checkpointsChecked, pending, problems } = report;
   if (!report.ok) {
-    return problems
+    return firstOfEach(problems)
       .map(({ code, index, event_id, detail }) => {
         const where = [
           index === undefined ? '' : ` at index ${index}`,
           event_id === undefined ? '' : ` (event ${event_id})`,
         ].join('');
-        return `DAMAGED ${code}${where}: ${detail}`;
+        const more = problems.filter((each) => each.code === code).length - 1;
+        const others = more > 0 ? ` (and ${more} more of this kind; --json lists them)` : '';
+        return `DAMAGED ${code}${where}: ${detail}${others}`;
       })
       .join('\n');
   }

@@ -184,14 +184,18 @@ const hidden: readonly Hidden[] = [
     from: ['partner', 'otherSteward'],
     to: ['steward', ...insiders],
   },
-  ...['event', 'simulationEvent'].map(
-    (name): Hidden => ({
-      there: `/v1/audit/events/{${name}}`,
-      nowhere: `/v1/audit/events/${NOBODYS_UUID}`,
-      from: ['otherPartner', 'colleague', 'projectless'],
-      to: ['partner', ...insiders],
-    }),
-  ),
+  {
+    there: '/v1/audit/events/{event}',
+    nowhere: `/v1/audit/events/${NOBODYS_UUID}`,
+    from: ['otherPartner', 'projectless'],
+    to: ['partner', 'colleague', ...insiders],
+  },
+  {
+    there: '/v1/audit/events/{simulationEvent}',
+    nowhere: `/v1/audit/events/${NOBODYS_UUID}`,
+    from: ['otherPartner', 'colleague', 'projectless'],
+    to: ['partner', ...insiders],
+  },
   {
     there: '/v1/audit/events/{authorityEvent}',
     nowhere: `/v1/audit/events/${NOBODYS_UUID}`,
