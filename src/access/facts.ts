@@ -91,21 +91,12 @@ export function factsOfRegisters(
     knowledge_transfer: project.knowledge_transfer,
     benefit_sharing: project.benefit_sharing,
   };
-  for (const spec of recordSpecs(program, 'registration')) {
-    place(
-      facts,
-      spec.path,
-      newest(registers.registrations, spec.record?.kind, datasetId),
-      spec.record?.field,
-    );
-  }
-  for (const spec of recordSpecs(program, 'authorisation')) {
-    place(
-      facts,
-      spec.path,
-      newest(registers.authorisations, spec.record?.kind, datasetId),
-      spec.record?.field,
-    );
+  const { registrations, authorisations } = registers;
+  const records = { registration: registrations, authorisation: authorisations };
+  for (const register of ['registration', 'authorisation'] as const) {
+    for (const { path, record } of recordSpecs(program, register)) {
+      place(facts, path, newest(records[register], record?.kind, datasetId), record?.field);
+    }
   }
   return facts;
 }
