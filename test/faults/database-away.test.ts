@@ -57,7 +57,12 @@ async function freeze(signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
   );
   const children = await readFile(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8');
   for (const pid of [Number(postmaster), ...children.trim().split(' ').map(Number)]) {
-    process.kill(pid, signal);
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      // A worker may end of itself between the list and the signal.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 }
 
