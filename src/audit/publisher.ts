@@ -20,7 +20,7 @@ import {
  * extends the last signed one, so that this log never signs two inconsistent checkpoints.
  * @throws Error when the stored log does not extend what was signed: then nothing is signed.
  */
-export async function publish(db: Db, log: Log, signedAt: string): Promise<void> {
+export async function publish(db: Db, log: Omit<Log, 'wake'>, signedAt: string): Promise<void> {
   // In this order: another replica may sequence and publish between the two reads, and the head
   // must not be the older one.
   const last = await readNewestCheckpoint(db);
@@ -36,7 +36,7 @@ export async function publish(db: Db, log: Log, signedAt: string): Promise<void>
 
 async function proveExtension(
   db: Db,
-  log: Log,
+  log: Omit<Log, 'wake'>,
   last: StoredCheckpoint,
   head: { size: number; root: Buffer },
 ): Promise<void> {

@@ -41,7 +41,7 @@ export function runLog(
     for (let full = true; full; ) full = (await sequence(db)) === SEQUENCE_BATCH;
     const now = performance.now();
     if (now - publishedAt >= PUBLISH_MS) {
-      await publish(db, { ...log, wake: () => {} }, clock().toISOString());
+      await publish(db, log, clock().toISOString());
       publishedAt = now;
     }
   };
@@ -62,7 +62,7 @@ export function runLog(
     // What was acknowledged before the stop gets its index and its checkpoint, if the database is there.
     const last = (): Promise<number> => sequence(db).catch(() => 0);
     while ((await last()) === SEQUENCE_BATCH);
-    await publish(db, { ...log, wake: () => {} }, clock().toISOString()).catch(() => {});
+    await publish(db, log, clock().toISOString()).catch(() => {});
   };
   const running = loop();
   return {

@@ -74,7 +74,7 @@ async function handle(
     const header = (name: string): string | undefined => context.req.header(name);
     const url = new URL(context.req.url);
     const { path, query } = operation.checkParameters({
-      path: pathParameters(context),
+      path: context.req.param() as Record<string, string>,
       query: url.searchParams,
       header,
     });
@@ -103,11 +103,6 @@ async function admit(
     'forbidden',
     `This is for ${operation.roles.join(', ')}; you are ${principal.role}.`,
   );
-}
-
-function pathParameters(context: Context): Record<string, string> {
-  const parameters = context.req.param() as Record<string, string>;
-  return { ...parameters };
 }
 
 async function readBody(
