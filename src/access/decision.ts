@@ -1,4 +1,5 @@
 import type { Recorded } from '../audit/record.ts';
+import { boundTo } from '../pdp/compose.ts';
 import { explain, type Explanation, type Expiry } from '../pdp/explain.ts';
 import type { Facts } from '../pdp/facts.ts';
 import type { PolicyReference, Program } from '../pdp/program.ts';
@@ -28,12 +29,13 @@ export interface Decided {
   readonly explanation: Explanation;
 }
 
-/** Decides explicit facts. Pure: the instant is in `asOf`. */
+/** Decides explicit facts by the policies that are about them. Pure: the instant is in `asOf`. */
 export function decide(
-  program: Program,
+  inForce: Program,
   facts: Facts,
   { asOf, simulation }: { asOf: string; simulation: boolean },
 ): Decided {
+  const program = boundTo(inForce, facts);
   const explanation = explain(program, facts);
   const stored: StoredDecision = {
     v: 1,

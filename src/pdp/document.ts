@@ -60,7 +60,12 @@ export interface PolicyDocument {
   readonly version: number;
   readonly layer: Layer;
   readonly concern: Concern;
+  /** The organisation whose datasets it is about; none where the policy is the nation's. */
+  readonly owner?: string;
+  /** Which datasets it is about, the owner's among them; each rule applies only to those. */
+  readonly target?: Condition;
   readonly title: Texts;
+  readonly description?: Texts;
   readonly instrument: string;
   readonly in_force: { readonly from: string; readonly until?: string };
   readonly rules: readonly Rule[];
@@ -140,9 +145,17 @@ export function parsePolicy(file: string, text: string): Parsed<PolicyDocument> 
       problems.push(source.problemAt(error.path, error.message));
     }
   }
+  let target: Condition | undefined;
+  try {
+    target = parseTarget(source.content);
+  } catch (error) {
+    if (!(error instanceof PolicyProblem)) throw error;
+    problems.push(source.problemAt(error.path, error.message));
+  }
   problems.push(...policyProblems(source));
   if (problems.length > 0) return { ok: false, problems: problems.slice(0, MAX_PROBLEMS) };
-  const content = { ...(source.content as PolicyDocument), rules };
+  const { target: _written, ...document } = source.content as PolicyDocument;
+  const content = { ...document, ...(target && { target }), rules };
   return {
     ok: true,
     source: { file, content, problemAt: (path, message) => source.problemAt(path, message) },
@@ -156,6 +169,25 @@ export function parsePack(file: string, text: string): Parsed<PackDocument> {
   const problems = schemaProblems(isPack, read.source, () => false);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, source: { ...read.source, content: read.source.content as PackDocument } };
+}
+
+/** The target as written, and the owner's datasets only. */
+function parseTarget(content: unknown): Condition | undefined {
+  const { owner, target } = (content ?? {}) as { owner?: unknown; target?: unknown };
+  const written = target === undefined ? [] : [parseCondition(target, ['target'])];
+  const own: Condition[] =
+    typeof owner === 'string'
+      ? [
+          {
+            kind: 'compare',
+            fact: 'dataset.publisher',
+            operator: 'eq',
+            right: { constant: owner },
+          },
+        ]
+      : [];
+  const [first, ...rest] = [...own, ...written];
+  return first && rest.length > 0 ? { kind: 'and', of: [first, ...rest] } : first;
 }
 
 function parseRule(source: unknown, path: readonly (string | number)[]): Rule {
@@ -219,7 +251,9 @@ function policyProblems(source: SourceFile<unknown>): FileProblem[] {
 
 /** `parseCondition` has said it better already. */
 function isInsideCondition(error: ErrorObject): boolean {
-  return /^\/rules\/\d+\/(applies|holds|(otherwise|outcome)\/\d+\/when)\b/.test(error.instancePath);
+  return /^\/(target|rules\/\d+\/(applies|holds|(otherwise|outcome)\/\d+\/when))\b/.test(
+    error.instancePath,
+  );
 }
 
 function schemaProblems(

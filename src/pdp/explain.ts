@@ -119,6 +119,9 @@ export function explain(program: Program, facts: Facts): Explanation {
   for (const { rule, traced, fixed } of tracer.rules) {
     tracer.reads = new Set();
     const applies = traced.applies(frame);
+    // The slots of extensions overlap: what a later rule reads is written anew.
+    frame[rule.appliesSlot] = applies;
+    frame[rule.holdsSlot] = FALSE;
     const judged = applies === FALSE ? undefined : judge(traced, frame);
     const base = expand(tracer, tracer.reads, readsOfRules, frame);
     readsOfRules.set(rule.appliesSlot, base);
@@ -189,10 +192,11 @@ function viewsOf({ slotNames, vocabulary }: Program): SlotView[] {
 
 /** What `evaluate` does with a rule that may apply, and the condition that it could not settle. */
 function judge(
-  { rule, holds, then, outcomes }: CompiledRule,
+  { rule, holds, then, outcomes, holdsSlot }: CompiledRule,
   frame: Frame,
 ): { effect: Reason['effect']; open: readonly Condition[] } {
   const held = holds?.(frame);
+  if (held === TRUE) frame[holdsSlot] = TRUE;
   if (held === TRUE) return { effect: then ?? 'satisfied', open: [] };
   if (held === UNKNOWN) return { effect: 'review', open: rule.holds ? [rule.holds] : [] };
   for (const [i, { when, effect }] of outcomes.entries()) {

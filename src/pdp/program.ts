@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { dayInZone } from './calendar.ts';
 import {
   compileCondition,
   type LeafHook,
@@ -8,21 +7,10 @@ import {
   type ValueType,
   type Variable,
 } from './compile.ts';
-import { type Condition, parseCondition, PolicyProblem } from './condition.ts';
-import { emitRules, type RuleRunner } from './emit.ts';
-import type {
-  Effect,
-  FileProblem,
-  Layer,
-  PackDocument,
-  Parsed,
-  PolicyDocument,
-  Rule,
-  SourceFile,
-} from './document.ts';
-import { parsePack, parsePolicy } from './document.ts';
-import { type Facts, type FactSpec, type Frame, Vocabulary } from './facts.ts';
-import { FALSE, type CodeSet, TRUE, type Truth, unionWithout } from './logic.ts';
+import type { Condition } from './condition.ts';
+import type { Effect, PackDocument, PolicyDocument, Rule } from './document.ts';
+import type { RuleRunner } from './emit.ts';
+import type { Facts, FactSpec, Frame, Vocabulary } from './facts.ts';
 
 /** A policy in a program, by its name and the SHA-256 (hex) of its document's bytes. */
 export interface PolicyReference {
@@ -68,37 +56,18 @@ export interface Program {
   readonly runners: readonly RuleRunner[];
   readonly width: number;
   readonly slotNames: readonly string[];
+  /** Policies beside the pack's; `boundTo` picks those that a case is about. */
+  readonly extensions: readonly Extension[];
 }
 
-/** A file of a pack: its name, for messages, and its exact text. */
-export interface PackFile {
-  readonly file: string;
-  readonly text: string;
-}
-
-export type BuildResult =
-  | { readonly ok: true; readonly program: Program }
-  | { readonly ok: false; readonly problems: readonly FileProblem[] };
-
-/**
- * Compiles a pack from its files: the one that declares `pack:`, and policy documents.
- * Pure; every mistake of every file is reported, none is thrown.
- */
-export function buildProgram(packFile: PackFile, policyFiles: readonly PackFile[]): BuildResult {
-  const pack = parsePack(packFile.file, packFile.text);
-  const policies = policyFiles.map(({ file, text }) => parsePolicy(file, text));
-  const problems = [pack, ...policies].flatMap((parsed) => (parsed.ok ? [] : parsed.problems));
-  if (!pack.ok || problems.length > 0) return { ok: false, problems };
-  const sources = policies.flatMap((parsed: Parsed<PolicyDocument>) =>
-    parsed.ok ? [parsed.source] : [],
-  );
-  const hashes = policyFiles.map(({ text }) => sha256(text));
-  const references = sources.map(({ content }, i) => ({
-    policy: content.policy,
-    version: content.version,
-    sha256: hashes[i] ?? '',
-  }));
-  return new Builder(pack.source, sources).build(references, sha256(packFile.text));
+/** One policy that is bound to some datasets, compiled against the program that it extends. */
+export interface Extension {
+  /** Its own rules alone; their slots begin where those of the program end. */
+  readonly part: Program;
+  /** The organisation whose datasets it is about; undefined for a national policy. */
+  readonly owner: string | undefined;
+  /** Is it about the dataset of a frame? Undefined: about every one. */
+  readonly bound: Test | undefined;
 }
 
 /** The facts of one case in the program's form, with the facts of the pack itself (home). */
@@ -110,314 +79,6 @@ export function loadFacts(program: Program, facts: Facts): Frame {
 export function sha256(text: string): string {
   return createHash('sha256').update(text, 'utf8').digest('hex');
 }
-
-const MAX_PROBLEMS = 50;
-const BUILT_IN = ['home', 'today'] as const;
-
-class Builder {
-  readonly #pack: SourceFile<PackDocument>;
-  readonly #sources: readonly SourceFile<PolicyDocument>[];
-  readonly #problems: FileProblem[] = [];
-  readonly #variables = new Map<string, Variable>();
-  readonly #slotNames: string[] = [];
-  readonly #derivations: Derivation[] = [];
-  readonly #ruleSlots = new Map<string, { applies: number; holds: number | undefined }>();
-  readonly #broader: ReadonlyMap<string, readonly string[]>;
-  readonly #vocabulary: Vocabulary;
-
-  constructor(pack: SourceFile<PackDocument>, sources: readonly SourceFile<PolicyDocument>[]) {
-    this.#pack = pack;
-    this.#sources = sources;
-    this.#vocabulary = new Vocabulary(
-      Object.entries(pack.content.facts).map(([path, spec]) => ({ path, ...spec })),
-    );
-    this.#broader = closure({ ...pack.content.purposes, ...pack.content.sectors });
-  }
-
-  build(policies: readonly PolicyReference[], packSha256: string): BuildResult {
-    this.#declareFacts();
-    this.#declareDerived();
-    this.#checkExpiries();
-    for (const source of this.#sources) this.#checkDocument(source);
-    const ordered = this.#declareRules();
-    const rules = ordered.flatMap((entry) => this.#compileRule(entry));
-    if (this.#problems.length > 0)
-      return { ok: false, problems: this.#problems.slice(0, MAX_PROBLEMS) };
-    const runners = emitRules(
-      rules.map(({ rule, appliesSlot, holdsSlot }) => ({ rule, appliesSlot, holdsSlot, path: [] })),
-      this.#scope(),
-    );
-    const program: Program = {
-      pack: this.#pack.content,
-      packSha256,
-      policies,
-      vocabulary: this.#vocabulary,
-      derivations: this.#derivations,
-      rules,
-      runners,
-      width: this.#slotNames.length,
-      slotNames: this.#slotNames,
-    };
-    return { ok: true, program };
-  }
-
-  #scope(): Scope {
-    return {
-      variables: this.#variables,
-      rules: this.#ruleSlots,
-      groups: new Map(Object.entries(this.#pack.content.place_groups)),
-      broader: this.#broader,
-    };
-  }
-
-  #slot(name: string): number {
-    return this.#slotNames.push(name) - 1;
-  }
-
-  #packProblem(path: readonly (string | number)[], message: string): void {
-    this.#problems.push(this.#pack.problemAt(path, message));
-  }
-
-  #declareFacts(): void {
-    for (const spec of this.#vocabulary.specs) {
-      this.#variables.set(spec.path, {
-        slot: this.#slot(spec.path),
-        type: valueType(spec, this.#vocabulary),
-        spec,
-      });
-      const needsValues = spec.type === 'enum' || spec.of === 'enum';
-      if (needsValues && !spec.values)
-        this.#packProblem(['facts', spec.path], 'an enum needs "values"');
-      if (spec.type === 'set' && !spec.of)
-        this.#packProblem(['facts', spec.path], 'a set needs "of"');
-    }
-  }
-
-  #declareDerived(): void {
-    const { home, timezone, derived } = this.#pack.content;
-    const homeSlot = this.#slot('home');
-    this.#variables.set('home', { slot: homeSlot, type: 'string' });
-    this.#derivations.push({ name: 'home', slot: homeSlot, compute: () => home, reads: [] });
-    this.#declareToday(timezone);
-    for (const [name, spec] of Object.entries(derived)) {
-      if ((BUILT_IN as readonly string[]).includes(name) || name.includes('.')) {
-        this.#packProblem(['derived', name], `"${name}" is taken`);
-        continue;
-      }
-      try {
-        this.#declareOne(name, spec);
-      } catch (error) {
-        if (!(error instanceof PolicyProblem)) throw error;
-        this.#packProblem(error.path, error.message);
-      }
-    }
-  }
-
-  #declareToday(timezone: string): void {
-    const asOf = this.#variables.get('request.as_of');
-    if (asOf?.type !== 'datetime') {
-      this.#packProblem(['facts'], 'a pack needs the fact request.as_of, of type datetime');
-      return;
-    }
-    const slot = this.#slot('today');
-    this.#variables.set('today', { slot, type: 'date' });
-    try {
-      const day = dayInZone(timezone);
-      const compute = (frame: Frame): number | undefined => {
-        const instant = frame[asOf.slot];
-        return typeof instant === 'number' ? day(instant) : undefined;
-      };
-      this.#derivations.push({ name: 'today', slot, compute, reads: [asOf.slot] });
-    } catch {
-      this.#packProblem(['timezone'], `there is no time zone "${timezone}"`);
-    }
-  }
-
-  #declareOne(name: string, spec: PackDocument['derived'][string]): void {
-    const path = ['derived', name];
-    if (spec.condition !== undefined) {
-      const condition = parseCondition(spec.condition, [...path, 'condition']);
-      const test = compileCondition(condition, this.#scope(), [...path, 'condition']);
-      const slot = this.#slot(name);
-      this.#variables.set(name, { slot, type: 'boolean' });
-      const compute = (frame: Frame): boolean | undefined => BOOLEANS[test(frame)];
-      const reads = conditionFacts(condition).map((fact) => this.#variables.get(fact)?.slot ?? 0);
-      this.#derivations.push({ name, slot, compute, reads });
-      return;
-    }
-    if (!spec.union) throw new PolicyProblem(path, 'a derived fact has a "condition" or a "union"');
-    let of: FactSpec | undefined;
-    const slots = spec.union.map((fact, i) => {
-      const variable = this.#variables.get(fact);
-      if (variable?.type !== 'set')
-        throw new PolicyProblem([...path, 'union', i], `${fact} is no set`);
-      of = variable.spec;
-      return variable.slot;
-    });
-    const without = spec.without_home ? [this.#pack.content.home] : [];
-    const slot = this.#slot(name);
-    // Constants are checked as those of the facts that it unites.
-    this.#variables.set(name, { slot, type: 'set', ...(of ? { spec: of } : {}) });
-    const compute = (frame: Frame): CodeSet =>
-      unionWithout(
-        slots.map((from) => frame[from] as CodeSet),
-        without,
-      );
-    this.#derivations.push({ name, slot, compute, reads: slots });
-  }
-
-  #checkExpiries(): void {
-    this.#pack.content.expiries.forEach(({ fact }, i) => {
-      const path = ['expiries', i, 'fact'];
-      const variable = this.#variables.get(fact);
-      if (!variable) this.#packProblem(path, `there is no fact "${fact}"`);
-      else if (variable.type !== 'date') this.#packProblem(path, `${fact} is no date`);
-    });
-  }
-
-  /** Gives each rule its slots and puts rules after those that they refer to. */
-  #declareRules(): RuleEntry[] {
-    const entries = new Map<string, RuleEntry>();
-    for (const source of this.#sources) {
-      source.content.rules.forEach((rule, index) => {
-        const path = ['rules', index] as const;
-        if (entries.has(rule.id)) {
-          this.#problems.push(
-            source.problemAt([...path, 'id'], `there is another rule ${rule.id}`),
-          );
-          return;
-        }
-        entries.set(rule.id, { rule, source, path });
-        const applies = this.#slot(`${rule.id} applies`);
-        const holds = this.#slot(`${rule.id} holds`);
-        this.#ruleSlots.set(rule.id, { applies, holds: rule.holds ? holds : undefined });
-      });
-    }
-    return this.#inOrder(entries);
-  }
-
-  #inOrder(entries: ReadonlyMap<string, RuleEntry>): RuleEntry[] {
-    const ordered: RuleEntry[] = [];
-    const state = new Map<string, 'open' | 'done'>();
-    // The rules under way, each referred to by the one before: a chain may be longer than the stack.
-    const chain: { entry: RuleEntry; references: Iterator<string> }[] = [];
-    const open = (entry: RuleEntry): void => {
-      const { id } = entry.rule;
-      if (state.get(id) === 'open') {
-        const message = `${id} refers to itself in a circle`;
-        this.#problems.push(entry.source.problemAt(entry.path, message));
-      }
-      if (state.has(id)) return;
-      state.set(id, 'open');
-      chain.push({ entry, references: ruleReferences(entry.rule).values() });
-    };
-    for (const entry of entries.values()) {
-      open(entry);
-      for (let last = chain.at(-1); last; last = chain.at(-1)) {
-        const next = last.references.next();
-        const target = next.done ? undefined : entries.get(next.value);
-        if (target) open(target);
-        if (!next.done) continue;
-        state.set(last.entry.rule.id, 'done');
-        ordered.push(last.entry);
-        chain.pop();
-      }
-    }
-    return ordered;
-  }
-
-  #compileRule({ rule, source, path }: RuleEntry): CompiledRule[] {
-    // Each wrong name is compared with every right one, to say what was meant.
-    if (this.#problems.length >= MAX_PROBLEMS) return [];
-    this.#checkRule({ rule, source, path });
-    const slots = this.#ruleSlots.get(rule.id);
-    try {
-      const compiled = compileRule(rule, this.#scope(), path);
-      return [
-        {
-          ...compiled,
-          rule,
-          document: source.content,
-          then: rule.then,
-          appliesSlot: slots?.applies ?? 0,
-          holdsSlot: (slots?.applies ?? 0) + 1,
-        },
-      ];
-    } catch (error) {
-      if (!(error instanceof PolicyProblem)) throw error;
-      this.#problems.push(source.problemAt(error.path, error.message));
-      return [];
-    }
-  }
-
-  #kindOf(instrument: string): string | undefined {
-    const { instruments } = this.#pack.content;
-    return Object.hasOwn(instruments, instrument) ? instruments[instrument]?.kind : undefined;
-  }
-
-  #checkDocument(source: SourceFile<PolicyDocument>): void {
-    const { instrument, layer } = source.content;
-    const kind = this.#kindOf(instrument);
-    if (kind === undefined) {
-      const message = `there is no instrument "${instrument}" in the pack`;
-      this.#problems.push(source.problemAt(['instrument'], message));
-    } else if (isChoice(layer) && isLaw(kind)) {
-      this.#problems.push(
-        source.problemAt(['instrument'], 'a national choice must not rest on a law'),
-      );
-    }
-  }
-
-  /** What a rule may not do because of where it comes from. */
-  #checkRule({ rule, source, path }: RuleEntry): void {
-    const say = (key: string, message: string): void => {
-      this.#problems.push(source.problemAt([...path, key], message));
-    };
-    const { layer } = source.content;
-    const kinds = rule.cites.map(({ instrument }, i) => {
-      const kind = this.#kindOf(instrument);
-      if (kind === undefined)
-        this.#problems.push(
-          source.problemAt(
-            [...path, 'cites', i, 'instrument'],
-            `there is no instrument "${instrument}" in the pack`,
-          ),
-        );
-      return kind;
-    });
-    if (isChoice(layer) && kinds.some(isLaw)) {
-      say('cites', 'a national choice must not be cited as law');
-    }
-    const effects = [rule.then, ...rule.outcomes.map(({ effect }) => effect)];
-    const unconfirmed = rule.cites.every(({ confidence }) => confidence === 'not_confirmed');
-    if (unconfirmed && effects.some((effect) => effect === 'deny' || effect === 'permit')) {
-      say('cites', 'a rule whose source is not confirmed may only ask for review or oblige');
-    }
-    if (effects.includes('oblige') && !rule.obligation) {
-      say('id', 'a rule that obliges says what must be done: "obligation" is missing');
-    }
-    const due = rule.obligation?.due;
-    if (typeof due === 'object' && this.#variables.get(due.fact)?.type !== 'date') {
-      say('obligation', `"due" names a date, not "${due.fact}"`);
-    }
-  }
-}
-
-function isChoice(layer: Layer): boolean {
-  return layer === 'national_choice' || layer === 'steward';
-}
-
-function isLaw(kind: string | undefined): boolean {
-  return kind === 'statute' || kind === 'regulation';
-}
-
-interface RuleEntry {
-  readonly rule: Rule;
-  readonly source: SourceFile<PolicyDocument>;
-  readonly path: readonly (string | number)[];
-}
-
-const BOOLEANS: Record<Truth, boolean | undefined> = { [FALSE]: false, 1: undefined, [TRUE]: true };
 
 /** The tests of a rule; `leaf` lets a reading watch what they read. */
 export function compileRule(
@@ -469,7 +130,7 @@ function derivedType(program: Program, name: string): ValueType {
 }
 
 // A member of a list of objects is a set: the countries of the recipients.
-function valueType({ type, path }: FactSpec, vocabulary: Vocabulary): ValueType {
+export function valueType({ type, path }: FactSpec, vocabulary: Vocabulary): ValueType {
   if (vocabulary.get(path.slice(0, path.lastIndexOf('.')))?.type === 'list') return 'set';
   switch (type) {
     case 'boolean':
@@ -491,42 +152,8 @@ function valueType({ type, path }: FactSpec, vocabulary: Vocabulary): ValueType 
   }
 }
 
-/** Every fact that a condition may read. */
-function conditionFacts(condition: Condition): string[] {
-  switch (condition.kind) {
-    case 'constant':
-    case 'applies':
-    case 'holds':
-      return [];
-    case 'exists':
-    case 'nonempty':
-      return [condition.fact];
-    case 'not':
-      return conditionFacts(condition.of);
-    case 'and':
-    case 'or':
-    case 'xone':
-      return condition.of.flatMap(conditionFacts);
-    case 'compare':
-      return 'fact' in condition.right ? [condition.fact, condition.right.fact] : [condition.fact];
-  }
-}
-
-function ruleReferences(rule: Rule): string[] {
-  const found: string[] = [];
-  const walk = (condition: Condition): void => {
-    if (condition.kind === 'applies' || condition.kind === 'holds') found.push(condition.rule);
-    else if (condition.kind === 'not') walk(condition.of);
-    else if ('of' in condition) condition.of.forEach(walk);
-  };
-  walk(rule.applies);
-  if (rule.holds) walk(rule.holds);
-  for (const { when } of rule.outcomes) if (when) walk(when);
-  return found;
-}
-
 /** For each term its transitive closure of broader terms, itself first. */
-function closure(
+export function closure(
   terms: Readonly<Record<string, { broader?: readonly string[] }>>,
 ): ReadonlyMap<string, readonly string[]> {
   return new Map(

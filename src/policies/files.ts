@@ -2,7 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ServiceError } from '../errors.ts';
 import type { FileProblem } from '../pdp/document.ts';
-import { buildProgram, type PackFile, type Program } from '../pdp/program.ts';
+import { buildProgram, type PackFile } from '../pdp/build.ts';
+import type { Program } from '../pdp/program.ts';
 
 export interface PackFiles {
   readonly pack: PackFile;
@@ -39,7 +40,7 @@ export async function readPackFolder(folder: string): Promise<PackFiles> {
  */
 export function compilePack({ pack, policies }: PackFiles): Program {
   const built = buildProgram(pack, policies);
-  if (built.ok) return built.program;
+  if (built.ok) return built.value;
   throw new ServiceError(
     'invalid_policy',
     'The pack has mistakes. The last good version stays in force.',

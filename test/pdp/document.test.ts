@@ -5,7 +5,8 @@ import type { FileProblem } from '../../src/pdp/document.ts';
 import { parsePolicy } from '../../src/pdp/document.ts';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import { explain } from '../../src/pdp/explain.ts';
-import { buildProgram, loadFacts } from '../../src/pdp/program.ts';
+import { buildProgram } from '../../src/pdp/build.ts';
+import { loadFacts } from '../../src/pdp/program.ts';
 import {
   build,
   built,
@@ -465,7 +466,8 @@ describe('rules that belong together', () => {
     for (const instrument of ['law', 'rule']) {
       const cited = ruleOf('CHOICE', { outcome: 'deny', ...cites(instrument) });
       for (const layer of ['national_choice', 'steward']) {
-        expect(problemsOf(policyDocument([cited], { ...choice, layer }))).toMatchObject([
+        const owner = layer === 'steward' ? { owner: 'nisr' } : {};
+        expect(problemsOf(policyDocument([cited], { ...choice, ...owner, layer }))).toMatchObject([
           { rule: 'CHOICE', message: 'a national choice must not be cited as law' },
         ]);
       }

@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import * as fc from 'fast-check';
 import { casesOf, type PolicyCase } from '../../src/cli/policy-test.ts';
 import { type FactSpec, type Facts, isObject } from '../../src/pdp/facts.ts';
-import { buildProgram, type BuildResult, type Program } from '../../src/pdp/program.ts';
+import { type Built, buildProgram } from '../../src/pdp/build.ts';
+import type { Program } from '../../src/pdp/program.ts';
 import { compilePack, type PackFiles, readPackFolder } from '../../src/policies/files.ts';
 
 const policies = new URL('../../policies/', import.meta.url);
@@ -150,6 +151,7 @@ export function smallPack(changed: Readonly<Record<string, unknown>> = {}): obje
       'request.purpose': fact('code'),
       'request.other': fact('code', { absent: 'none' }),
       'request.asked': fact('enum', { values: ['low', 'high'], ranks: { low: 0, high: 2 } }),
+      'dataset.publisher': fact('code', { absent: 'none' }),
       'dataset.allowed': fact('enum', {
         values: ['lowest', 'middle', 'highest'],
         ranks: { lowest: 0, middle: 1, highest: 2 },
@@ -198,7 +200,7 @@ export function ruleOf(id: string, parts: object): object {
 }
 
 /** Builds a pack and its policies; JSON is YAML. */
-export function build(pack: object, ...documents: readonly (object | string)[]): BuildResult {
+export function build(pack: object, ...documents: readonly (object | string)[]): Built<Program> {
   return buildProgram(
     { file: 'pack.yaml', text: JSON.stringify(pack) },
     documents.map((document, i) => ({
@@ -211,7 +213,7 @@ export function build(pack: object, ...documents: readonly (object | string)[]):
 /** The program of a pack that is expected to have no mistakes. */
 export function built(pack: object, ...documents: readonly (object | string)[]): Program {
   const result = build(pack, ...documents);
-  if (result.ok) return result.program;
+  if (result.ok) return result.value;
   throw new Error(
     result.problems.map(({ file, line, message }) => `${file}:${line} ${message}`).join('\n'),
   );
