@@ -12,6 +12,7 @@ import type {
 } from './document.ts';
 import { parsePack, parsePolicy } from './document.ts';
 import { emitRules } from './emit.ts';
+import { remedyProblems } from './levers.ts';
 import { type FactSpec, type Frame, Vocabulary } from './facts.ts';
 import { type CodeSet, FALSE, TRUE, type Truth, unionWithout } from './logic.ts';
 import {
@@ -143,6 +144,7 @@ class Builder {
     this.#declareFacts();
     this.#declareDerived();
     this.#checkExpiries();
+    this.#checkRemedies();
   }
 
   /** Facts, derived facts and rules of a program that is built already. */
@@ -265,6 +267,23 @@ class Builder {
       if (!variable) this.#packProblem(path, `there is no fact "${fact}"`);
       else if (variable.type !== 'date') this.#packProblem(path, `${fact} is no date`);
     });
+  }
+
+  #checkRemedies(): void {
+    for (const { path, message } of remedyProblems(this.#vocabulary))
+      this.#packProblem(path, message);
+    for (const { path, remedies } of this.#vocabulary.specs) {
+      for (const [i, { when }] of (remedies ?? []).entries()) {
+        if (when === undefined) continue;
+        const at = ['facts', path, 'remedies', i, 'when'];
+        try {
+          compileCondition(parseCondition(when, at), this.#scope(), at);
+        } catch (error) {
+          if (!(error instanceof PolicyProblem)) throw error;
+          this.#packProblem(error.path, error.message);
+        }
+      }
+    }
   }
 
   /** Gives each rule its slots and puts rules after those that they refer to. */

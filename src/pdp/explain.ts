@@ -305,7 +305,7 @@ function derivedValue(name: string, value: unknown): unknown {
 }
 
 /** The value in explicit facts at a path; through a list, the members' values. */
-function valueAt(facts: Facts, keys: readonly string[]): unknown {
+export function valueAt(facts: Facts, keys: readonly string[]): unknown {
   let value: unknown = facts;
   for (const key of keys) {
     if (Array.isArray(value)) {

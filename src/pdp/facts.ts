@@ -19,6 +19,31 @@ export type FactType =
   | 'object'
   | 'list';
 
+/** How a fact may be changed; what each means is with `Levers`. */
+export type RemedyKind = 'home' | 'remove' | 'add' | 'value' | 'reach' | 'obtain' | 'state';
+
+/** One truthful way in which whoever asks may change a fact, and the words for it. */
+export interface RemedySpec {
+  readonly to: RemedyKind;
+  /** Values that may be asked for, least loss first; members that may be added. */
+  readonly values?: readonly (string | boolean)[];
+  /** A date that what is obtained should reach too: the end of the period asked for. */
+  readonly cover?: string;
+  /** A condition, as written, without which the change would say something untrue. */
+  readonly when?: unknown;
+  /** Whose doing it is; `requester` where it is not said. */
+  readonly by?: RemedyActor;
+  /** How much of what was asked for is given up; 0 where it is not said. */
+  readonly loss?: number;
+  /**
+   * For people, with `{home}`, `{value}`, `{values}`, `{added}`, `{removed}`, and `{FACT}` for a
+   * fact's value. Of a member of what is obtained: a clause, put where its object says `{clauses}`.
+   */
+  readonly sentence: Readonly<Record<string, string>>;
+}
+
+export type RemedyActor = 'requester' | 'authority' | 'agreement';
+
 /** What a pack's `facts.yaml` says of one fact. */
 export interface FactSpec {
   readonly path: string;
@@ -46,6 +71,10 @@ export interface FactSpec {
    * Not given: absence is unknown.
    */
   readonly absent?: 'none' | { readonly counts_as: unknown };
+  /** None: whoever asks cannot truthfully change it. */
+  readonly remedies?: readonly RemedySpec[];
+  /** Titles of its values, where the code would not do. */
+  readonly value_titles?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly title: Readonly<Record<string, string>>;
   readonly basis: string;
 }
@@ -176,6 +205,13 @@ export class Vocabulary {
     } else {
       problems.push({ path, expected: 'an object' });
     }
+  }
+
+  /** Loads one branch of explicit facts into a frame, as `load` would with this value at `path`. */
+  put(frame: Frame, path: string, value: unknown): void {
+    let at: Node | undefined = this.#root;
+    for (const key of path.split('.')) at = at?.children.get(key);
+    if (at) loadNode(at, value, frame);
   }
 
   /** A frame of which everything is unknown; copying one is the quickest way to a new one. */

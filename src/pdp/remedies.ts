@@ -1,0 +1,332 @@
+import type { Texts } from './document.ts';
+import { evaluate, type Verdict } from './evaluate.ts';
+import { valueAt } from './explain.ts';
+import { type Facts, type Frame, isObject, type RemedyActor } from './facts.ts';
+import { type Move, moved, type Unit } from './levers.ts';
+import { loadFacts, type Program } from './program.ts';
+import { changeSentence } from './remedy-sentence.ts';
+import { type Way, Ways } from './ways.ts';
+
+/** A fact that would have to change; the change is possible, and says nothing untrue. */
+export interface RemedyChange {
+  readonly fact: string;
+  /** In the form of explicit facts; null where it is absent. */
+  readonly from: unknown;
+  readonly to: unknown;
+  /** The fact is to be stated as it is; the answer turns if it is one of these. */
+  readonly one_of?: readonly unknown[];
+  readonly by: RemedyActor;
+  readonly sentence: Texts;
+}
+
+/** A smallest set of changes that turns a refusal or a review, as deciding again has shown. */
+export interface Remedy {
+  readonly effect: 'permit' | 'review';
+  readonly changes: readonly RemedyChange[];
+  /** Rules that no longer deny; of a review, those that no longer ask. */
+  readonly turns: readonly string[];
+  /** Rules that would still ask for a person. */
+  readonly remaining: readonly string[];
+  /** Rules that would oblige. */
+  readonly obligations: readonly string[];
+}
+
+const MAX_REMEDIES = 10;
+/** A remedy of more changes is another request. */
+const MAX_CHANGES = 8;
+/** Of rules looked at, over all evaluations of one search: some milliseconds. */
+const MAX_WORK = 60_000;
+const MAX_BLOCKING = 64;
+
+const ways = new WeakMap<Program, Ways>();
+
+/**
+ * What whoever asks could change to turn the decision: deny to review or permit, review to permit.
+ * Only facts change for which the pack names a remedy, and only as it says. Best first: fewest
+ * changes, a permit before a review, what the requester does alone before what others grant, least
+ * loss. Each is minimal: no part of it gives as good an answer. A permit has none. The work is
+ * bounded, so of very many ways out some may be missing.
+ *
+ * @param program that of the case (`boundTo`).
+ * @param verdict of the same facts, where it is known already.
+ */
+export function remedies(program: Program, facts: Facts, verdict?: Verdict): Remedy[] {
+  if (verdict?.effect === 'permit') return [];
+  const base = loadFacts(program, facts);
+  const before = evaluate(program, base);
+  if (before.effect === 'permit') return [];
+  const known = ways.get(program) ?? new Ways(program);
+  ways.set(program, known);
+  return new Search(program, facts, known, { frame: base, verdict: before }).run();
+}
+
+interface Change {
+  readonly unit: Unit;
+  readonly value: unknown;
+  readonly moves: readonly Move[];
+}
+
+/** Changes by the path of their units. */
+type Changes = ReadonlyMap<string, Change>;
+
+interface Tried {
+  readonly frame: Frame;
+  readonly verdict: Verdict;
+}
+
+interface Candidate {
+  readonly changes: Changes;
+  readonly verdict: Verdict;
+}
+
+const RANK = { deny: 0, review: 1, permit: 2 } as const;
+
+/**
+ * Breadth first by the number of changes. Of all rules in the way, the one with the fewest ways
+ * around it is the one to branch on: a rule without any ends the branch at once.
+ */
+class Search {
+  readonly #program: Program;
+  readonly #facts: Facts;
+  readonly #ways: Ways;
+  readonly #base: Tried;
+  readonly #seen = new Set<string>();
+  readonly #queue: Changes[][] = [];
+  readonly #found: Candidate[] = [];
+  #work = 0;
+
+  constructor(program: Program, facts: Facts, known: Ways, base: Tried) {
+    this.#program = program;
+    this.#facts = facts;
+    this.#ways = known;
+    this.#base = base;
+  }
+
+  run(): Remedy[] {
+    this.#branch(new Map(), this.#base);
+    for (let size = 1; size <= MAX_CHANGES; size++) {
+      // Grows while it is walked: a move may change again what has changed.
+      for (const changes of this.#queue[size] ?? []) {
+        if (this.#work > MAX_WORK) return this.#best();
+        this.#visit(changes);
+      }
+      if (this.#found.length >= MAX_REMEDIES) {
+        const best = this.#best();
+        if (best.length >= MAX_REMEDIES) return best;
+      }
+    }
+    return this.#best();
+  }
+
+  #visit(changes: Changes): void {
+    const needless = this.#found.some(
+      (each) =>
+        each.verdict.effect === 'permit' &&
+        each.changes.size < changes.size &&
+        isWithin(each.changes, changes),
+    );
+    if (needless) return;
+    const tried = this.#try(changes);
+    if (this.#isBetter(tried.verdict)) this.#found.push({ changes, verdict: tried.verdict });
+    if (tried.verdict.effect !== 'permit') this.#branch(changes, tried);
+  }
+
+  #isBetter({ effect }: Verdict): boolean {
+    return RANK[effect] > RANK[this.#base.verdict.effect];
+  }
+
+  #try(changes: Changes): Tried {
+    const { vocabulary, rules } = this.#program;
+    this.#work += rules.length;
+    const frame = this.#base.frame.slice();
+    for (const [path, { value }] of changes) vocabulary.put(frame, path, value);
+    return { frame, verdict: evaluate(this.#program, frame) };
+  }
+
+  #branch(changes: Changes, { frame, verdict }: Tried): void {
+    for (const way of this.#narrowest(frame, verdict)) {
+      const next = this.#after(changes, way, frame);
+      if (!next || next.size > MAX_CHANGES) continue;
+      const key = keyOf(next);
+      if (this.#seen.has(key)) continue;
+      this.#seen.add(key);
+      (this.#queue[next.size] ??= []).push(next);
+    }
+  }
+
+  #narrowest(frame: Frame, { effect, deny, review }: Verdict): readonly Way[] {
+    const blocking = effect === 'deny' ? deny : review;
+    if (blocking.length === 0) return this.#ways.towardsPermission(frame);
+    let fewest: readonly Way[] | undefined;
+    for (const rule of blocking.slice(0, MAX_BLOCKING)) {
+      const around = this.#ways.around(rule, frame);
+      if (around.length === 0) return [];
+      if (!fewest || around.length < fewest.length) fewest = around;
+    }
+    return fewest ?? [];
+  }
+
+  /** The changes with those of a way; undefined where nothing is new. */
+  #after(changes: Changes, way: Way, frame: Frame): Changes | undefined {
+    const next = new Map(changes);
+    for (const move of way) {
+      const { unit } = move.lever;
+      const before = next.get(unit.path);
+      const original = this.#original(unit);
+      const value = moved(move, before ? before.value : original, frame, this.#ways.today);
+      if (isSame(value, original)) next.delete(unit.path);
+      else next.set(unit.path, { unit, value, moves: [...(before?.moves ?? []), move] });
+    }
+    return next.size > 0 ? next : undefined;
+  }
+
+  #original({ path }: Unit): unknown {
+    return valueAt(this.#facts, path.split('.'));
+  }
+
+  #best(): Remedy[] {
+    const kept: Candidate[] = [];
+    const trimmed = this.#found.map((each) => this.#trimmed(each));
+    for (const each of trimmed.toSorted((a, b) => order(a, b))) {
+      if (kept.length === MAX_REMEDIES) break;
+      if (kept.some((other) => isAtLeast(other, each))) continue;
+      const smallest = this.#trimmed(this.#smallest(each));
+      if (!kept.some((other) => isAtLeast(other, smallest))) kept.push(smallest);
+    }
+    return kept
+      .filter((each) => !kept.some((other) => other !== each && isAtLeast(other, each)))
+      .toSorted((a, b) => order(a, b))
+      .map((each) => this.#remedy(each));
+  }
+
+  /** The least part of a candidate's changes that gives as good an answer. */
+  #smallest(candidate: Candidate): Candidate {
+    const entries = [...candidate.changes];
+    const masks = Array.from({ length: 2 ** entries.length - 2 }, (_, i) => i + 1);
+    const wanted = RANK[candidate.verdict.effect];
+    for (const mask of masks.toSorted((a, b) => bits(a) - bits(b))) {
+      const changes = new Map(entries.filter((_, i) => mask & (1 << i)));
+      const { verdict } = this.#try(changes);
+      if (RANK[verdict.effect] >= wanted) return { changes, verdict };
+    }
+    return candidate;
+  }
+
+  /** Without what the rules do not read in the records that are obtained. */
+  #trimmed({ changes, verdict }: Candidate): Candidate {
+    let rest = changes;
+    for (const [path, change] of changes) {
+      if (change.unit.shape !== 'record') continue;
+      const original = this.#original(change.unit);
+      for (const key of Object.keys(change.value as object)) {
+        const value = withoutMember(rest.get(path)?.value as Members, key, original);
+        if (!value) continue;
+        const less = new Map(rest).set(path, { ...change, value });
+        if (isSameVerdict(this.#try(less).verdict, verdict)) rest = less;
+      }
+    }
+    return { changes: rest, verdict };
+  }
+
+  #remedy({ changes, verdict }: Candidate): Remedy {
+    const { effect, deny, review } = this.#base.verdict;
+    const [before, after] = effect === 'deny' ? [deny, verdict.deny] : [review, verdict.review];
+    return {
+      effect: verdict.effect === 'permit' ? 'permit' : 'review',
+      changes: [...changes.values()].map((change) => this.#change(change, changes, verdict)),
+      turns: before.filter((rule) => !after.includes(rule)),
+      remaining: verdict.review,
+      obligations: verdict.oblige,
+    };
+  }
+
+  #change(change: Change, changes: Changes, verdict: Verdict): RemedyChange {
+    const { unit, value, moves } = change;
+    const from = this.#original(unit);
+    const stated = moves.flatMap(({ delta }) => ('one_of' in delta ? (delta.one_of ?? []) : []));
+    const one_of = stated.filter((each) => {
+      const other = new Map(changes).set(unit.path, { ...change, value: each });
+      return RANK[this.#try(other).verdict.effect] >= RANK[verdict.effect];
+    });
+    const sentence = changeSentence(this.#program, this.#facts, {
+      unit,
+      from,
+      to: value,
+      moves,
+      one_of,
+    });
+    return {
+      fact: unit.path,
+      from,
+      to: value,
+      ...(one_of.length > 0 ? { one_of } : {}),
+      by: actorOf(change),
+      sentence,
+    };
+  }
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** A record without a new member, or with the member as it was; undefined where it is as it was. */
+function withoutMember(record: Members, key: string, original: unknown): Members | undefined {
+  const { [key]: value, ...rest } = record;
+  const before = isObject(original) ? original[key] : undefined;
+  if (isSame(value, before)) return undefined;
+  return before === undefined ? rest : { ...record, [key]: before };
+}
+
+function keyOf(changes: Changes): string {
+  return JSON.stringify([...changes].map(([path, { value }]) => [path, value]).toSorted());
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+}
+
+function isSameVerdict(a: Verdict, b: Verdict): boolean {
+  return isSame([a.deny, a.review, a.oblige], [b.deny, b.review, b.oblige]);
+}
+
+/** Every change of `part` is one of `whole`. */
+function isWithin(part: Changes, whole: Changes): boolean {
+  for (const path of part.keys()) if (!whole.has(path)) return false;
+  return true;
+}
+
+/** As good an answer for changes of the same facts, or of fewer. */
+function isAtLeast(a: Candidate, b: Candidate): boolean {
+  return RANK[a.verdict.effect] >= RANK[b.verdict.effect] && isWithin(a.changes, b.changes);
+}
+
+function order(a: Candidate, b: Candidate): number {
+  return (
+    a.changes.size - b.changes.size ||
+    RANK[b.verdict.effect] - RANK[a.verdict.effect] ||
+    othersOf(a) - othersOf(b) ||
+    lossOf(a) - lossOf(b) ||
+    (keyOf(a.changes) < keyOf(b.changes) ? -1 : 1)
+  );
+}
+
+function othersOf({ changes }: Candidate): number {
+  return [...changes.values()].filter((change) => actorOf(change) !== 'requester').length;
+}
+
+function lossOf({ changes }: Candidate): number {
+  return [...changes.values()]
+    .flatMap(({ unit, moves }) => [unit.obtain, ...new Set(moves.map(({ remedy }) => remedy))])
+    .reduce((sum, remedy) => sum + (remedy?.loss ?? 0), 0);
+}
+
+function actorOf({ unit, moves }: Change): RemedyActor {
+  if (unit.obtain) return unit.obtain.by ?? 'requester';
+  const others = moves.map(({ remedy }) => remedy.by ?? 'requester');
+  return others.find((by) => by !== 'requester') ?? 'requester';
+}
+
+function bits(mask: number): number {
+  let count = 0;
+  for (let rest = mask; rest > 0; rest &= rest - 1) count++;
+  return count;
+}
