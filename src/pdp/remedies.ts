@@ -34,9 +34,11 @@ export interface Remedy {
 const MAX_REMEDIES = 10;
 /** A remedy of more changes is another request. */
 const MAX_CHANGES = 8;
-/** Of rules looked at, over all evaluations of one search: some milliseconds. */
+/** Rules looked at over all evaluations of a search, and as many again to make its finds minimal. */
 const MAX_WORK = 60_000;
 const MAX_BLOCKING = 64;
+/** No fact has so many values: where one stands among them never outweighs a loss. */
+const MAX_VALUES = 1000;
 
 const ways = new WeakMap<Program, Ways>();
 
@@ -186,16 +188,15 @@ class Search {
 
   #best(): Remedy[] {
     const kept: Candidate[] = [];
-    const trimmed = this.#found.map((each) => this.#trimmed(each));
-    for (const each of trimmed.toSorted((a, b) => order(a, b))) {
-      if (kept.length === MAX_REMEDIES) break;
+    for (const each of this.#found.toSorted(order)) {
+      if (kept.length === MAX_REMEDIES || this.#work > 2 * MAX_WORK) break;
       if (kept.some((other) => isAtLeast(other, each))) continue;
       const smallest = this.#trimmed(this.#smallest(each));
       if (!kept.some((other) => isAtLeast(other, smallest))) kept.push(smallest);
     }
     return kept
       .filter((each) => !kept.some((other) => other !== each && isAtLeast(other, each)))
-      .toSorted((a, b) => order(a, b))
+      .toSorted(order)
       .map((each) => this.#remedy(each));
   }
 
@@ -233,11 +234,18 @@ class Search {
     const [before, after] = effect === 'deny' ? [deny, verdict.deny] : [review, verdict.review];
     return {
       effect: verdict.effect === 'permit' ? 'permit' : 'review',
-      changes: [...changes.values()].map((change) => this.#change(change, changes, verdict)),
+      changes: [...changes.values()]
+        .toSorted((a, b) => this.#place(a) - this.#place(b))
+        .map((change) => this.#change(change, changes, verdict)),
       turns: before.filter((rule) => !after.includes(rule)),
       remaining: verdict.review,
       obligations: verdict.oblige,
     };
+  }
+
+  /** In the order in which the pack names the facts. */
+  #place({ unit }: Change): number {
+    return this.#program.vocabulary.slotOf(unit.path) ?? 0;
   }
 
   #change(change: Change, changes: Changes, verdict: Verdict): RemedyChange {
@@ -277,7 +285,10 @@ function withoutMember(record: Members, key: string, original: unknown): Members
 }
 
 function keyOf(changes: Changes): string {
-  return JSON.stringify([...changes].map(([path, { value }]) => [path, value]).toSorted());
+  return [...changes]
+    .map(([path, { value }]) => `${path} ${JSON.stringify(value)}`)
+    .toSorted()
+    .join('\n');
 }
 
 function isSame(a: unknown, b: unknown): boolean {
@@ -313,10 +324,16 @@ function othersOf({ changes }: Candidate): number {
   return [...changes.values()].filter((change) => actorOf(change) !== 'requester').length;
 }
 
+/** What is given up, and among values that are worth the same the one that the pack names first. */
 function lossOf({ changes }: Candidate): number {
-  return [...changes.values()]
-    .flatMap(({ unit, moves }) => [unit.obtain, ...new Set(moves.map(({ remedy }) => remedy))])
-    .reduce((sum, remedy) => sum + (remedy?.loss ?? 0), 0);
+  const losses = [...changes.values()].flatMap(({ unit, moves }) => [
+    unit.obtain?.loss ?? 0,
+    ...moves.map(({ remedy, delta }) => {
+      const place = 'set' in delta ? remedy.values?.indexOf(delta.set as string) : 0;
+      return (remedy.loss ?? 0) + (place ?? 0) / MAX_VALUES;
+    }),
+  ]);
+  return losses.reduce((sum, loss) => sum + loss, 0);
 }
 
 function actorOf({ unit, moves }: Change): RemedyActor {

@@ -346,20 +346,18 @@ export class Ways {
         return one_of.length > 0 ? [{ set: one_of[0], one_of }] : [];
       }
       case 'reach':
-        return this.#reach(lever, remedy, other && boundsOf(other, frame), turns, frame);
+        return this.#reach({ lever, remedy, want, other }, turns, frame);
       default:
         return [];
     }
   }
 
   #reach(
-    { spec }: Lever,
-    remedy: RemedySpec,
-    bounds: readonly unknown[] | undefined,
+    { lever: { spec }, remedy, other }: ScalarWish,
     turns: (value: unknown) => boolean,
     frame: Frame,
   ): Delta[] {
-    const [bound] = bounds ?? [];
+    const [bound] = (other && boundsOf(other, frame)) ?? [];
     if (typeof bound !== 'number') return [];
     const steps = spec.type === 'number' ? [0] : [0, 1, -1];
     const value = steps.map((step) => bound + step).find(turns);

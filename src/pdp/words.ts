@@ -57,8 +57,8 @@ export function valueTitle(
     return items.length === 0 ? words.nothing : listed(items, words.and);
   }
   if (isObject(value)) return JSON.stringify(value);
-  if (typeof value !== 'string') return String(value);
-  return codeTitle(pack, fact, value, language);
+  if (typeof value === 'number') return String(value);
+  return codeTitle(pack, fact, value as string, language);
 }
 
 function codeTitle(pack: PackDocument, fact: string, code: string, language: string): string {

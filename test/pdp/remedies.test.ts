@@ -1,0 +1,436 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { buildExtension } from '../../src/pdp/build.ts';
+import { boundTo, withExtensions } from '../../src/pdp/compose.ts';
+import { evaluate, type Verdict } from '../../src/pdp/evaluate.ts';
+import { type Facts, isObject } from '../../src/pdp/facts.ts';
+import { loadFacts, type Program } from '../../src/pdp/program.ts';
+import { type Remedy, type RemedyChange, remedies } from '../../src/pdp/remedies.ts';
+import {
+  build,
+  built,
+  cases,
+  factAt,
+  mutatedFacts,
+  packFiles,
+  policyDocument,
+  program,
+  ruleOf,
+  smallPack,
+  withFact,
+} from './support.ts';
+
+const RANK = { deny: 0, review: 1, permit: 2 } as const;
+
+/** By way of explicit facts, as a caller would ask. */
+function decide(facts: Facts, by: Program = program): Verdict {
+  return evaluate(by, loadFacts(by, facts));
+}
+
+function changed(facts: Facts, changes: readonly RemedyChange[]): Facts {
+  return changes.reduce((at, { fact, to }) => withFact(at, fact, to), facts);
+}
+
+function subsets<T>(items: readonly T[]): T[][] {
+  return items.reduce<T[][]>((sets, item) => sets.flatMap((set) => [set, [...set, item]]), [[]]);
+}
+
+/** Everything that must be true of every remedy, whatever the facts and the policies. */
+function expectSound(facts: Facts, found: readonly Remedy[], by: Program = program): void {
+  const before = decide(facts, by);
+  expect(found.length).toBeLessThanOrEqual(10);
+  if (before.effect === 'permit') expect(found).toEqual([]);
+  for (const remedy of found) {
+    const after = changed(facts, remedy.changes);
+    const { effect, deny, review, oblige } = decide(after, by);
+    expect(RANK[effect]).toBeGreaterThan(RANK[before.effect]);
+    expect(remedy).toMatchObject({ effect, remaining: review, obligations: oblige });
+    const [was, is] = before.effect === 'deny' ? [before.deny, deny] : [before.review, review];
+    expect(remedy.turns).toEqual(was.filter((rule) => !is.includes(rule)));
+    for (const part of subsets(remedy.changes).slice(0, -1))
+      expect(RANK[decide(changed(facts, part), by).effect]).toBeLessThan(RANK[effect]);
+    for (const change of remedy.changes) expectControlled(facts, after, change, by);
+  }
+  expectBestFirst(found);
+}
+
+/** The pack says that the fact, and each member of it that changes, may change so. */
+function expectControlled(
+  facts: Facts,
+  after: Facts,
+  change: RemedyChange,
+  { vocabulary }: Program,
+): void {
+  const { fact, from, to, sentence, one_of } = change;
+  expect(factAt(facts, fact) ?? null).toEqual(from);
+  expect(vocabulary.checkAt(fact, to)).toEqual([]);
+  for (const value of one_of ?? []) expect(vocabulary.checkAt(fact, value)).toEqual([]);
+  expect(Object.keys(sentence)).toContain('en');
+  for (const text of Object.values(sentence)) expect(text).not.toMatch(/[{}]|undefined|null/);
+  const spec = vocabulary.get(fact);
+  if (spec?.type === 'object') {
+    const [before, now] = [isObject(from) ? from : {}, isObject(to) ? to : {}];
+    const keys = Object.keys({ ...before, ...now });
+    const touched = keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
+    for (const key of touched)
+      expect(vocabulary.get(`${fact}.${key}`)?.remedies, `${fact}.${key}`).toBeDefined();
+  }
+  const marked =
+    spec?.remedies ??
+    vocabulary.specs.find(({ path, remedies: own }) => own && path.startsWith(`${fact}.`));
+  expect(marked, fact).toBeDefined();
+  for (const path of NEVER) expect(factAt(after, path), path).toEqual(factAt(facts, path));
+}
+
+/** What is a fact about the world, the people or the dataset, and no choice of whoever asks. */
+const NEVER = [
+  'dataset',
+  'request.purpose',
+  'request.sector',
+  'request.as_of',
+  'request.requester.name',
+  'request.requester.country',
+  'request.requester.legal_form',
+  'request.poc.stage',
+  'request.poc.max_subjects',
+  'request.agreement.signatories',
+];
+
+function expectBestFirst(found: readonly Remedy[]): void {
+  const others = ({ changes }: Remedy): number =>
+    changes.filter(({ by }) => by !== 'requester').length;
+  const keys = found.map((remedy) => [remedy.changes.length, -RANK[remedy.effect], others(remedy)]);
+  expect(keys).toEqual(
+    keys.toSorted((a, b) => a.map((each, i) => each - (b[i] ?? 0)).find(Boolean) ?? 0),
+  );
+}
+
+function factsOf(id: string): Facts {
+  const found = cases.find((each) => each.id === id);
+  if (!found) throw new Error(`there is no case ${id}`);
+  return found.facts;
+}
+
+/** Remedies in short: what changes, and into what. */
+function short(found: readonly Remedy[]): string[] {
+  return found.map(
+    ({ effect, changes }) =>
+      `${effect}: ${changes.map(({ sentence }) => sentence['en']).join(' ')}`,
+  );
+}
+
+describe('A remedy', () => {
+  test.each(cases)('of $id turns it, truly and with nothing to spare', ({ facts }) => {
+    expectSound(facts, remedies(program, facts));
+  });
+
+  test('of random facts turns them, truly and with nothing to spare', () => {
+    fc.assert(
+      fc.property(mutatedFacts, (facts) => expectSound(facts, remedies(program, facts))),
+      { numRuns: 400 },
+    );
+  });
+
+  test('is the same each time, and whether the verdict is given or not', () => {
+    fc.assert(
+      fc.property(mutatedFacts, (facts) => {
+        const before = structuredClone(facts);
+        const found = remedies(program, facts);
+        expect(remedies(program, facts, decide(facts))).toEqual(found);
+        expect(facts).toEqual(before);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('is found for most of what is refused', () => {
+    const refused = cases.filter(({ facts }) => decide(facts).effect !== 'permit');
+    const helped = refused.filter(({ facts }) => remedies(program, facts).length > 0);
+    expect(refused.length).toBeGreaterThan(200);
+    expect(helped.length / refused.length).toBeGreaterThan(0.7);
+  });
+});
+
+describe('The ways out', () => {
+  test.each<[string, string[]]>([
+    [
+      'RW-S12b',
+      [
+        'permit: Do not look at the data from Japan. Give the data to nobody in Japan.',
+        'permit: Name "authorisation of NCSA" as the ground of the transfer. Obtain an authorisation of NCSA for transfer and sharing abroad that covers Japan and is valid until 2027-10-14.',
+      ],
+    ],
+    [
+      'RW-S12c',
+      [
+        'permit: Do not look at the data from United States.',
+        'permit: Obtain an authorisation of NCSA for transfer and sharing abroad that covers United States.',
+      ],
+    ],
+    ['RW-S06', ['permit: Use an operator that is under the jurisdiction of Rwanda alone.']],
+    [
+      'RW-DPP-REG: none',
+      ['permit: Obtain a registration with NCSA as controller that is valid until 2026-10-15.'],
+    ],
+    [
+      'AGR-BIND: no agreement',
+      [
+        'permit: Sign an agreement that is binding, covers the sector "Health", covers the purpose "Planning of public health", is in force from 2026-10-15 and is in force until 2026-10-15.',
+      ],
+    ],
+    [
+      'RW-DPP-PROC: role not stated, no contract',
+      [
+        'permit: State the role; the answer turns if it is controller or joint controller.',
+        'permit: Sign an agreement that includes a contract of the processor.',
+      ],
+    ],
+    [
+      'SOV-KT: share too small',
+      [
+        'permit: Commit to a transfer of knowledge that has a share of local engineers of 0.5, and have the authority record it.',
+      ],
+    ],
+  ])('of %s are listed', (id, expected) => {
+    expect(short(remedies(program, factsOf(id)))).toEqual(expected);
+  });
+
+  test.each<[string, string]>([
+    ['RW-S06b', 'Store the data in Rwanda only. Process the data in Rwanda only.'],
+    ['RW-S08c', 'Do not look at the data from Japan.'],
+    ['RW-S08c', 'covers Japan and is valid until 2027-10-31.'],
+    ['SOV-WEIGHTS: partner for state', 'Leave the weights in the custody of the Rwandan state.'],
+    ['SOV-WEIGHTS: partner for escrow', 'Put the weights in joint escrow.'],
+    ['RW-DPP-DPIA: weights', 'Carry out a data protection impact assessment'],
+    ['RW-RES-ETHICS: no approval', 'Obtain an ethics approval that is valid until 2026-10-15.'],
+    ['RW-DPP-XFER-WEIGHTS: failed', 'Have the output pass a disclosure test.'],
+    ['RW-DPP-STORE: one country of two', 'Do not store the data in Kenya.'],
+    ['RW-DPP-STORE: one country of two', 'for storage abroad that covers Kenya.'],
+    ['SOV-POC: ended yesterday', 'Have the end of the proof of concept moved to 2026-10-15.'],
+  ])('of %s: "%s" is among them', (id, sentence) => {
+    expect(short(remedies(program, factsOf(id))).some((each) => each.includes(sentence))).toBe(
+      true,
+    );
+  });
+
+  test('say what a person would still have to look at, and what would have to be done', () => {
+    const [first] = remedies(program, factsOf('RW-S08c'));
+    expect(first).toMatchObject({
+      effect: 'review',
+      turns: ['RW-DPP-XFER', 'RW-DPP-CONTRACT'],
+      remaining: ['RW-DPP-CHILD-INTEREST'],
+      obligations: expect.arrayContaining(['OBL-LOG', 'OBL-EXCLUDE-UNCOVERED']),
+    });
+  });
+
+  test('are in French too, where the pack says all of it', () => {
+    const [first] = remedies(program, factsOf('RW-S06'));
+    expect(first?.changes[0]?.sentence['fr']).toBe(
+      'Recourir à un opérateur qui relève de la seule juridiction du Rwanda.',
+    );
+  });
+
+  test('name the consent as a ground only where the people gave it for transfer', () => {
+    const refused = factsOf('RW-DPP-XFER: consent does not cover it');
+    const bare = withFact(refused, 'request.transfer_ground', undefined);
+    const named = (facts: Facts): boolean =>
+      remedies(program, facts).some(({ changes }) => changes.some(({ to }) => to === 'consent'));
+    expect(named(bare)).toBe(false);
+    expect(named(withFact(bare, 'dataset.consent.transfer_abroad_covered', true))).toBe(true);
+  });
+});
+
+describe('There is no remedy', () => {
+  test.each([
+    'RW-S03', // a purpose that the dataset does not permit
+    'RW-S04b', // withdrawn people who cannot be filtered out
+    'RW-S08', // a person must look at the interest of the child
+    'RW-S08b', // no parental consent
+    'RW-DPP-PURPOSE: prohibited beats permitted',
+    'SOV-OUTPUT: an empty list allows nothing',
+    'SOV-POC-LIMIT: scale above its limit',
+    'today: not stated',
+  ])('for %s', (id) => {
+    expect(decide(factsOf(id)).effect).not.toBe('permit');
+    expect(remedies(program, factsOf(id))).toEqual([]);
+  });
+
+  test.each(['RW-S01', 'RW-S02', 'RW-S12'])('for %s, which is permitted', (id) => {
+    expect(remedies(program, factsOf(id))).toEqual([]);
+  });
+});
+
+describe('A policy beside the pack', () => {
+  const cites = [{ instrument: 'national-choice', article: 'test', confidence: 'high' }];
+  const rule = (id: string, holds: unknown, applies: unknown = true, otherwise: unknown = 'deny') =>
+    ruleOf(id, { applies, holds, otherwise, cites });
+  const steward = (rules: readonly object[]): Program => {
+    const document = policyDocument(rules, {
+      policy: 'moh-own',
+      layer: 'steward',
+      instrument: 'national-choice',
+      owner: 'moh',
+    });
+    const part = buildExtension(program, { file: 'moh.yaml', text: JSON.stringify(document) });
+    if (!part.ok) throw new Error(part.problems.map(({ message }) => message).join());
+    return withExtensions(program, [part.value]);
+  };
+
+  test('has its ways out too, which the pack does not know', () => {
+    const whole = steward([
+      rule('MOH-EAC', { fact: 'request.locations.access_from', isPartOf: 'EAC' }),
+      rule('MOH-KEYS', { fact: 'request.hosting.keys_held_by', eq: 'rw_state' }),
+      rule('MOH-SAFE', { fact: 'request.safeguards', isAllOf: ['tokenisation', 'secure_enclave'] }),
+      rule('MOH-END', { fact: 'request.duration.until', lteq: '2027-06-30' }),
+      rule('MOH-OWN', { holds: 'MOH-EAC' }, { not: { applies: 'MOH-KEYS' } }),
+    ]);
+    const facts = withFact(factsOf('RW-S12'), 'request.hosting.keys_held_by', 'provider');
+    const bound = boundTo(whole, facts);
+    const found = remedies(bound, facts);
+    expectSound(facts, found, bound);
+    expect(short(found)).toEqual([
+      'permit: Do not look at the data from Japan. Leave the keys with the Rwandan state. Ask for a period until 2027-06-30. Add these safeguards: tokenisation.',
+    ]);
+  });
+
+  test('never gets an untruth as a way out', () => {
+    const whole = steward([
+      rule('MOH-WHO', { fact: 'request.requester.country', eq: 'RW' }),
+      rule('MOH-FORM', { fact: 'request.requester.legal_form', isAnyOf: ['public_body'] }),
+    ]);
+    const facts = factsOf('RW-S12');
+    expect(decide(facts, boundTo(whole, facts)).deny).toEqual(['MOH-WHO', 'MOH-FORM']);
+    expect(remedies(boundTo(whole, facts), facts)).toEqual([]);
+  });
+
+  const condition = fc.letrec<{ tree: unknown }>((tie) => ({
+    tree: fc.oneof(
+      { maxDepth: 3 },
+      fc.constantFrom<unknown>(
+        'identifiable',
+        { fact: 'request.locations.processing', isPartOf: ['RW', 'KE'] },
+        { fact: 'request.locations.access_from', isNoneOf: ['JP', 'US'] },
+        { fact: 'request.recipients.country', isPartOf: 'EAC' },
+        { nonempty: 'stored_or_shared_abroad' },
+        { fact: 'request.agreement.kinds', isAnyOf: ['research_agreement', 'transfer_contract'] },
+        { fact: 'request.agreement.valid_until', gt: '2027-01-01' },
+        { fact: 'request.duration.until', lteq: { fact: 'request.agreement.valid_until' } },
+        { fact: 'request.output.custody', lteq: { fact: 'dataset.sovereignty.weights_custody' } },
+        { fact: 'request.knowledge_transfer.training_hours', gteq: 300 },
+        { fact: 'request.output.type', isAnyOf: ['statistics', 'dashboard'] },
+        { fact: 'request.hosting.operator_jurisdiction', eq: { fact: 'home' } },
+        { fact: 'request.safeguards', hasPart: 'tokenisation' },
+        { exists: 'request.dpia' },
+        { fact: 'request.role', eq: 'controller' },
+        { holds: 'AGR-BIND' },
+        { applies: 'RW-DPP-XFER' },
+      ),
+      fc.record({ and: fc.array(tie('tree'), { minLength: 1, maxLength: 3 }) }),
+      fc.record({ or: fc.array(tie('tree'), { minLength: 1, maxLength: 3 }) }),
+      fc.record({ xone: fc.array(tie('tree'), { minLength: 1, maxLength: 3 }) }),
+      fc.record({ not: tie('tree') }),
+    ),
+  })).tree;
+
+  test('of any shape gets sound remedies only', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(condition, condition, condition), { minLength: 1, maxLength: 3 }),
+        mutatedFacts,
+        (rules, each) => {
+          const facts = withFact(each, 'dataset.publisher', 'moh');
+          const whole = steward(
+            rules.map(([applies, holds, when], i) =>
+              rule(`MOH-${i}`, holds, applies, [{ when, effect: 'review' }, { effect: 'deny' }]),
+            ),
+          );
+          const bound = boundTo(whole, facts);
+          expectSound(facts, remedies(bound, facts), bound);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test('of two thousand refusals costs no more than a bounded search', () => {
+    const many = Array.from({ length: 2000 }, (_, i) =>
+      rule(`MOH-${i}`, {
+        or: [
+          { fact: 'request.safeguards', hasPart: i % 2 ? 'tokenisation' : 'secure_enclave' },
+          { fact: 'request.duration.until', lteq: `2027-0${(i % 9) + 1}-01` },
+        ],
+      }),
+    );
+    const facts = withFact(factsOf('RW-S12'), 'request.safeguards', []);
+    const bound = boundTo(steward(many), facts);
+    const found = remedies(bound, facts);
+    expectSound(facts, found, bound);
+    expect(found.length).toBeGreaterThan(0);
+  });
+});
+
+describe('A pack', () => {
+  const remedy = (more: object): object => ({ to: 'value', sentence: { en: 'Do it.' }, ...more });
+  const withRemedies = (fact: string, more: object, ...own: object[]): object => {
+    const pack = smallPack() as { facts: Record<string, object> };
+    return {
+      ...pack,
+      facts: { ...pack.facts, [fact]: { ...pack.facts[fact], ...more, remedies: own } },
+    };
+  };
+  const policy = policyDocument([
+    ruleOf('PP', { outcome: 'permit' }),
+    ruleOf('AA', { holds: { fact: 'request.place', eq: 'KE' }, otherwise: 'deny' }),
+  ]);
+
+  test('of another country writes its own', () => {
+    const pack = withRemedies(
+      'request.place',
+      {},
+      remedy({ to: 'home', sentence: { en: 'Come to {home}.' } }),
+    );
+    const kenya = built({ ...pack, home: 'KE' }, policy);
+    expect(short(remedies(kenya, { request: { place: 'JP' } }))).toEqual([
+      'permit: Come to Kenya.',
+    ]);
+  });
+
+  test('that names no remedy has none', () => {
+    expect(remedies(built(smallPack(), policy), { request: { place: 'JP' } })).toEqual([]);
+  });
+
+  test.each<[string, object, string]>([
+    ['request.yes', remedy({ to: 'home' }), '"home" does not fit request.yes'],
+    ['request.yes', remedy({}), '"value" needs "values"'],
+    ['request.yes', remedy({ values: ['yes'] }), 'yes is no value of request.yes'],
+    ['request.asked', remedy({ values: ['middle'] }), 'middle is no value of request.asked'],
+    [
+      'request.until',
+      remedy({ to: 'reach', cover: 'request.yes' }),
+      '"cover" names a date, for a date, not "request.yes"',
+    ],
+    ['dataset.allowed', remedy({ values: ['middle'] }), 'whoever asks does not change a dataset'],
+    [
+      'request.yes',
+      remedy({ values: [true], when: 'request.oui' }),
+      'there is no fact "request.oui"',
+    ],
+  ])('is refused where a remedy of %s makes no sense', (fact, own, message) => {
+    const result = build(withRemedies(fact, {}, own), policy);
+    expect(result.ok ? [] : result.problems.map((problem) => problem.message)).toContain(message);
+  });
+});
+
+test('The shipped pack names remedies, and each of them can be seen at work', () => {
+  const named = program.vocabulary.specs.flatMap(({ path, remedies: own }) =>
+    own && !path.includes('.dpia.') ? [path] : [],
+  );
+  expect(named.length).toBeGreaterThan(30);
+  const used = new Set(
+    cases.flatMap(({ facts }) =>
+      remedies(program, facts).flatMap(({ changes }) => changes.map(({ fact }) => fact)),
+    ),
+  );
+  expect(used.size).toBeGreaterThan(20);
+  expect(packFiles.pack.text).not.toContain('remedies: []');
+});
