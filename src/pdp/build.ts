@@ -1,6 +1,6 @@
 import { dayInZone } from './calendar.ts';
 import { compileCondition, type Scope, type Variable } from './compile.ts';
-import { type Condition, parseCondition, PolicyProblem } from './condition.ts';
+import { type Condition, conditionFacts, parseCondition, PolicyProblem } from './condition.ts';
 import type {
   FileProblem,
   Layer,
@@ -459,27 +459,6 @@ interface RuleEntry {
 }
 
 const BOOLEANS: Record<Truth, boolean | undefined> = { [FALSE]: false, 1: undefined, [TRUE]: true };
-
-/** Every fact that a condition may read. */
-function conditionFacts(condition: Condition): string[] {
-  switch (condition.kind) {
-    case 'constant':
-    case 'applies':
-    case 'holds':
-      return [];
-    case 'exists':
-    case 'nonempty':
-      return [condition.fact];
-    case 'not':
-      return conditionFacts(condition.of);
-    case 'and':
-    case 'or':
-    case 'xone':
-      return condition.of.flatMap(conditionFacts);
-    case 'compare':
-      return 'fact' in condition.right ? [condition.fact, condition.right.fact] : [condition.fact];
-  }
-}
 
 function ruleReferences(rule: Rule): string[] {
   return [rule.applies, rule.holds, ...rule.outcomes.map(({ when }) => when)].flatMap(

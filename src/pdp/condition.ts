@@ -167,3 +167,24 @@ function parseRight(
 function isListable(value: unknown): value is string | number {
   return typeof value === 'string' || typeof value === 'number';
 }
+
+/** Every fact that a condition may read. */
+export function conditionFacts(condition: Condition): string[] {
+  switch (condition.kind) {
+    case 'constant':
+    case 'applies':
+    case 'holds':
+      return [];
+    case 'exists':
+    case 'nonempty':
+      return [condition.fact];
+    case 'not':
+      return conditionFacts(condition.of);
+    case 'and':
+    case 'or':
+    case 'xone':
+      return condition.of.flatMap(conditionFacts);
+    case 'compare':
+      return 'fact' in condition.right ? [condition.fact, condition.right.fact] : [condition.fact];
+  }
+}
