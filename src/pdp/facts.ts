@@ -19,7 +19,7 @@ export type FactType =
   | 'object'
   | 'list';
 
-/** How a fact may be changed; what each means is with `Levers`. */
+/** How a fact may be changed; `policies/pack.schema.json` says what each means. */
 export type RemedyKind = 'home' | 'remove' | 'add' | 'value' | 'reach' | 'obtain' | 'state';
 
 /** One truthful way in which whoever asks may change a fact, and the words for it. */

@@ -132,19 +132,19 @@ export function moved(
   { lever, delta }: Move,
   current: unknown,
   frame: Frame,
-  today: Today,
+  dates: Dates,
 ): unknown {
   const { unit, key } = lever;
   if (unit.shape === 'list') return movedList(delta, key ?? '', current);
   if (unit.shape === 'plain') return movedFact(delta, current);
-  const record = isObject(current) ? current : atRest(unit, frame, today);
+  const record = isObject(current) ? current : atRest(unit, frame, dates);
   if (key === undefined) return record;
   return { ...record, [key]: movedFact(delta, record[key]) };
 }
 
-/** The slot of today's date, and those of dates that may have to be covered. */
-export interface Today {
-  readonly slot: number;
+/** The slots of dates: of today, and of those that may have to be covered. */
+export interface Dates {
+  readonly today: number;
   slotOf(fact: string): number | undefined;
 }
 
@@ -165,7 +165,7 @@ function movedList(delta: Delta, key: string, current: unknown): unknown {
   });
 }
 
-function atRest({ members }: Unit, frame: Frame, today: Today): Record<string, unknown> {
+function atRest({ members }: Unit, frame: Frame, dates: Dates): Record<string, unknown> {
   const record: Record<string, unknown> = {};
   for (const { spec, key, remedies } of members) {
     const [remedy] = remedies;
@@ -173,20 +173,20 @@ function atRest({ members }: Unit, frame: Frame, today: Today): Record<string, u
     if (spec.type === 'set') record[key] = [];
     else if (remedy.to === 'value') record[key] = remedy.values?.[0];
     else if (spec.type === 'date')
-      record[key] = coveredDay(remedy, frame[today.slot], frame, today);
+      record[key] = coveredDay(remedy, frame[dates.today], frame, dates);
     else if (remedy.to === 'reach') record[key] = Math.max(0, spec.minimum ?? 0);
   }
   return record;
 }
 
-function coveredDay(remedy: RemedySpec, from: unknown, frame: Frame, today: Today): unknown {
+function coveredDay(remedy: RemedySpec, from: unknown, frame: Frame, dates: Dates): unknown {
   if (typeof from !== 'number') return undefined;
-  return formatDate(covered(remedy, from, frame, today));
+  return formatDate(covered(remedy, from, frame, dates));
 }
 
 /** A day, or the day that the remedy is to cover where that is later. */
-export function covered({ cover }: RemedySpec, day: number, frame: Frame, today: Today): number {
-  const slot = cover === undefined ? undefined : today.slotOf(cover);
+export function covered({ cover }: RemedySpec, day: number, frame: Frame, dates: Dates): number {
+  const slot = cover === undefined ? undefined : dates.slotOf(cover);
   const wanted = slot === undefined ? undefined : frame[slot];
   return typeof wanted === 'number' && wanted > day ? wanted : day;
 }

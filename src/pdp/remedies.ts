@@ -175,7 +175,7 @@ class Search {
       const { unit } = move.lever;
       const before = next.get(unit.path);
       const original = this.#original(unit);
-      const value = moved(move, before ? before.value : original, frame, this.#ways.today);
+      const value = moved(move, before ? before.value : original, frame, this.#ways.dates);
       if (isSame(value, original)) next.delete(unit.path);
       else next.set(unit.path, { unit, value, moves: [...(before?.moves ?? []), move] });
     }

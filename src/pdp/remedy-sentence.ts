@@ -52,7 +52,7 @@ function sentenceIn(saying: Saying, said: Said): string {
   });
   const { and, that } = wordsIn(saying.language);
   const joined = clauses.length > 0 ? ` ${that} ${listed(clauses, and)}` : '';
-  return fill(unit.obtain.sentence, saying, undefined).replace('{clauses}', joined);
+  return fill(unit.obtain.sentence, saying, undefined).replace('{clauses}', () => joined);
 }
 
 /** The moves that made the value what it is: what came before a move to the home country is undone. */
@@ -109,7 +109,7 @@ interface Filling {
 function fill(sentence: Texts, saying: Saying, filling: Filling | undefined): string {
   const { program, facts, language } = saying;
   const { pack } = program;
-  return textIn(sentence, language).replaceAll(/\{([a-z_.]+)\}/g, (whole, name: string) => {
+  return textIn(sentence, language).replaceAll(/\{([a-z0-9_.]+)\}/g, (whole, name: string) => {
     if (name === 'home') return placeTitle(pack.home, language);
     if (name.includes('.')) {
       const value = valueAt(facts, name.split('.'));

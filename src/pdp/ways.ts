@@ -3,7 +3,7 @@ import { compileCondition, type Scope, type Test, type Variable } from './compil
 import { type Condition, type Operator, parseCondition } from './condition.ts';
 import type { Effect } from './document.ts';
 import type { Frame, RemedySpec } from './facts.ts';
-import { covered, type Delta, type Lever, leversOf, type Move, type Today } from './levers.ts';
+import { covered, type Delta, type Lever, leversOf, type Move, type Dates } from './levers.ts';
 import { type CodeSet, FALSE, not, type Truth, TRUE, UNKNOWN } from './logic.ts';
 import { type CompiledRule, type Program, scopeOf } from './program.ts';
 
@@ -51,7 +51,9 @@ interface RulePlan {
   readonly whens: readonly (Plan | undefined)[];
 }
 
-const BEST_FIRST: readonly (Effect | undefined)[] = ['deny', 'review'];
+function isInTheWay(effect: Effect | undefined): boolean {
+  return effect === 'deny' || effect === 'review';
+}
 
 /** Finds moves for the conditions of one program. */
 export class Ways {
@@ -62,15 +64,15 @@ export class Ways {
   readonly #plans = new Map<string, RulePlan>();
   readonly #operands = new Map<string, Operand>();
   readonly #whens = new Map<RemedySpec, Plan>();
-  readonly today: Today;
+  readonly dates: Dates;
 
   constructor(program: Program) {
     this.#program = program;
     this.#scope = scopeOf(program);
     this.#levers = leversOf(program.vocabulary);
     this.#rules = new Map(program.rules.map((each) => [each.rule.id, each]));
-    this.today = {
-      slot: this.#scope.variables.get('today')?.slot ?? -1,
+    this.dates = {
+      today: this.#scope.variables.get('today')?.slot ?? -1,
       slotOf: (fact) => this.#scope.variables.get(fact)?.slot,
     };
   }
@@ -83,8 +85,9 @@ export class Ways {
     const plan = this.#rulePlan(ruleId);
     const { then, outcomes } = plan.compiled;
     const ways = this.#ways(plan.applies, FALSE, frame);
-    if (plan.holds && then !== 'deny' && then !== 'review')
-      ways.push(...this.#ways(plan.holds, TRUE, frame));
+    if (plan.holds && !isInTheWay(then)) ways.push(...this.#ways(plan.holds, TRUE, frame));
+    if (plan.holds && (isInTheWay(then) || outcomes.some(({ effect }) => !isInTheWay(effect))))
+      ways.push(...this.#ways(plan.holds, FALSE, frame));
     const applies = this.#truth(plan.applies, frame);
     // A permission of which it is unknown whether it applies asks for review.
     if (applies === UNKNOWN && [then, ...outcomes.map(({ effect }) => effect)].includes('permit'))
@@ -119,11 +122,11 @@ export class Ways {
       const when = whens[i];
       const truth = when ? this.#truth(when, frame) : TRUE;
       if (truth === FALSE) {
-        if (when && BEST_FIRST[0] !== effect) ways.push(...this.#ways(when, TRUE, frame));
+        if (when && effect !== 'deny') ways.push(...this.#ways(when, TRUE, frame));
         continue;
       }
       if (when) ways.push(...this.#ways(when, FALSE, frame));
-      if (when && truth === UNKNOWN && !BEST_FIRST.includes(effect))
+      if (when && truth === UNKNOWN && !isInTheWay(effect))
         ways.push(...this.#ways(when, TRUE, frame));
       break;
     }
@@ -364,7 +367,7 @@ export class Ways {
     if (value === undefined) return [];
     if (value < (spec.minimum ?? value) || value > (spec.maximum ?? value)) return [];
     if (spec.type !== 'date') return [{ set: value }];
-    const day = covered(remedy, value, frame, this.today);
+    const day = covered(remedy, value, frame, this.dates);
     return [{ set: formatDate(turns(day) ? day : value) }];
   }
 

@@ -143,6 +143,11 @@ describe('A remedy', () => {
     );
   });
 
+  test('of nothing at all asks for no work without end', () => {
+    for (const facts of [{}, { request: {} }, { dataset: null, request: null }])
+      expectSound(facts, remedies(program, facts));
+  });
+
   test('is found for most of what is refused', () => {
     const refused = cases.filter(({ facts }) => decide(facts).effect !== 'permit');
     const helped = refused.filter(({ facts }) => remedies(program, facts).length > 0);
@@ -335,14 +340,18 @@ describe('A policy beside the pack', () => {
   test('of any shape gets sound remedies only', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(condition, condition, condition), { minLength: 1, maxLength: 3 }),
+        fc.array(
+          fc.tuple(condition, condition, condition, fc.constantFrom({}, { then: 'review' })),
+          { minLength: 1, maxLength: 3 },
+        ),
         mutatedFacts,
         (rules, each) => {
           const facts = withFact(each, 'dataset.publisher', 'moh');
           const whole = steward(
-            rules.map(([applies, holds, when], i) =>
-              rule(`MOH-${i}`, holds, applies, [{ when, effect: 'review' }, { effect: 'deny' }]),
-            ),
+            rules.map(([applies, holds, when, then], i) => {
+              const otherwise = [{ when, effect: 'review' }, { effect: 'deny' }];
+              return { ...rule(`MOH-${i}`, holds, applies, otherwise), ...then };
+            }),
           );
           const bound = boundTo(whole, facts);
           expectSound(facts, remedies(bound, facts), bound);

@@ -29,8 +29,18 @@ const constant = fc.oneof(
   }),
 );
 const OPERATORS = [
-  ...['eq', 'neq', 'lt', 'lteq', 'gt', 'gteq', 'isA'],
-  ...['hasPart', 'isPartOf', 'isAnyOf', 'isNoneOf', 'isAllOf'],
+  'eq',
+  'neq',
+  'lt',
+  'lteq',
+  'gt',
+  'gteq',
+  'isA',
+  'hasPart',
+  'isPartOf',
+  'isAnyOf',
+  'isNoneOf',
+  'isAllOf',
 ] as const;
 
 /** Conditions of every shape; the parser takes each, whether or not it would compile. */
