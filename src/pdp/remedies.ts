@@ -37,6 +37,8 @@ const MAX_CHANGES = 8;
 /** Rules looked at over all evaluations of a search, and as many again to make its finds minimal. */
 const MAX_WORK = 60_000;
 const MAX_BLOCKING = 64;
+/** The best are among the first. */
+const MAX_FOUND = 200;
 /** No fact has so many values: where one stands among them never outweighs a loss. */
 const MAX_VALUES = 1000;
 
@@ -79,6 +81,9 @@ interface Tried {
 interface Candidate {
   readonly changes: Changes;
   readonly verdict: Verdict;
+  /** Smaller is better, compared from the left. */
+  readonly rank: readonly number[];
+  readonly key: string;
 }
 
 const RANK = { deny: 0, review: 1, permit: 2 } as const;
@@ -105,11 +110,12 @@ class Search {
   }
 
   run(): Remedy[] {
+    this.#ways.begin();
     this.#branch(new Map(), this.#base);
     for (let size = 1; size <= MAX_CHANGES; size++) {
       // Grows while it is walked: a move may change again what has changed.
       for (const changes of this.#queue[size] ?? []) {
-        if (this.#work > MAX_WORK) return this.#best();
+        if (this.#work > MAX_WORK || this.#found.length >= MAX_FOUND) return this.#best();
         this.#visit(changes);
       }
       if (this.#found.length >= MAX_REMEDIES) {
@@ -129,7 +135,7 @@ class Search {
     );
     if (needless) return;
     const tried = this.#try(changes);
-    if (this.#isBetter(tried.verdict)) this.#found.push({ changes, verdict: tried.verdict });
+    if (this.#isBetter(tried.verdict)) this.#found.push(candidateOf(changes, tried.verdict));
     if (tried.verdict.effect !== 'permit') this.#branch(changes, tried);
   }
 
@@ -208,13 +214,14 @@ class Search {
     for (const mask of masks.toSorted((a, b) => bits(a) - bits(b))) {
       const changes = new Map(entries.filter((_, i) => mask & (1 << i)));
       const { verdict } = this.#try(changes);
-      if (RANK[verdict.effect] >= wanted) return { changes, verdict };
+      if (RANK[verdict.effect] >= wanted) return candidateOf(changes, verdict);
     }
     return candidate;
   }
 
   /** Without what the rules do not read in the records that are obtained. */
-  #trimmed({ changes, verdict }: Candidate): Candidate {
+  #trimmed(candidate: Candidate): Candidate {
+    const { changes, verdict } = candidate;
     let rest = changes;
     for (const [path, change] of changes) {
       if (change.unit.shape !== 'record') continue;
@@ -226,7 +233,7 @@ class Search {
         if (isSameVerdict(this.#try(less).verdict, verdict)) rest = less;
       }
     }
-    return { changes: rest, verdict };
+    return rest === changes ? candidate : candidateOf(rest, verdict);
   }
 
   #remedy({ changes, verdict }: Candidate): Remedy {
@@ -310,23 +317,24 @@ function isAtLeast(a: Candidate, b: Candidate): boolean {
   return RANK[a.verdict.effect] >= RANK[b.verdict.effect] && isWithin(a.changes, b.changes);
 }
 
-function order(a: Candidate, b: Candidate): number {
-  return (
-    a.changes.size - b.changes.size ||
-    RANK[b.verdict.effect] - RANK[a.verdict.effect] ||
-    othersOf(a) - othersOf(b) ||
-    lossOf(a) - lossOf(b) ||
-    (keyOf(a.changes) < keyOf(b.changes) ? -1 : 1)
-  );
+function candidateOf(changes: Changes, verdict: Verdict): Candidate {
+  const all = [...changes.values()];
+  const others = all.filter((change) => actorOf(change) !== 'requester').length;
+  const rank = [all.length, -RANK[verdict.effect], others, lossOf(all)];
+  return { changes, verdict, rank, key: keyOf(changes) };
 }
 
-function othersOf({ changes }: Candidate): number {
-  return [...changes.values()].filter((change) => actorOf(change) !== 'requester').length;
+function order(a: Candidate, b: Candidate): number {
+  for (const [i, each] of a.rank.entries()) {
+    const difference = each - (b.rank[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return a.key < b.key ? -1 : 1;
 }
 
 /** What is given up, and among values that are worth the same the one that the pack names first. */
-function lossOf({ changes }: Candidate): number {
-  const losses = [...changes.values()].flatMap(({ unit, moves }) => [
+function lossOf(changes: readonly Change[]): number {
+  const losses = changes.flatMap(({ unit, moves }) => [
     unit.obtain?.loss ?? 0,
     ...moves.map(({ remedy, delta }) => {
       const place = 'set' in delta ? remedy.values?.indexOf(delta.set as string) : 0;

@@ -14,6 +14,8 @@ export type Way = readonly Move[];
 const MAX_WAYS = 24;
 const MAX_MOVES = 8;
 const MAX_ALTERNATIVES = 8;
+/** Conditions looked at and ways put together in one search: some milliseconds. */
+const MAX_EFFORT = 20_000;
 
 /** What a condition should be; unknown is nobody's wish. */
 type Want = typeof TRUE | typeof FALSE;
@@ -65,6 +67,7 @@ export class Ways {
   readonly #operands = new Map<string, Operand>();
   readonly #whens = new Map<RemedySpec, Plan>();
   readonly dates: Dates;
+  #effort = 0;
 
   constructor(program: Program) {
     this.#program = program;
@@ -75,6 +78,11 @@ export class Ways {
       today: this.#scope.variables.get('today')?.slot ?? -1,
       slotOf: (fact) => this.#scope.variables.get(fact)?.slot,
     };
+  }
+
+  /** A new search begins; after very much effort it finds no more ways. */
+  begin(): void {
+    this.#effort = 0;
   }
 
   /**
@@ -252,6 +260,7 @@ export class Ways {
   }
 
   #ways(plan: Plan, want: Want, frame: Frame): Way[] {
+    if (++this.#effort > MAX_EFFORT) return [];
     if (this.#truth(plan, frame) === want) return [[]];
     switch (plan.kind) {
       case 'constant':
@@ -285,7 +294,7 @@ export class Ways {
   }
 
   #all(parts: readonly Plan[], want: Want, frame: Frame): Way[] {
-    return product(parts.map((part) => this.#ways(part, want, frame)));
+    return this.#product(parts.map((part) => this.#ways(part, want, frame)));
   }
 
   /** One part true and the others false; or, to break it, none true, or a second one. */
@@ -295,9 +304,21 @@ export class Ways {
     }
     return shortest(
       parts.flatMap((one) =>
-        product(parts.map((part) => this.#ways(part, part === one ? TRUE : FALSE, frame))),
+        this.#product(parts.map((part) => this.#ways(part, part === one ? TRUE : FALSE, frame))),
       ),
     );
+  }
+
+  /** One way of each, together; ways that say two things of one fact fall out. */
+  #product(alternatives: readonly (readonly Way[])[]): Way[] {
+    let ways: Way[] = [[]];
+    for (const each of alternatives) {
+      if (each.length === 1 && each[0]?.length === 0) continue;
+      this.#effort += ways.length * each.length;
+      ways = shortest(ways.flatMap((way) => each.flatMap((more) => together(way, more))));
+      if (ways.length === 0) break;
+    }
+    return ways;
   }
 
   #leafWays(leaf: Leaf, want: Want, frame: Frame): Way[] {
@@ -444,7 +465,7 @@ export class Ways {
     frame: Frame,
   ): Way[] {
     if (sources.length > 0) {
-      return product(sources.map((source) => this.#withoutCodes(source, codes, frame)));
+      return this.#product(sources.map((source) => this.#withoutCodes(source, codes, frame)));
     }
     const mine = frame[variable?.slot ?? -1] as CodeSet;
     const bad = mine.items.filter((code) => codes.includes(code));
@@ -548,17 +569,6 @@ function tried(test: Test, slot: number, value: unknown, frame: Frame): Truth {
   const truth = test(frame);
   frame[slot] = saved;
   return truth;
-}
-
-/** One way of each, together; ways that say two things of one fact fall out. */
-function product(alternatives: readonly (readonly Way[])[]): Way[] {
-  let ways: Way[] = [[]];
-  for (const each of alternatives) {
-    if (each.length === 1 && each[0]?.length === 0) continue;
-    ways = shortest(ways.flatMap((way) => each.flatMap((more) => together(way, more))));
-    if (ways.length === 0) break;
-  }
-  return ways;
 }
 
 function together(way: Way, more: Way): Way[] {
