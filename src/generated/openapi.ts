@@ -1404,6 +1404,8 @@ export interface components {
             readonly passed: boolean;
             readonly cases: {
                 readonly total: number;
+                /** @description Rules that none of the cases names or sets off. */
+                readonly untested_rules: readonly string[];
                 readonly failed: readonly {
                     readonly id: string;
                     readonly problems: readonly string[];

@@ -1,6 +1,7 @@
 import { boundTo } from './compose.ts';
 import { readYaml } from './document.ts';
 import { evaluate, type Verdict } from './evaluate.ts';
+import { explain } from './explain.ts';
 import { type Facts, isObject, suggestion } from './facts.ts';
 import { loadFacts, type Program } from './program.ts';
 
@@ -77,7 +78,10 @@ export function testCase(inForce: Program, { facts, expected }: PolicyCase): str
   const verdict = evaluate(program, loadFacts(program, facts));
   return [
     ...misspelt(expected),
-    ...compareDecision(expected['decision'], verdict),
+    ...(expected['decision'] === undefined && isObject(expected['rules'])
+      ? []
+      : compareDecision(expected['decision'], verdict)),
+    ...compareRules(expected['rules'], facts, program),
     ...compareSet('deny', expected['deny'], verdict.deny),
     ...compareSet('review', expected['review'], verdict.review),
     ...compareSet('obligations', expected['obligations'], verdict.oblige),
@@ -100,13 +104,36 @@ function compareDecision(expected: unknown, verdict: Verdict): string[] {
   ];
 }
 
-const COMPARED = ['decision', 'deny', 'review', 'obligations'] as const;
+const COMPARED = ['decision', 'rules', 'deny', 'review', 'obligations'] as const;
 
 /** A key that is nearly one of those that are compared would go uncompared, and unnoticed. */
 function misspelt(expected: PolicyCase['expected']): string[] {
   return Object.keys(expected)
     .filter((key) => !COMPARED.some((known) => known === key) && suggestion(key, COMPARED) !== '')
     .map((key) => `unknown key "${key}"${suggestion(key, COMPARED)}`);
+}
+
+/** Single rules by what they say, whatever others do. */
+function compareRules(expected: unknown, facts: Facts, program: Program): string[] {
+  if (expected === undefined) return [];
+  if (!isObject(expected)) return [`rules: expected rule ids, each with one of ${SAID.join(', ')}`];
+  const said = saidBy(program, facts);
+  const ids = program.rules.map(({ rule }) => rule.id);
+  return Object.entries(expected).flatMap(([id, wanted]) => {
+    if (!ids.includes(id)) return [`rules: there is no rule "${id}" here${suggestion(id, ids)}`];
+    const actual = said.get(id) ?? 'none';
+    return actual === wanted ? [] : [`${id}: expected ${String(wanted)}, got ${actual}`];
+  });
+}
+
+const SAID = ['permit', 'deny', 'review', 'oblige', 'none'] as const;
+
+/** What each rule said to a case; those that do not apply, or are content, said nothing. */
+export function saidBy(program: Program, facts: Facts): ReadonlyMap<string, string> {
+  const { reasons } = explain(program, facts);
+  return new Map(
+    reasons.flatMap(({ rule, effect }) => (effect === 'satisfied' ? [] : [[rule, effect]])),
+  );
 }
 
 /** Rule ids as exact sets; arrays of objects are illustrations and not compared. */

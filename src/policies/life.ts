@@ -155,7 +155,7 @@ export async function checkPolicyVersion(
     const row = await lockedFor(tx, principal, at, mayWrite);
     expectStatus(row, ['draft', 'checked']);
     const { after } = await changeOf(writer, tx, row);
-    const report = checkPolicy(after, row.cases);
+    const report = checkPolicy(after, row.policy, row.cases);
     const made = await advance(tx, writer, principal, {
       before: row,
       type: 'checkPolicyVersion',
@@ -188,7 +188,7 @@ export async function approvePolicyVersion(
     if (!inForce) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
     const { before, after, wanted, set, today } = await changeIn(writer, tx, inForce, row);
     checkDays(writer.programs, set, today);
-    const report = checkPolicy(after, row.cases);
+    const report = checkPolicy(after, row.policy, row.cases);
     if (!report.passed) throw failedCases(report);
     await refusePermissive(tx, writer, principal, { before, after, owner: row.owner, looked });
     const now = writer.clock().toISOString();
