@@ -1343,8 +1343,11 @@ export interface components {
             /** @description Policies of which a new version came into force. */
             readonly changed: readonly string[];
         };
-        /** @enum {string} */
-        readonly PolicyStatus: "draft" | "checked" | "approved" | "withdrawn";
+        /**
+         * @description Approved and waiting for its first day, deciding, replaced by a later version, past its last day.
+         * @enum {string}
+         */
+        readonly PolicyStatus: "draft" | "checked" | "approved" | "in_force" | "replaced" | "ended" | "withdrawn";
         readonly PolicyText: {
             /** @description The policy in YAML; policies/policy.schema.json. */
             readonly document: string;
@@ -2771,7 +2774,8 @@ export interface operations {
     readonly listPolicyDrafts: {
         readonly parameters: {
             readonly query?: {
-                readonly status?: components["schemas"]["PolicyStatus"];
+                /** @description Approved are also those that are in force, replaced or ended. */
+                readonly status?: "draft" | "checked" | "approved" | "withdrawn";
                 /** @description Items a page. */
                 readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */

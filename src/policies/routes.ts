@@ -3,10 +3,11 @@ import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
 import type { Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
-import { parsePolicy } from '../pdp/document.ts';
+import { parsePolicy, type PolicyDocument } from '../pdp/document.ts';
 import type { Program } from '../pdp/program.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { etagOf, expectedVersion } from '../versions.ts';
+import { dayOf } from './change.ts';
 import { type PackFiles, type Template } from './files.ts';
 import {
   approvePolicyVersion,
@@ -73,13 +74,14 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
     draftPolicy: async ({ principal, body }) => {
       const made = await draftPolicy(deps, principal, body);
       const { policy, version } = made.row;
-      const { headers, ...reply } = answer(made, principal);
+      const { headers, ...reply } = await answer(deps, made, principal);
       const location = `/v1/policies/${policy}/versions/${version}`;
       return { ...reply, status: 201, headers: { ...headers, Location: location } };
     },
     listPolicyDrafts: async ({ principal, query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
       const [policy, version] = readCursor(query.cursor, ['slug', 'integer']) ?? [];
+      const present = await presentOf(deps);
       const rows = await readWrittenVersions(
         deps.db,
         {
@@ -97,7 +99,7 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
         body: toPage(
           rows,
           limit,
-          (row) => versionView(row, principal),
+          (row) => versionView(row, principal, present),
           (row) => [row.policy, String(row.version)],
         ),
       };
@@ -112,12 +114,13 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
       });
       const rows = found.filter((row) => mayReadVersion(row, principal));
       if (rows.length === 0 && before === undefined) throw notFound();
+      const present = await presentOf(deps);
       return {
         status: 200,
         body: toPage(
           rows,
           limit,
-          (row) => versionView(row, principal),
+          (row) => versionView(row, principal, present),
           (row) => [String(row.version)],
         ),
       };
@@ -134,24 +137,32 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
       };
     },
     changePolicyDraft: async ({ principal, path, headers, body }) =>
-      answer(await changePolicyDraft(deps, principal, at(path, headers), body), principal),
+      await answer(
+        deps,
+        await changePolicyDraft(deps, principal, at(path, headers), body),
+        principal,
+      ),
     getPolicyStatus: async ({ principal, path }) => {
       const row = await readable(deps, principal, path);
       return {
         status: 200,
-        body: versionView(row, principal),
+        body: versionView(row, principal, await presentOf(deps)),
         headers: { ETag: etagOf(row.revision) },
       };
     },
     checkPolicyVersion: async ({ principal, path, headers }) => {
       const made = await checkPolicyVersion(deps, principal, at(path, headers));
-      const reply = answer(made, principal);
+      const reply = await answer(deps, made, principal);
       return { ...reply, body: { ...reply.body, report: made.report } };
     },
     approvePolicyVersion: async ({ principal, path, headers }) =>
-      answer(await approvePolicyVersion(deps, principal, at(path, headers)), principal),
+      await answer(deps, await approvePolicyVersion(deps, principal, at(path, headers)), principal),
     withdrawPolicyVersion: async ({ principal, path, headers }) =>
-      answer(await withdrawPolicyVersion(deps, principal, at(path, headers)), principal),
+      await answer(
+        deps,
+        await withdrawPolicyVersion(deps, principal, at(path, headers)),
+        principal,
+      ),
     listFacts: async () => {
       const { vocabulary } = await deps.inForce(deps.db);
       return { status: 200, body: { items: vocabulary.specs.map((spec) => ({ ...spec })) } };
@@ -176,16 +187,47 @@ function at(
   return { policy, version, revision: expectedVersion(ifMatch) };
 }
 
-function answer({ row, recorded }: PolicyVersionChange, principal: Principal) {
+async function answer(
+  deps: PolicyRoutes,
+  { row, recorded }: PolicyVersionChange,
+  principal: Principal,
+) {
   return {
     status: 200,
-    body: { ...versionView(row, principal), ...recorded },
+    body: { ...versionView(row, principal, await presentOf(deps)), ...recorded },
     headers: { ETag: etagOf(row.revision) },
   } as const satisfies Reply<'approvePolicyVersion'>;
 }
 
+/** Which versions decide now, and what day it is. */
+interface Present {
+  readonly deciding: ReadonlySet<string>;
+  readonly today: string;
+}
+
+async function presentOf({ db, clock, programs, inForce }: PolicyRoutes): Promise<Present> {
+  const [program, set] = [await inForce(db), await programs.present(db)];
+  const parts = [program, ...program.extensions.map(({ part }) => part)];
+  return {
+    deciding: new Set(parts.flatMap(({ policies }) => policies.map(({ sha256 }) => sha256))),
+    today: dayOf(set, clock()),
+  };
+}
+
+/** Where a version is in its life: what is approved waits, decides, is replaced, or has ended. */
+function statusOf(
+  { status, sha256 }: PolicyVersion,
+  { from, until }: PolicyDocument['in_force'],
+  { deciding, today }: Present,
+): Reply<'getPolicyStatus'>['body']['status'] {
+  if (status !== 'approved') return status;
+  if (deciding.has(sha256)) return 'in_force';
+  if (from > today) return 'approved';
+  return until !== undefined && until < today ? 'ended' : 'replaced';
+}
+
 /** A version as the API shows it; who did what, to those who oversee or write it. */
-function versionView(row: PolicyVersion, principal: Principal) {
+function versionView(row: PolicyVersion, principal: Principal, present: Present) {
   const { document, revision: _revision, ...rest } = row;
   const parsed = parsePolicy(row.policy, document);
   if (!parsed.ok) throw new Error(`the policy ${row.policy} was stored damaged`);
@@ -194,6 +236,7 @@ function versionView(row: PolicyVersion, principal: Principal) {
   const inside = overseesAll(principal) || mayWrite(row.owner, principal);
   return {
     ...open,
+    status: statusOf(row, in_force, present),
     layer,
     concern,
     title,

@@ -292,9 +292,12 @@ describe('reloadPack', () => {
     const { answer, left } = await leaves(reload);
     expect(answer).toMatchObject({
       status: 200,
-      body: { changed: ['rw-agreement'], event_id: left[0]?.event_id },
+      body: {
+        changed: ['rw-agreement'],
+        event_id: left.find(({ type }) => type === 'reloadPack')?.event_id,
+      },
     });
-    expect(left.map(({ type }) => type)).toEqual(['reloadPack', 'enterPolicyVersion']);
+    expect(left.map(({ type }) => type).toSorted()).toEqual(['enterPolicyVersion', 'reloadPack']);
     await expectReceipt(answer.body);
   });
 });

@@ -140,7 +140,7 @@ const newDataset = (service: TestService): Promise<{ path: string; etag: string 
 const subject = (): string => freshId('p');
 
 /** A policy of the ministry with a case that passes, and what follows in a state of its life. */
-export function policyText(policy: string = freshId('policy')): {
+function policyText(policy: string = freshId('policy')): {
   document: string;
   cases: string;
 } {
