@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { casesOf } from '../src/cli/policy-test.ts';
+import { casesOf } from '../src/pdp/cases.ts';
 import { evaluate } from '../src/pdp/evaluate.ts';
 import { explain } from '../src/pdp/explain.ts';
 import { type Facts } from '../src/pdp/facts.ts';

@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createAdaptorServer, type ServerType } from '@hono/node-server';
 import { loadLogKeys } from './audit/keys.ts';
 import { checkLogKeys } from './audit/publisher.ts';
@@ -18,10 +18,10 @@ import { loadContract } from './http/contract.ts';
 import { createHandlers, type Deps } from './http/handlers.ts';
 import { pages } from './http/pages.ts';
 import { forgetKeys } from './idempotency.ts';
-import { reloadPack } from './policies/commands.ts';
-import { readPackFolder } from './policies/files.ts';
+import { reloadPack } from './policies/reload-pack.ts';
+import { readPackFolder, readTemplates } from './policies/files.ts';
 import { Programs } from './policies/programs.ts';
-import { readInForce } from './policies/store.ts';
+import { readGeneration } from './policies/store.ts';
 import { SERVICE } from './principal.ts';
 
 export interface Service extends AsyncDisposable {
@@ -74,6 +74,7 @@ export async function startService(
     log,
     contract: loadContract(),
     readPack: () => readPackFolder(config.packDir),
+    templates: await readTemplates(join(dirname(config.packDir), 'templates')),
   };
   await loadPolicies(deps, voice);
   if (config.demo) await prepareDemo(deps, voice);
@@ -117,7 +118,7 @@ async function loadPolicies(deps: Deps, voice: Voice): Promise<void> {
       ({ path, expected, rule }) => `  ${path}${rule ? ` ${rule}` : ''}: ${expected}`,
     );
     const text = [error.message, ...lines].join('\n');
-    if (!(await readInForce(deps.db))) throw new Error(text, { cause: error });
+    if (!(await readGeneration(deps.db))) throw new Error(text, { cause: error });
     voice.warn(text);
   }
 }

@@ -52,12 +52,13 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
     'catalogue/store.ts',
     'catalogue/search.ts', // the one module of text search
     'access/store.ts',
+    'policies/store.ts',
     'idempotency.ts',
     'http/handlers.ts', // `select 1` of /readyz
   ],
   ajv: ['http/contract.ts', 'pdp/document.ts'],
   'ajv-formats': ['pdp/document.ts'],
-  yaml: ['http/contract.ts', 'pdp/', 'cli/'],
+  yaml: ['http/contract.ts', 'pdp/'],
   canonicalize: ['audit/event.ts'],
   commander: ['cli/'],
   uuid: ['ids.ts'],

@@ -5,6 +5,7 @@ import { batched } from '../db/batch.ts';
 import { notFound, ServiceError } from '../errors.ts';
 import type { Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
+import { boundTo } from '../pdp/compose.ts';
 import { explain } from '../pdp/explain.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
@@ -150,7 +151,8 @@ async function loadDecision(deps: AccessWriter, row: DecisionRow): Promise<Decis
     pack_sha256: stored.pack.sha256,
     policy_sha256: stored.policies.map(({ sha256 }) => sha256),
   });
-  const decided: Decided = { stored, explanation: explain(program, stored.facts) };
+  const explanation = explain(boundTo(program, stored.facts), stored.facts);
+  const decided: Decided = { stored, explanation };
   const recorded: Recorded = await receiptOf(deps, row.event_id);
   return viewOf(row.id, decided, recorded);
 }

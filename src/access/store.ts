@@ -56,6 +56,27 @@ export async function readAccessRequest(db: Db, id: string): Promise<AccessReque
   return db.selectFrom('access_request').selectAll().where('id', '=', id).executeTakeFirst();
 }
 
+/** Requests with what was decided of them, oldest first: of one publisher's datasets, or of all. */
+export async function readRecorded(
+  db: Db,
+  { publisher, after }: { readonly publisher: string | null; readonly after: string | null },
+  limit: number,
+): Promise<{ id: string; effect: DecisionRow['effect']; document: string }[]> {
+  let query = db
+    .selectFrom('access_request')
+    .innerJoin('decision', 'decision.id', 'access_request.decision')
+    .select(['access_request.id', 'access_request.effect', 'decision.document'])
+    .orderBy('access_request.id')
+    .limit(limit);
+  if (after !== null) query = query.where('access_request.id', '>', after);
+  if (publisher !== null) {
+    query = query
+      .innerJoin('dataset', 'dataset.id', 'access_request.dataset')
+      .where('dataset.publisher', '=', publisher);
+  }
+  return query.execute();
+}
+
 export interface AccessRequestFilter {
   readonly dataset?: string | undefined;
   readonly project?: string | undefined;

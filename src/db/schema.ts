@@ -110,12 +110,26 @@ export interface ConsentTotalTable {
   last_withdrawal_at: Instant | null;
 }
 
+export type PolicyStatus = 'draft' | 'checked' | 'approved' | 'withdrawn';
+
 export interface PolicyVersionTable {
   sha256: string;
   policy: string;
   version: number;
   document: string;
+  origin: 'pack' | 'register';
+  status: PolicyStatus;
+  owner: string | null;
+  cases: string | null;
+  revision: Generated<number>;
+  editors: string[];
   created_at: Instant;
+  updated_at: Instant;
+  approved_by: string | null;
+  approved_at: Instant | null;
+  withdrawal_asked_by: string | null;
+  withdrawn_by: string | null;
+  withdrawn_at: Instant | null;
   event_id: string;
 }
 
@@ -132,7 +146,17 @@ export interface PackInForceTable {
   only_one: Generated<boolean>;
   pack_sha256: string;
   policy_sha256: string[];
+  extension_sha256: string[];
+  generation: string;
   since: Instant;
+}
+
+export interface InForceHistoryTable {
+  generation: string;
+  since: Instant;
+  pack_sha256: string;
+  policy_sha256: string[];
+  extension_sha256: string[];
 }
 
 export interface DecisionTable {
@@ -234,6 +258,7 @@ export interface Schema {
   policy_version: PolicyVersionTable;
   pack_version: PackVersionTable;
   pack_in_force: PackInForceTable;
+  in_force_history: InForceHistoryTable;
   decision: DecisionTable;
   access_request: AccessRequestTable;
   idempotency_key: IdempotencyKeyTable;

@@ -511,8 +511,81 @@ export interface paths {
             readonly path?: never;
             readonly cookie?: never;
         };
-        /** List the policies in force, with their rules */
+        /**
+         * List the policies in force, with their rules
+         * @description Those of the pack, and those that stewards and the authority brought into force beside
+         *     them. With `on`, the policies that decided on that day; for a day to come, those that will
+         *     if nothing changes.
+         */
         readonly get: operations["listPolicies"];
+        readonly put?: never;
+        /**
+         * Draft a version of a policy
+         * @description A steward writes for their organisation's datasets (`layer: steward`, `owner`), the
+         *     authority for the nation. The name and the version are in the document; the version is the
+         *     next one of its policy. Nothing is in force before another person has approved it.
+         */
+        readonly post: operations["draftPolicy"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/policy-drafts": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * List the versions that were written here, drafts among them
+         * @description A steward sees their organisation's, auditors and the authority all.
+         */
+        readonly get: operations["listPolicyDrafts"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/policy-templates": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * What a steward can start from
+         * @description Whole policies with their cases; put your own names in, and try them.
+         */
+        readonly get: operations["listPolicyTemplates"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/policies/{policy}/versions": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * List the versions of a policy, newest first
+         * @description Everybody sees what is or was in force; drafts only those who may write them, auditors and the authority.
+         */
+        readonly get: operations["listPolicyVersions"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -533,8 +606,107 @@ export interface paths {
         };
         /** Read the document of a policy version, byte for byte */
         readonly get: operations["getPolicyVersion"];
+        /**
+         * Change a draft
+         * @description What was checked has to be checked again. What is approved is never edited.
+         */
+        readonly put: operations["changePolicyDraft"];
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/policies/{policy}/versions/{version}/status": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        /** Read what happened to a version, and the cases beside it */
+        readonly get: operations["getPolicyStatus"];
         readonly put?: never;
         readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/policies/{policy}/versions/{version}/check": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Try a draft
+         * @description Looks for rules that can never apply, always deny, are shadowed or contradict each other,
+         *     and decides the cases beside the policy with everything else in force. A draft that passes
+         *     is `checked`, and may be approved.
+         */
+        readonly post: operations["checkPolicyVersion"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/policies/{policy}/versions/{version}/approve": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Bring a checked version into force, as its second person
+         * @description From the first day that the document names, and not before now. Nobody who wrote the
+         *     version approves it. Where a recorded request would be more permitted than it is, only the
+         *     authority does.
+         */
+        readonly post: operations["approvePolicyVersion"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/policies/{policy}/versions/{version}/withdraw": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Take a version back
+         * @description A draft goes at once. What is approved goes when a second person agrees: the first call
+         *     asks, the call of another person does it; where a recorded request would then be more
+         *     permitted than it is, that person is the authority.
+         */
+        readonly post: operations["withdrawPolicyVersion"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -838,6 +1010,9 @@ export interface components {
              *     - `not_acceptable`: 406, there is no answer of the type asked for
              *     - `already_exists`: 409, the id is taken
              *     - `not_sequenced`: 409, the event has no index yet; try again in a moment
+             *     - `second_person_required`: 403, another person than the first has to do this
+             *     - `authority_required`: 403, only the authority may be the second person here
+             *     - `wrong_status`: 409, the version is not in a state for this
              *     - `retired`: 409, the dataset is retired
              *     - `older_than_recorded`: 409, a later statement of the person is on record
              *     - `precondition_failed`: 412, it was changed since it was read
@@ -851,7 +1026,7 @@ export interface components {
              *     - `unavailable`: 503, not now; nothing was done
              * @enum {string}
              */
-            readonly code: "malformed_request" | "invalid_request" | "invalid_facts" | "unauthenticated" | "invalid_token" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "already_exists" | "not_sequenced" | "retired" | "older_than_recorded" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "unknown_reference" | "idempotency_key_reused" | "invalid_policy" | "precondition_required" | "internal" | "unavailable";
+            readonly code: "malformed_request" | "invalid_request" | "invalid_facts" | "unauthenticated" | "invalid_token" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "already_exists" | "not_sequenced" | "second_person_required" | "authority_required" | "wrong_status" | "retired" | "older_than_recorded" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "unknown_reference" | "idempotency_key_reused" | "invalid_policy" | "precondition_required" | "internal" | "unavailable";
             readonly detail?: string;
             readonly errors?: readonly {
                 /** @description JSON pointer into the body, or the name of a parameter; for a file, file:line:column. */
@@ -1168,9 +1343,82 @@ export interface components {
             /** @description Policies of which a new version came into force. */
             readonly changed: readonly string[];
         };
+        /**
+         * @description Approved and waiting for its first day, deciding, replaced by a later version, past its last day.
+         * @enum {string}
+         */
+        readonly PolicyStatus: "draft" | "checked" | "approved" | "in_force" | "replaced" | "ended" | "withdrawn";
+        readonly PolicyText: {
+            /** @description The policy in YAML; policies/policy.schema.json. */
+            readonly document: string;
+            /** @description Tests in YAML: facts, and what is expected of them. A policy is approved with at least one. */
+            readonly cases?: string;
+        };
+        readonly PolicyVersion: {
+            readonly policy: string;
+            readonly version: number;
+            readonly sha256: string;
+            readonly status: components["schemas"]["PolicyStatus"];
+            /**
+             * @description Files of the pack, or written here.
+             * @enum {string}
+             */
+            readonly origin: "pack" | "register";
+            /** @description The organisation whose datasets it is about. */
+            readonly owner: string | null;
+            readonly layer?: string;
+            readonly concern?: string;
+            readonly title: components["schemas"]["Text"];
+            readonly in_force: {
+                readonly [key: string]: unknown;
+            };
+            readonly cases?: string | null;
+            readonly created_at: components["schemas"]["Instant"];
+            readonly updated_at: components["schemas"]["Instant"];
+            /** Format: date-time */
+            readonly approved_at?: string | null;
+            /** Format: date-time */
+            readonly withdrawn_at?: string | null;
+            /** @description Who wrote it. */
+            readonly editors?: readonly string[];
+            readonly approved_by?: string | null;
+            readonly withdrawal_asked_by?: string | null;
+            readonly withdrawn_by?: string | null;
+        };
+        readonly PolicyVersionChange: components["schemas"]["PolicyVersion"] & components["schemas"]["Recorded"];
+        readonly PolicyVersionPage: {
+            readonly items: readonly components["schemas"]["PolicyVersion"][];
+            readonly next_cursor: string | null;
+        };
+        readonly PolicyTemplates: {
+            readonly items: readonly {
+                readonly template: string;
+                readonly title: components["schemas"]["Text"];
+                readonly description: components["schemas"]["Text"];
+                readonly document: string;
+                readonly cases: string;
+            }[];
+        };
+        readonly PolicyCheck: components["schemas"]["PolicyVersionChange"] & {
+            readonly report: components["schemas"]["PolicyReport"];
+        };
+        readonly PolicyReport: {
+            /** @description May it be approved? */
+            readonly passed: boolean;
+            readonly cases: {
+                readonly total: number;
+                /** @description Rules that none of the cases names or sets off. */
+                readonly untested_rules: readonly string[];
+                readonly failed: readonly {
+                    readonly id: string;
+                    readonly problems: readonly string[];
+                }[];
+            };
+        };
         readonly PolicyList: {
             readonly items: readonly {
                 readonly policy: string;
+                readonly owner: string | null;
                 readonly version: number;
                 readonly sha256: string;
                 readonly layer: string;
@@ -2473,7 +2721,9 @@ export interface operations {
     };
     readonly listPolicies: {
         readonly parameters: {
-            readonly query?: never;
+            readonly query?: {
+                readonly on?: components["schemas"]["Date"];
+            };
             readonly header?: never;
             readonly path?: never;
             readonly cookie?: never;
@@ -2487,6 +2737,116 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["PolicyList"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly draftPolicy: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["PolicyText"];
+            };
+        };
+        readonly responses: {
+            /** @description The draft. */
+            readonly 201: {
+                headers: {
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyVersionChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly listPolicyDrafts: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Approved are also those that are in force, replaced or ended. */
+                readonly status?: "draft" | "checked" | "approved" | "withdrawn";
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of versions. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyVersionPage"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly listPolicyTemplates: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The templates. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyTemplates"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly listPolicyVersions: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of versions. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyVersionPage"];
                 };
             };
             readonly 503: components["responses"]["Unavailable"];
@@ -2508,10 +2868,157 @@ export interface operations {
             /** @description The YAML document; its SHA-256 is the version's hash. */
             readonly 200: {
                 headers: {
+                    readonly ETag: components["headers"]["ETag"];
                     readonly [name: string]: unknown;
                 };
                 content: {
                     readonly "application/yaml": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly changePolicyDraft: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description The ETag of the version that was read; 428 without it. */
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["PolicyText"];
+            };
+        };
+        readonly responses: {
+            /** @description The version. */
+            readonly 200: {
+                headers: {
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyVersionChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getPolicyStatus: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The version. */
+            readonly 200: {
+                headers: {
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyVersion"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly checkPolicyVersion: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description The ETag of the version that was read; 428 without it. */
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description What was found. */
+            readonly 200: {
+                headers: {
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyCheck"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly approvePolicyVersion: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description The ETag of the version that was read; 428 without it. */
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The version. */
+            readonly 200: {
+                headers: {
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyVersionChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly withdrawPolicyVersion: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description The ETag of the version that was read; 428 without it. */
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The version. */
+            readonly 200: {
+                headers: {
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyVersionChange"];
                 };
             };
             readonly 503: components["responses"]["Unavailable"];

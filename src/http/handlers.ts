@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { countMorePermitted } from '../access/impact.ts';
 import { accessHandlers } from '../access/routes.ts';
 import type { Log } from '../audit/record.ts';
 import { auditHandlers } from '../audit/routes.ts';
@@ -9,7 +10,7 @@ import type { Db } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import type { Handlers, OperationId } from '../operation.ts';
 import { partyHandlers } from '../parties/routes.ts';
-import { type PackFiles } from '../policies/files.ts';
+import type { PackFiles, Template } from '../policies/files.ts';
 import { Programs } from '../policies/programs.ts';
 import { policyHandlers } from '../policies/routes.ts';
 import type { Contract } from './contract.ts';
@@ -22,6 +23,7 @@ export interface Deps {
   readonly log: Log;
   readonly contract: Contract;
   readonly readPack: () => Promise<PackFiles>;
+  readonly templates: readonly Template[];
 }
 
 /** A handler for each operation of the contract; tsc fails when one is missing. */
@@ -31,6 +33,7 @@ export function createHandlers({
   log,
   contract,
   readPack,
+  templates,
 }: Deps): Handlers<OperationId> {
   const programs = new Programs();
   const inForce = (from: Db, held?: 'held') => programs.inForce(from, clock(), held);
@@ -41,7 +44,7 @@ export function createHandlers({
     ...catalogueHandlers(writer),
     ...partyHandlers(writer),
     ...consentHandlers({ ...writer, datasetOf: consentSubject }),
-    ...policyHandlers(writer),
+    ...policyHandlers({ ...writer, templates, countMorePermitted }),
     ...accessHandlers(writer),
     ...auditHandlers(writer),
   };

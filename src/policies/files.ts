@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ServiceError } from '../errors.ts';
-import type { FileProblem } from '../pdp/document.ts';
+import { type FileProblem, parsePolicy, type Texts } from '../pdp/document.ts';
 import { buildProgram, type PackFile } from '../pdp/build.ts';
 import type { Program } from '../pdp/program.ts';
 
@@ -34,6 +34,32 @@ export async function readPackFolder(folder: string): Promise<PackFiles> {
   }
 }
 
+/** A policy to start from, with its cases; names in capital letters are for the writer to fill in. */
+export interface Template {
+  readonly template: string;
+  readonly title: Texts;
+  readonly description: Texts;
+  readonly document: string;
+  readonly cases: string;
+}
+
+/** The templates in a folder: `NAME.yaml`, and `NAME.cases.yaml` beside it; none without a folder. */
+export async function readTemplates(folder: string): Promise<readonly Template[]> {
+  const names = await readdir(folder).catch(() => []);
+  const files = names.filter((file) => /^[a-z-]+\.yaml$/.test(file)).toSorted();
+  return Promise.all(
+    files.map(async (file) => {
+      const template = basename(file, '.yaml');
+      const document = await readFile(join(folder, file), 'utf8');
+      const cases = await readFile(join(folder, `${template}.cases.yaml`), 'utf8');
+      const parsed = parsePolicy(file, document);
+      if (!parsed.ok) throw new Error(`the template ${file} is no policy`);
+      const { title, description = title } = parsed.source.content;
+      return { template, title, description, document, cases };
+    }),
+  );
+}
+
 /**
  * Compiles a pack's files.
  * @throws ServiceError `invalid_policy` with file, line, column and rule of every mistake.
@@ -48,7 +74,7 @@ export function compilePack({ pack, policies }: PackFiles): Program {
   );
 }
 
-function problemOf({ file, line, column, message, rule }: FileProblem): {
+export function problemOf({ file, line, column, message, rule }: FileProblem): {
   path: string;
   expected: string;
   rule?: string;

@@ -1,19 +1,56 @@
-import type { Recorded, Writer } from '../audit/record.ts';
+import type { Recorded } from '../audit/record.ts';
 import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
-import type { Handlers } from '../operation.ts';
+import type { Handlers, Reply } from '../operation.ts';
+import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
+import { parsePolicy, type PolicyDocument } from '../pdp/document.ts';
 import type { Program } from '../pdp/program.ts';
-import { reloadPack } from './commands.ts';
-import { type PackFiles } from './files.ts';
-import { readPolicyVersion } from './store.ts';
+import { overseesAll, type Principal } from '../principal.ts';
+import { etagOf, expectedVersion } from '../versions.ts';
+import { dayOf } from './change.ts';
+import { type PackFiles, type Template } from './files.ts';
+import {
+  approvePolicyVersion,
+  changePolicyDraft,
+  checkPolicyVersion,
+  draftPolicy,
+  mayReadVersion,
+  mayWrite,
+  type PolicyAt,
+  type PolicyVersionChange,
+  type PolicyWriter,
+  withdrawPolicyVersion,
+} from './life.ts';
+import { reloadPack } from './reload-pack.ts';
+import {
+  type PolicyVersion,
+  readPolicyVersion,
+  readPolicyVersions,
+  readWrittenVersions,
+} from './store.ts';
 
-export interface PolicyRoutes extends Writer {
+export interface PolicyRoutes extends PolicyWriter {
   readonly inForce: (db: Db) => Promise<Program>;
   /** Reads the pack's files from where the service was told they are. */
   readonly readPack: () => Promise<PackFiles>;
+  readonly templates: readonly Template[];
 }
 
-type PolicyOperation = 'getPack' | 'reloadPack' | 'listPolicies' | 'getPolicyVersion' | 'listFacts';
+type PolicyOperation =
+  | 'getPack'
+  | 'reloadPack'
+  | 'listPolicies'
+  | 'draftPolicy'
+  | 'listPolicyDrafts'
+  | 'listPolicyTemplates'
+  | 'listPolicyVersions'
+  | 'getPolicyVersion'
+  | 'changePolicyDraft'
+  | 'getPolicyStatus'
+  | 'checkPolicyVersion'
+  | 'approvePolicyVersion'
+  | 'withdrawPolicyVersion'
+  | 'listFacts';
 
 export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
   return {
@@ -27,23 +64,184 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
         body: { ...pack, changed: [...changed], ...(recorded satisfies Recorded | null) },
       };
     },
-    listPolicies: async () => ({
-      status: 200,
-      body: { items: policyViews(await deps.inForce(deps.db)) },
-    }),
-    getPolicyVersion: async ({ path }) => {
-      const stored = await readPolicyVersion(deps.db, path.policy, path.version);
-      if (!stored) throw notFound();
+    listPolicies: async ({ query }) => {
+      const program =
+        query.on === undefined
+          ? await deps.inForce(deps.db)
+          : await deps.programs.onDay(deps.db, query.on);
+      return { status: 200, body: { items: program ? policyViews(program) : [] } };
+    },
+    draftPolicy: async ({ principal, body }) => {
+      const made = await draftPolicy(deps, principal, body);
+      const { policy, version } = made.row;
+      const { headers, ...reply } = await answer(deps, made, principal);
+      const location = `/v1/policies/${policy}/versions/${version}`;
+      return { ...reply, status: 201, headers: { ...headers, Location: location } };
+    },
+    listPolicyDrafts: async ({ principal, query }) => {
+      const limit = query.limit ?? DEFAULT_LIMIT;
+      const [policy, version] = readCursor(query.cursor, ['slug', 'integer']) ?? [];
+      const present = await presentOf(deps);
+      const rows = await readWrittenVersions(
+        deps.db,
+        {
+          status: query.status,
+          owner: overseesAll(principal) ? undefined : (principal.organisation ?? ''),
+          after:
+            policy === undefined || version === undefined
+              ? undefined
+              : { policy, version: Number(version) },
+        },
+        limit + 1,
+      );
       return {
         status: 200,
-        body: stored.document,
-        headers: { 'content-type': 'application/yaml; charset=utf-8' },
+        body: toPage(
+          rows,
+          limit,
+          (row) => versionView(row, principal, present),
+          (row) => [row.policy, String(row.version)],
+        ),
       };
     },
+    listPolicyTemplates: () => ({ status: 200, body: { items: [...deps.templates] } }),
+    listPolicyVersions: async ({ principal, path, query }) => {
+      const limit = query.limit ?? DEFAULT_LIMIT;
+      const [before] = readCursor(query.cursor, ['integer']) ?? [];
+      const found = await readPolicyVersions(deps.db, path.policy, {
+        before: before === undefined ? undefined : Number(before),
+        limit: limit + 1,
+      });
+      const rows = found.filter((row) => mayReadVersion(row, principal));
+      if (rows.length === 0 && before === undefined) throw notFound();
+      const present = await presentOf(deps);
+      return {
+        status: 200,
+        body: toPage(
+          rows,
+          limit,
+          (row) => versionView(row, principal, present),
+          (row) => [String(row.version)],
+        ),
+      };
+    },
+    getPolicyVersion: async ({ principal, path }) => {
+      const row = await readable(deps, principal, path);
+      return {
+        status: 200,
+        body: row.document,
+        headers: {
+          ETag: etagOf(row.revision),
+          'content-type': 'application/yaml; charset=utf-8',
+        },
+      };
+    },
+    changePolicyDraft: async ({ principal, path, headers, body }) =>
+      await answer(
+        deps,
+        await changePolicyDraft(deps, principal, at(path, headers), body),
+        principal,
+      ),
+    getPolicyStatus: async ({ principal, path }) => {
+      const row = await readable(deps, principal, path);
+      return {
+        status: 200,
+        body: versionView(row, principal, await presentOf(deps)),
+        headers: { ETag: etagOf(row.revision) },
+      };
+    },
+    checkPolicyVersion: async ({ principal, path, headers }) => {
+      const made = await checkPolicyVersion(deps, principal, at(path, headers));
+      const reply = await answer(deps, made, principal);
+      return { ...reply, body: { ...reply.body, report: made.report } };
+    },
+    approvePolicyVersion: async ({ principal, path, headers }) =>
+      await answer(deps, await approvePolicyVersion(deps, principal, at(path, headers)), principal),
+    withdrawPolicyVersion: async ({ principal, path, headers }) =>
+      await answer(
+        deps,
+        await withdrawPolicyVersion(deps, principal, at(path, headers)),
+        principal,
+      ),
     listFacts: async () => {
       const { vocabulary } = await deps.inForce(deps.db);
       return { status: 200, body: { items: vocabulary.specs.map((spec) => ({ ...spec })) } };
     },
+  };
+}
+
+async function readable(
+  { db }: PolicyRoutes,
+  principal: Principal,
+  { policy, version }: { readonly policy: string; readonly version: number },
+): Promise<PolicyVersion> {
+  const row = await readPolicyVersion(db, policy, version);
+  if (!row || !mayReadVersion(row, principal)) throw notFound();
+  return row;
+}
+
+function at(
+  { policy, version }: { readonly policy: string; readonly version: number },
+  { ifMatch }: { readonly ifMatch: string | undefined },
+): PolicyAt {
+  return { policy, version, revision: expectedVersion(ifMatch) };
+}
+
+async function answer(
+  deps: PolicyRoutes,
+  { row, recorded }: PolicyVersionChange,
+  principal: Principal,
+) {
+  return {
+    status: 200,
+    body: { ...versionView(row, principal, await presentOf(deps)), ...recorded },
+    headers: { ETag: etagOf(row.revision) },
+  } as const satisfies Reply<'approvePolicyVersion'>;
+}
+
+/** Which versions decide now, and what day it is. */
+interface Present {
+  readonly deciding: ReadonlySet<string>;
+  readonly today: string;
+}
+
+async function presentOf({ db, clock, programs, inForce }: PolicyRoutes): Promise<Present> {
+  const [program, set] = [await inForce(db), await programs.present(db)];
+  const parts = [program, ...program.extensions.map(({ part }) => part)];
+  return {
+    deciding: new Set(parts.flatMap(({ policies }) => policies.map(({ sha256 }) => sha256))),
+    today: dayOf(set, clock()),
+  };
+}
+
+/** Where a version is in its life: what is approved waits, decides, is replaced, or has ended. */
+function statusOf(
+  { status, sha256 }: PolicyVersion,
+  { from, until }: PolicyDocument['in_force'],
+  { deciding, today }: Present,
+): Reply<'getPolicyStatus'>['body']['status'] {
+  if (status !== 'approved') return status;
+  if (deciding.has(sha256)) return 'in_force';
+  if (from > today) return 'approved';
+  return until !== undefined && until < today ? 'ended' : 'replaced';
+}
+
+/** A version as the API shows it; who did what, to those who oversee or write it. */
+function versionView(row: PolicyVersion, principal: Principal, present: Present) {
+  const { document, revision: _revision, ...rest } = row;
+  const parsed = parsePolicy(row.policy, document);
+  if (!parsed.ok) throw new Error(`the policy ${row.policy} was stored damaged`);
+  const { layer, concern, title, in_force } = parsed.source.content;
+  const { editors, approved_by, withdrawal_asked_by, withdrawn_by, ...open } = rest;
+  const inside = overseesAll(principal) || mayWrite(row.owner, principal);
+  return {
+    ...open,
+    status: statusOf(row, in_force, present),
+    layer,
+    concern,
+    title,
+    in_force: { ...in_force },
+    ...(inside && { editors: [...editors], approved_by, withdrawal_asked_by, withdrawn_by }),
   };
 }
 
@@ -78,25 +276,29 @@ function packView(program: Program) {
   };
 }
 
-function policyViews({ policies, rules, pack }: Program) {
-  return policies.map((reference) => {
-    const own = rules.filter(({ document }) => document.policy === reference.policy);
-    const [first] = own;
-    return {
-      ...reference,
-      layer: first?.document.layer ?? '',
-      concern: first?.document.concern ?? '',
-      title: first?.document.title ?? {},
-      in_force: first?.document.in_force ?? {},
-      rules: own.map(({ rule }) => ({
-        rule: rule.id,
-        title: rule.title,
-        sentence: rule.sentence,
-        citations: rule.cites.map((citation) => ({
-          ...citation,
-          title: pack.instruments[citation.instrument]?.title ?? {},
-        })),
-      })),
-    };
-  });
+function policyViews(program: Program) {
+  return [program, ...program.extensions.map(({ part }) => part)].flatMap(
+    ({ policies, rules, pack }) =>
+      policies.map((reference) => {
+        const own = rules.filter(({ document }) => document.policy === reference.policy);
+        const [first] = own;
+        return {
+          ...reference,
+          owner: first?.document.owner ?? null,
+          layer: first?.document.layer ?? '',
+          concern: first?.document.concern ?? '',
+          title: first?.document.title ?? {},
+          in_force: first?.document.in_force ?? {},
+          rules: own.map(({ rule }) => ({
+            rule: rule.id,
+            title: rule.title,
+            sentence: rule.sentence,
+            citations: rule.cites.map((citation) => ({
+              ...citation,
+              title: pack.instruments[citation.instrument]?.title ?? {},
+            })),
+          })),
+        };
+      }),
+  );
 }

@@ -52,7 +52,7 @@ export const operations: readonly Operation[] = Object.entries(
 const EXISTING: Readonly<Record<string, string>> = {
   dataset: 'nhic-idsr-cases',
   version: '1',
-  policy: 'rwanda-data-protection',
+  policy: 'rw-agreement',
   organisations: 'moh',
   agreements: 'agr-illus-16',
   projects: 'idsr-forecasting',

@@ -4,7 +4,7 @@ import type { Role } from '../../src/principal.ts';
 import type { Ask, TestService } from '../support/service.ts';
 
 export interface Sample extends Ask {
-  readonly method: 'POST' | 'PATCH';
+  readonly method: 'POST' | 'PATCH' | 'PUT';
   readonly path: string;
   readonly role: Role;
 }
@@ -139,6 +139,52 @@ const newDataset = (service: TestService): Promise<{ path: string; etag: string 
   made(service, '/v1/datasets', 'steward', bodies.dataset());
 const subject = (): string => freshId('p');
 
+/** A policy of the ministry with a case that passes, and what follows in a state of its life. */
+function policyText(policy: string = freshId('policy')): {
+  document: string;
+  cases: string;
+} {
+  const title = { en: 'Policy of Mukamana' };
+  const cites = [{ instrument: 'national-choice', article: 'test', confidence: 'high' }];
+  const id = policy.toUpperCase();
+  return {
+    document: JSON.stringify({
+      policy,
+      version: 1,
+      layer: 'steward',
+      owner: 'moh',
+      concern: 'residency',
+      title,
+      instrument: 'national-choice',
+      in_force: { from: '2026-01-01' },
+      target: { fact: 'dataset.id', eq: 'no-such-dataset' },
+      rules: [{ id, title, sentence: title, outcome: 'review', cites }],
+    }),
+    cases: '[{ id: NOTHING, dataset: {}, request: {}, expected: { decision: deny } }]',
+  };
+}
+
+async function drafted(service: TestService): Promise<{ path: string; etag: string }> {
+  const body = policyText();
+  const answer = await service.ask('POST', '/v1/policies', { role: 'steward', body });
+  if (answer.status !== 201) throw new Error(answer.text);
+  return {
+    path: answer.headers.get('location') ?? '',
+    etag: answer.headers.get('etag') ?? '',
+  };
+}
+
+async function policySample(
+  service: TestService,
+  step: 'check' | 'approve' | 'withdraw',
+): Promise<Sample> {
+  const { path, etag } = await drafted(service);
+  const headers = { 'if-match': etag };
+  if (step === 'approve') await service.ask('POST', `${path}/check`, { role: 'steward', headers });
+  const role = step === 'approve' ? 'authority' : 'steward';
+  return { method: 'POST', path: `${path}/${step}`, role, headers };
+}
+
 /** By operation. `reloadPack` is not among them: what it needs is a changed file. */
 export const samples: Readonly<Record<string, (service: TestService) => Promise<Sample>>> = {
   registerDataset: async () => ({
@@ -183,6 +229,20 @@ export const samples: Readonly<Record<string, (service: TestService) => Promise<
   ...ofKind('project'),
   ...ofKind('registration'),
   ...ofKind('authorisation'),
+  draftPolicy: async () => ({
+    method: 'POST',
+    path: '/v1/policies',
+    role: 'steward',
+    body: policyText(),
+  }),
+  changePolicyDraft: async (service) => {
+    const { path, etag } = await drafted(service);
+    const body = policyText(path.split('/')[3]);
+    return { method: 'PUT', path, role: 'steward', headers: { 'if-match': etag }, body };
+  },
+  checkPolicyVersion: (service) => policySample(service, 'check'),
+  approvePolicyVersion: (service) => policySample(service, 'approve'),
+  withdrawPolicyVersion: (service) => policySample(service, 'withdraw'),
   submitAccessRequest: async () => ({
     method: 'POST',
     path: '/v1/access-requests',

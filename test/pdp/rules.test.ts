@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { casesOf, testCase } from '../../src/cli/policy-test.ts';
+import { casesOf, testCase } from '../../src/pdp/cases.ts';
 import type { Rule } from '../../src/pdp/document.ts';
 import { explain } from '../../src/pdp/explain.ts';
 import { cases, caseText, program } from './support.ts';

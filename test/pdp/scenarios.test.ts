@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { casesOf, decisionWord } from '../../src/cli/policy-test.ts';
+import { casesOf, decisionWord } from '../../src/pdp/cases.ts';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import { isObject } from '../../src/pdp/facts.ts';
 import { loadFacts } from '../../src/pdp/program.ts';

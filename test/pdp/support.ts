@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as fc from 'fast-check';
-import { casesOf, type PolicyCase } from '../../src/cli/policy-test.ts';
+import { casesOf, type PolicyCase } from '../../src/pdp/cases.ts';
 import { type FactSpec, type Facts, isObject } from '../../src/pdp/facts.ts';
 import { type Built, buildProgram } from '../../src/pdp/build.ts';
 import type { Program } from '../../src/pdp/program.ts';

@@ -1,0 +1,95 @@
+import type { Db, Tx } from '../db/connection.ts';
+import { dayInZone, formatDate } from '../pdp/calendar.ts';
+import type { Program } from '../pdp/program.ts';
+import { type LoadedPolicy, loadedPolicy, type PolicySet, type Programs } from './programs.ts';
+import type { InForce, PolicyVersion } from './store.ts';
+
+/** What knowing the policies of a moment takes. */
+export interface Policies {
+  readonly programs: Programs;
+  readonly clock: () => Date;
+}
+
+/** What a change of policies does to decisions: the program before and after it. */
+export interface PolicyChange {
+  readonly before: Program;
+  readonly after: Program;
+  /** Whose datasets it is about; null for all. */
+  readonly owner: string | null;
+}
+
+/** The programs without and with what a version would do: come into force, or leave it. */
+export async function changeOf(
+  { programs, clock }: Policies,
+  db: Db,
+  row: PolicyVersion,
+): Promise<PolicyChange> {
+  const set = await programs.present(db);
+  const day = dayOf(set, clock());
+  return {
+    before: programs.on(set, day),
+    // As if it had begun: what it will do is asked before its first day.
+    after: programs.on(nextSet(set, row, day, 'begun'), day),
+    owner: row.owner,
+  };
+}
+
+interface NextSet extends PolicyChange {
+  readonly wanted: InForce;
+  readonly set: PolicySet;
+  readonly today: string;
+}
+
+/** As `changeOf`, of what is in force under the caller's lock; and the set that comes of it. */
+export async function changeIn(
+  { programs, clock }: Policies,
+  tx: Tx,
+  inForce: InForce,
+  row: PolicyVersion,
+): Promise<NextSet> {
+  const present = await programs.load(tx, inForce);
+  const today = dayOf(present, clock());
+  const set = nextSet(present, row, today);
+  return {
+    before: programs.on(present, today),
+    after: programs.on(nextSet(present, row, today, 'begun'), today),
+    owner: row.owner,
+    set,
+    today,
+    wanted: {
+      ...inForce,
+      extension_sha256: set.policies
+        .filter(({ isExtension }) => isExtension)
+        .map((each) => each.sha256),
+    },
+  };
+}
+
+/**
+ * The set after a version has come, or gone. What it replaces stays only for the days before its
+ * own first: once it has begun, withdrawing it brings no older version back. `begun` puts its first
+ * day at today, to see what it will do.
+ */
+function nextSet(set: PolicySet, row: PolicyVersion, today: string, begun?: 'begun'): PolicySet {
+  const written = loadedPolicy(row, true);
+  const policy: LoadedPolicy =
+    begun && today < written.from ? { ...written, from: today } : written;
+  const replaced =
+    policy.from <= today && (policy.until === undefined || row.status === 'approved');
+  const others = set.policies.filter(
+    (each) =>
+      each.sha256 !== policy.sha256 &&
+      !(
+        replaced &&
+        each.isExtension &&
+        each.policy === policy.policy &&
+        each.version < policy.version
+      ),
+  );
+  return { ...set, policies: row.status === 'approved' ? others : [...others, policy] };
+}
+
+/** The day of an instant where the pack is at home. */
+export function dayOf({ pack }: PolicySet, at: Date): string {
+  return formatDate(dayInZone(pack.timezone)(at.getTime()));
+}
