@@ -341,7 +341,7 @@ function scalarExpectation(type: FactType, spec: FactSpec, value: unknown): stri
         ? undefined
         : 'an RFC 3339 date-time with seconds and an offset';
     case 'code':
-      return typeof value === 'string' && CODE.test(value)
+      return typeof value === 'string' && isCode(value)
         ? undefined
         : 'a code: letters, digits, "_", "-", ".", ":", "/", "#", at most 200';
     case 'text':
@@ -349,6 +349,11 @@ function scalarExpectation(type: FactType, spec: FactSpec, value: unknown): stri
     default:
       return undefined;
   }
+}
+
+/** May a fact of type `code` have this value? */
+export function isCode(value: string): boolean {
+  return CODE.test(value);
 }
 
 function numberExpectation(type: FactType, spec: FactSpec, value: unknown): string | undefined {

@@ -1,0 +1,362 @@
+import { dayInZone } from './calendar.ts';
+import { assignCodes, type CodeChoice, type SetChoice } from './assign.ts';
+import { type Clauses, clausesOf, COUNTED, NONE, type Node, STATED } from './clause.ts';
+import { compileCondition } from './compile.ts';
+import type { Condition } from './condition.ts';
+import { Domains, type Shape, type Shapes, shapesOf } from './domains.ts';
+import type { Facts, Frame } from './facts.ts';
+import { FALSE, TRUE } from './logic.ts';
+import { boundsIn, narrowed, type OrderProblem, type Range, solveOrder } from './order.ts';
+import { loadFacts, type Program } from './program.ts';
+import { writeFacts, type Values } from './witness.ts';
+
+/** A condition, and what is wanted of it. */
+export interface Goal {
+  readonly condition: Condition;
+  readonly wanted: typeof TRUE | typeof FALSE;
+}
+
+/**
+ * Whether goals can be met together. A witness is explicit facts that the vocabulary accepts and
+ * of which the evaluator says what was wanted of each goal.
+ */
+export type Satisfaction =
+  | { readonly possible: true; readonly witness: Facts }
+  | { readonly possible: false }
+  /** Neither was found: `steps` were taken, or the goals lie outside what is decided. */
+  | {
+      readonly possible: 'unknown';
+      readonly reason: 'limit' | 'undecided';
+      readonly steps: number;
+    };
+
+export interface SatisfyOptions {
+  /** Demands, options and values tried at most; 50,000 if not given, some tens of milliseconds. */
+  readonly limit?: number;
+}
+
+export const DEFAULT_LIMIT = 50_000;
+// Each choice under way is a frame of the stack and a copy of what is known.
+const MAX_CHOICES = 1500;
+
+/**
+ * Can explicit facts meet all `goals` at once? Pure. Decided exactly over the engine's types and
+ * operators: hierarchies, groups of places, ranks, absent facts and rules referred to included.
+ * Not decided: a list of which one item's member is missing while another's is stated, and a
+ * date-time beyond the years 0001 to 9999.
+ */
+export function satisfy(
+  program: Program,
+  goals: readonly Goal[],
+  { limit = DEFAULT_LIMIT }: SatisfyOptions = {},
+): Satisfaction {
+  const search = new Search(program, goals, limit);
+  try {
+    const witness = search.run();
+    if (witness) return { possible: true, witness };
+    if (!search.doubtful) return { possible: false };
+    return { possible: 'unknown', reason: 'undecided', steps: search.steps };
+  } catch (error) {
+    if (!(error instanceof LimitReached)) throw error;
+    return { possible: 'unknown', reason: 'limit', steps: search.steps };
+  }
+}
+
+class LimitReached extends Error {}
+
+type Choice = readonly Node[];
+
+class Search {
+  steps = 0;
+  /** Facts were found that should have met the goals and did not. */
+  doubtful = false;
+  readonly #program: Program;
+  readonly #goals: readonly Goal[];
+  readonly #limit: number;
+  readonly #clauses: Clauses;
+  readonly #shapes: Shapes;
+
+  constructor(program: Program, goals: readonly Goal[], limit: number) {
+    this.#program = program;
+    this.#goals = goals;
+    this.#limit = limit;
+    this.#clauses = clausesOf(program);
+    this.#shapes = shapesOf(program);
+  }
+
+  run(): Facts | undefined {
+    const nodes = this.#goals.map(
+      ({ condition, wanted }): Node => ({
+        kind: 'goal',
+        condition,
+        wanted: wanted === TRUE ? 'true' : 'false',
+      }),
+    );
+    return this.#solve(new Domains(this.#shapes), nodes, [], 0);
+  }
+
+  readonly #step = (): void => {
+    if (++this.steps > this.#limit) throw new LimitReached();
+  };
+
+  /** Meets `todo` and one of each of `choices`: what is certain first, then the smallest choice. */
+  #solve(
+    domains: Domains,
+    todo: readonly Node[],
+    open: readonly Choice[],
+    depth: number,
+  ): Facts | undefined {
+    if (depth > MAX_CHOICES) throw new LimitReached();
+    const choices = [...open];
+    if (!this.#take(domains, [...todo], choices)) return undefined;
+    const left = this.#settle(domains, choices);
+    if (!left) return undefined;
+    if (domains.before.length > 0 && !boundsIn(orderOf(domains))) return undefined;
+    let smallest = 0;
+    for (const [i, choice] of left.entries()) {
+      if (choice.length < (left[smallest]?.length ?? Infinity)) smallest = i;
+    }
+    const choice = left[smallest];
+    if (!choice) return this.#finish(domains);
+    const others = left.filter((_, i) => i !== smallest);
+    for (const option of choice) {
+      this.#step();
+      const found = this.#solve(new Domains(domains), [option], others, depth + 1);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  /** Takes in all that must be met, and lists what leaves a choice. */
+  #take(domains: Domains, todo: Node[], choices: Choice[]): boolean {
+    for (let node = todo.pop(); node; node = todo.pop()) {
+      this.#step();
+      switch (node.kind) {
+        case 'goal':
+          todo.push(this.#clauses.expand(node.condition, node.wanted));
+          break;
+        case 'later':
+          todo.push(node.make());
+          break;
+        case 'all':
+          todo.push(...node.of.toReversed());
+          break;
+        case 'any':
+          if (node.of.length === 0) return false;
+          if (node.of.length === 1) todo.push(...node.of);
+          else choices.push(node.of);
+          break;
+        case 'some':
+          todo.push(node.demand(domains.newElement(node.of)));
+          break;
+        default:
+          if (!domains.assert(node)) return false;
+          todo.push(...domains.pending);
+          domains.pending = [];
+      }
+    }
+    return true;
+  }
+
+  /** Drops options that are out of the question, and choices that are made already. */
+  #settle(domains: Domains, choices: Choice[]): Choice[] | undefined {
+    let waiting = choices;
+    for (let isNew = true; isNew; ) {
+      isNew = false;
+      const next: Choice[] = [];
+      for (const choice of waiting) {
+        const options = choice.filter((option) => !this.#refutes(domains, option));
+        if (options.length === 0) return undefined;
+        if (options.some((option) => this.#entails(domains, option))) continue;
+        if (options.length > 1) {
+          next.push(options);
+          continue;
+        }
+        if (!this.#take(domains, [...options], next)) return undefined;
+        isNew = true;
+      }
+      waiting = next;
+    }
+    return waiting;
+  }
+
+  #refutes(domains: Domains, node: Node): boolean {
+    this.#step();
+    switch (node.kind) {
+      case 'goal':
+        return this.#refutes(domains, this.#clauses.expand(node.condition, node.wanted));
+      case 'all':
+        return node.of.some((part) => this.#refutes(domains, part));
+      case 'any':
+        return node.of.every((part) => this.#refutes(domains, part));
+      case 'later':
+      case 'some':
+        return false;
+      default:
+        return domains.refutes(node);
+    }
+  }
+
+  #entails(domains: Domains, node: Node): boolean {
+    this.#step();
+    switch (node.kind) {
+      case 'goal':
+        return this.#entails(domains, this.#clauses.expand(node.condition, node.wanted));
+      case 'all':
+        return node.of.every((part) => this.#entails(domains, part));
+      case 'any':
+        return node.of.some((part) => this.#entails(domains, part));
+      case 'later':
+      case 'some':
+        return false;
+      default:
+        return domains.entails(node);
+    }
+  }
+
+  /** No choice is left: values for the facts, which the evaluator has the last word on. */
+  #finish(domains: Domains): Facts | undefined {
+    const ways = new Map<Shape, number>();
+    for (const fact of domains.status.keys()) {
+      const shape = this.#shapes.of.get(fact);
+      if (shape) ways.set(shape, wayOf(shape, domains));
+    }
+    const numbers = this.#numbers(domains);
+    if (!numbers) return undefined;
+    const assigned = this.#codes(domains, ways);
+    if (!assigned) return undefined;
+    const truths = new Map<string, boolean>();
+    for (const [fact, { values }] of domains.codes) {
+      const value = values?.[0];
+      if (typeof value === 'boolean') truths.set(fact, value);
+    }
+    const values: Values = { ...assigned, numbers, truths };
+    const facts = writeFacts(this.#shapes, { ways, values });
+    if (this.#isMet(facts)) return facts;
+    this.doubtful = true;
+    return undefined;
+  }
+
+  #numbers(domains: Domains): ReadonlyMap<string, number> | undefined {
+    const problem = orderOf(domains);
+    const asOf = domains.numbers.get('request.as_of');
+    if (!domains.numbers.has('today')) return solveOrder(problem, this.#step);
+    const bounds = boundsIn(problem);
+    if (!bounds) return undefined;
+    const day = dayInZone(this.#program.pack.timezone);
+    const today = bounds.get('today');
+    const instants = bounds.get('request.as_of') ?? domains.rangeOf('request.as_of');
+    if (!today) return undefined;
+    const [low, high] = [
+      Math.max(today.low, day(instants.low)),
+      Math.min(today.high, day(instants.high)),
+    ];
+    if (low > high) return undefined;
+    const chosen = Math.min(Math.max(today.anchor, low), high);
+    const ranges = new Map(problem.ranges);
+    if (asOf) ranges.set('today', narrowed(today, 'eq', chosen));
+    const solved = solveOrder({ ...problem, ranges }, this.#step);
+    const date = solved?.get('today');
+    if (!solved || date === undefined) {
+      // Another day might do where this one does not.
+      this.doubtful ||= asOf !== undefined;
+      return undefined;
+    }
+    const start = startOfDay(date, day);
+    let whole = narrowed(narrowed(instants, 'gteq', start), 'lt', startOfDay(date + 1, day));
+    whole = { ...whole, anchor: start };
+    const again = new Map(ranges)
+      .set('request.as_of', whole)
+      .set('today', narrowed(today, 'eq', date));
+    const result = solveOrder({ ...problem, ranges: again }, this.#step);
+    this.doubtful ||= !result;
+    return result;
+  }
+
+  #codes(domains: Domains, ways: ReadonlyMap<Shape, number>): ReturnType<typeof assignCodes> {
+    const codes = new Map<string, CodeChoice>();
+    const wayOfFact = (fact: string): number => {
+      const shape = this.#shapes.of.get(fact);
+      return shape ? (ways.get(shape) ?? STATED) : STATED;
+    };
+    const stands = (fact: string): boolean => (wayOfFact(fact) & (STATED | COUNTED)) !== 0;
+    for (const [fact, { values, excluded }] of domains.codes) {
+      if (!stands(fact)) continue;
+      const texts = values?.filter((value) => typeof value === 'string');
+      if (values && texts?.length !== values.length) continue;
+      const interchangeable = domains.isInterchangeable(fact);
+      codes.set(fact, { values: texts, excluded, interchangeable });
+    }
+    const sets = new Map<string, SetChoice>();
+    for (const [fact, set] of domains.sets) {
+      sets.set(fact, { ...set, takes: (code) => stands(fact) && domains.takes(fact, code) });
+    }
+    const { relations, members, universals } = domains;
+    const terms = [...this.#clauses.scope.broader.keys()];
+    return assignCodes({ codes, sets, relations, members, universals, terms }, this.#step);
+  }
+
+  #isMet(facts: Facts): boolean {
+    const frame = loadFacts(this.#program, facts);
+    for (const { slot, compute } of this.#program.derivations) frame[slot] = compute(frame);
+    this.#runRules(frame);
+    return this.#goals.every(
+      ({ condition, wanted }) =>
+        compileCondition(condition, this.#clauses.scope, [])(frame) === wanted,
+    );
+  }
+
+  /** Stores whether the rules apply and hold that the goals refer to, those that they refer to first. */
+  #runRules(frame: Frame): void {
+    const wanted = new Set<string>();
+    const queue = this.#goals.map(({ condition }) => condition);
+    for (let next = queue.pop(); next; next = queue.pop()) {
+      if (next.kind === 'not') queue.push(next.of);
+      else if ('of' in next) queue.push(...next.of);
+      else if ('rule' in next && !wanted.has(next.rule)) {
+        wanted.add(next.rule);
+        const rule = this.#clauses.rules.get(next.rule);
+        if (rule) queue.push(rule.applies, ...(rule.holds ? [rule.holds] : []));
+      }
+    }
+    if (wanted.size === 0) return;
+    for (const { rule, applies, holds, appliesSlot, holdsSlot } of this.#program.rules) {
+      if (!wanted.has(rule.id)) continue;
+      const does = applies(frame);
+      frame[appliesSlot] = does;
+      frame[holdsSlot] = does !== FALSE && holds?.(frame) === TRUE ? TRUE : FALSE;
+    }
+  }
+}
+
+/** How a fact is to stand, of the ways left to it. */
+function wayOf({ fact, kind }: Shape, domains: Domains): number {
+  const mask = domains.statusOf(fact);
+  const has =
+    kind === 'object' ||
+    kind === 'list' ||
+    domains.sets.has(fact) ||
+    domains.codes.has(fact) ||
+    domains.numbers.has(fact);
+  if (mask & STATED && (has || (mask & ~(STATED | COUNTED)) === 0)) return STATED;
+  // The lowest of what is left.
+  const left = mask & ~STATED || mask;
+  return left & NONE ? NONE : left & -left;
+}
+
+function orderOf({ numbers, before, differ }: Domains): OrderProblem {
+  return { ranges: numbers satisfies ReadonlyMap<string, Range>, before, differ };
+}
+
+/** The first instant of a day, where a day changes by one at a time. */
+function startOfDay(date: number, day: (instant: number) => number): number {
+  const guess = date * 86_400_000;
+  const hours = 3_600_000;
+  let [low, high] = [guess - 30 * hours, guess + 30 * hours];
+  while (low + 1 < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (day(middle) < date) low = middle;
+    else high = middle;
+  }
+  return high;
+}
