@@ -99,7 +99,7 @@ function shapeKind(spec: FactSpec, parent: FactSpec | undefined): Shape['kind'] 
 }
 
 /** How a fact can stand where what it is in stands in one way: see `loadNode` in `facts.ts`. */
-function waysIn(shape: Shape, parent: number): number {
+export function waysIn(shape: Shape, parent: number): number {
   const { spec, isMember } = shape;
   if (isMember) return memberWays(shape, parent);
   const counts = spec.absent !== undefined && spec.absent !== 'none';
@@ -144,6 +144,8 @@ type Universal = Extract<Literal, { kind: 'subset' | 'disjoint' }>;
 const EMPTY: ReadonlySet<string> = new Set();
 const NOTHING: SetDomain = { must: EMPTY, lacks: [], only: undefined };
 
+const ANSWERS: Readonly<Record<Wanted, number>> = { false: 1, not_true: 3, not_false: 6, true: 4 };
+
 /** What is asked of each fact so far. Cheap to copy: parts are replaced, never changed. */
 export class Domains {
   readonly #shapes: Shapes;
@@ -158,6 +160,10 @@ export class Domains {
   readonly universals: Universal[];
   /** Elements that must exist, and the set whose members they are like. */
   readonly elements: Map<string, string>;
+  /** What was taken in already: to meet it twice would be to choose twice. */
+  readonly #taken: Set<Node>;
+  /** Of each condition, the answers that it may still have: false 1, unknown 2, true 4. */
+  readonly #answers: Map<Condition, number>;
   /** Demands that follow from others, to be met too. */
   pending: Node[] = [];
 
@@ -174,6 +180,30 @@ export class Domains {
     this.members = [...(known?.members ?? [])];
     this.universals = [...(known?.universals ?? [])];
     this.elements = new Map(known?.elements);
+    this.#taken = new Set(known ? known.#taken : []);
+    this.#answers = new Map(known ? known.#answers : []);
+  }
+
+  /** Marks a node as taken in; false where it was before. */
+  isNew(node: Node): boolean {
+    if (this.#taken.has(node)) return false;
+    this.#taken.add(node);
+    return true;
+  }
+
+  hasTaken(node: Node): boolean {
+    return this.#taken.has(node);
+  }
+
+  /** What an answer wanted of a condition is, after those wanted before. */
+  answer(condition: Condition, wanted: Wanted): 'known' | 'open' | 'impossible' {
+    const before = this.#answers.get(condition) ?? 7;
+    const left = before & ANSWERS[wanted];
+    return left === 0 ? 'impossible' : left === before ? 'known' : 'open';
+  }
+
+  expect(condition: Condition, wanted: Wanted): void {
+    this.#answers.set(condition, (this.#answers.get(condition) ?? 7) & ANSWERS[wanted]);
   }
 
   /** A name for an element that must exist. */

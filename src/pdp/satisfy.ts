@@ -1,9 +1,9 @@
 import { dayInZone } from './calendar.ts';
 import { assignCodes, type CodeChoice, type SetChoice } from './assign.ts';
-import { type Clauses, clausesOf, COUNTED, NONE, type Node, STATED } from './clause.ts';
+import { type Clauses, clausesOf, COUNTED, NONE, type Node, STATED, UNSTATED } from './clause.ts';
 import { compileCondition } from './compile.ts';
 import type { Condition } from './condition.ts';
-import { Domains, type Shape, type Shapes, shapesOf } from './domains.ts';
+import { Domains, type Shape, type Shapes, shapesOf, waysIn } from './domains.ts';
 import type { Facts, Frame } from './facts.ts';
 import { FALSE, TRUE } from './logic.ts';
 import { boundsIn, narrowed, type OrderProblem, type Range, solveOrder } from './order.ts';
@@ -64,7 +64,11 @@ export function satisfy(
 
 class LimitReached extends Error {}
 
-type Choice = readonly Node[];
+/** One of these must be met, of those that `of` had to begin with. */
+interface Choice {
+  readonly of: Node;
+  readonly options: readonly Node[];
+}
 
 class Search {
   steps = 0;
@@ -75,6 +79,11 @@ class Search {
   readonly #limit: number;
   readonly #clauses: Clauses;
   readonly #shapes: Shapes;
+  /**
+   * How often each choice came to nothing. Those that fail are made first: else what fails by
+   * itself would be tried again under each answer to choices that have nothing to do with it.
+   */
+  readonly #failures = new Map<Node, number>();
 
   constructor(program: Program, goals: readonly Goal[], limit: number) {
     this.#program = program;
@@ -111,30 +120,42 @@ class Search {
     if (!this.#take(domains, [...todo], choices)) return undefined;
     const left = this.#settle(domains, choices);
     if (!left) return undefined;
-    if (domains.before.length > 0 && !boundsIn(orderOf(domains))) return undefined;
-    let smallest = 0;
-    for (const [i, choice] of left.entries()) {
-      if (choice.length < (left[smallest]?.length ?? Infinity)) smallest = i;
+    if (left.length > 0 && !this.#isConsistent(domains)) return undefined;
+    let [next, least] = [left[0], Infinity];
+    for (const choice of left) {
+      const cost = choice.options.length / (1 + (this.#failures.get(choice.of) ?? 0));
+      if (cost < least) [next, least] = [choice, cost];
     }
-    const choice = left[smallest];
-    if (!choice) return this.#finish(domains);
-    const others = left.filter((_, i) => i !== smallest);
-    for (const option of choice) {
+    if (!next) return this.#finish(domains);
+    const others = left.filter((choice) => choice !== next);
+    for (const option of next.options) {
       this.#step();
       const found = this.#solve(new Domains(domains), [option], others, depth + 1);
       if (found) return found;
     }
+    this.#failed(next);
     return undefined;
+  }
+
+  #failed({ of }: Choice): void {
+    this.#failures.set(of, (this.#failures.get(of) ?? 0) + 1);
   }
 
   /** Takes in all that must be met, and lists what leaves a choice. */
   #take(domains: Domains, todo: Node[], choices: Choice[]): boolean {
     for (let node = todo.pop(); node; node = todo.pop()) {
       this.#step();
+      if (node.kind === 'goal') {
+        const { condition, wanted } = node;
+        const answer = domains.answer(condition, wanted);
+        if (answer === 'impossible') return false;
+        if (answer === 'known') continue;
+        domains.expect(condition, wanted);
+        todo.push(this.#clauses.expand(condition, wanted));
+        continue;
+      }
+      if (!domains.isNew(node)) continue;
       switch (node.kind) {
-        case 'goal':
-          todo.push(this.#clauses.expand(node.condition, node.wanted));
-          break;
         case 'later':
           todo.push(node.make());
           break;
@@ -144,7 +165,7 @@ class Search {
         case 'any':
           if (node.of.length === 0) return false;
           if (node.of.length === 1) todo.push(...node.of);
-          else choices.push(node.of);
+          else choices.push({ of: node, options: node.of });
           break;
         case 'some':
           todo.push(node.demand(domains.newElement(node.of)));
@@ -165,11 +186,14 @@ class Search {
       isNew = false;
       const next: Choice[] = [];
       for (const choice of waiting) {
-        const options = choice.filter((option) => !this.#refutes(domains, option));
-        if (options.length === 0) return undefined;
+        const options = choice.options.filter((option) => !this.#refutes(domains, option));
+        if (options.length === 0) {
+          this.#failed(choice);
+          return undefined;
+        }
         if (options.some((option) => this.#entails(domains, option))) continue;
         if (options.length > 1) {
-          next.push(options);
+          next.push({ of: choice.of, options });
           continue;
         }
         if (!this.#take(domains, [...options], next)) return undefined;
@@ -183,8 +207,11 @@ class Search {
   #refutes(domains: Domains, node: Node): boolean {
     this.#step();
     switch (node.kind) {
-      case 'goal':
+      case 'goal': {
+        const answer = domains.answer(node.condition, node.wanted);
+        if (answer !== 'open') return answer === 'impossible';
         return this.#refutes(domains, this.#clauses.expand(node.condition, node.wanted));
+      }
       case 'all':
         return node.of.some((part) => this.#refutes(domains, part));
       case 'any':
@@ -199,8 +226,10 @@ class Search {
 
   #entails(domains: Domains, node: Node): boolean {
     this.#step();
+    if (domains.hasTaken(node)) return true;
     switch (node.kind) {
       case 'goal':
+        if (domains.answer(node.condition, node.wanted) === 'known') return true;
         return this.#entails(domains, this.#clauses.expand(node.condition, node.wanted));
       case 'all':
         return node.of.every((part) => this.#entails(domains, part));
@@ -219,11 +248,14 @@ class Search {
     const ways = new Map<Shape, number>();
     for (const fact of domains.status.keys()) {
       const shape = this.#shapes.of.get(fact);
-      if (shape) ways.set(shape, wayOf(shape, domains));
+      if (shape) wayOf(shape, domains, ways);
     }
     const numbers = this.#numbers(domains);
     if (!numbers) return undefined;
-    const assigned = this.#codes(domains, ways);
+    const assigned = this.#codes(domains, (fact) => {
+      const shape = this.#shapes.of.get(fact);
+      return (shape && ways.get(shape)) ?? STATED;
+    });
     if (!assigned) return undefined;
     const truths = new Map<string, boolean>();
     for (const [fact, { values }] of domains.codes) {
@@ -252,9 +284,8 @@ class Search {
       Math.min(today.high, day(instants.high)),
     ];
     if (low > high) return undefined;
-    const chosen = Math.min(Math.max(today.anchor, low), high);
     const ranges = new Map(problem.ranges);
-    if (asOf) ranges.set('today', narrowed(today, 'eq', chosen));
+    ranges.set('today', narrowed(narrowed(today, 'gteq', low), 'lteq', high));
     const solved = solveOrder({ ...problem, ranges }, this.#step);
     const date = solved?.get('today');
     if (!solved || date === undefined) {
@@ -273,13 +304,17 @@ class Search {
     return result;
   }
 
-  #codes(domains: Domains, ways: ReadonlyMap<Shape, number>): ReturnType<typeof assignCodes> {
+  /** Can the demands so far be met by themselves, whatever is chosen next? */
+  #isConsistent(domains: Domains): boolean {
+    const { before, relations, members, universals } = domains;
+    if (before.length > 0 && !boundsIn(orderOf(domains))) return false;
+    if (relations.length + members.length + universals.length === 0) return true;
+    return this.#codes(domains, (fact) => domains.statusOf(fact)) !== undefined;
+  }
+
+  #codes(domains: Domains, way: (fact: string) => number): ReturnType<typeof assignCodes> {
     const codes = new Map<string, CodeChoice>();
-    const wayOfFact = (fact: string): number => {
-      const shape = this.#shapes.of.get(fact);
-      return shape ? (ways.get(shape) ?? STATED) : STATED;
-    };
-    const stands = (fact: string): boolean => (wayOfFact(fact) & (STATED | COUNTED)) !== 0;
+    const stands = (fact: string): boolean => (way(fact) & (STATED | COUNTED)) !== 0;
     for (const [fact, { values, excluded }] of domains.codes) {
       if (!stands(fact)) continue;
       const texts = values?.filter((value) => typeof value === 'string');
@@ -329,19 +364,23 @@ class Search {
   }
 }
 
-/** How a fact is to stand, of the ways left to it. */
-function wayOf({ fact, kind }: Shape, domains: Domains): number {
-  const mask = domains.statusOf(fact);
-  const has =
+/** How a fact is to stand, of the ways left to it in what it is in. */
+function wayOf(shape: Shape, domains: Domains, ways: Map<Shape, number>): number {
+  const { fact, kind, parent } = shape;
+  const known = ways.get(shape);
+  if (known !== undefined) return known;
+  const allowed = parent ? waysIn(shape, wayOf(parent, domains, ways)) : shape.mask;
+  const mask = domains.statusOf(fact) & allowed;
+  const isAsked =
     kind === 'object' ||
     kind === 'list' ||
     domains.sets.has(fact) ||
     domains.codes.has(fact) ||
     domains.numbers.has(fact);
-  if (mask & STATED && (has || (mask & ~(STATED | COUNTED)) === 0)) return STATED;
-  // The lowest of what is left.
-  const left = mask & ~STATED || mask;
-  return left & NONE ? NONE : left & -left;
+  const left = (isAsked ? mask & STATED : mask & (NONE | UNSTATED)) || mask;
+  const way = left & -left;
+  ways.set(shape, way);
+  return way;
 }
 
 function orderOf({ numbers, before, differ }: Domains): OrderProblem {
