@@ -20,6 +20,8 @@ export const NONE = 2;
 export const UNSTATED = 4;
 /** Left out, where that counts as a value. */
 export const COUNTED = 8;
+/** A list that is stated and has no items. */
+export const EMPTY = 16;
 const KNOWN = STATED | COUNTED;
 
 type Value = string | boolean;
@@ -254,8 +256,8 @@ export class Clauses {
     }
     return {
       true: this.#status(fact, KNOWN),
-      false: this.#status(fact, NONE),
-      not_true: this.#status(fact, NONE | UNSTATED),
+      false: this.#status(fact, NONE | EMPTY),
+      not_true: this.#status(fact, NONE | EMPTY | UNSTATED),
       not_false: this.#status(fact, KNOWN | UNSTATED),
     };
   }

@@ -1,5 +1,16 @@
 import { parseDate, parseInstant } from './calendar.ts';
-import { COUNTED, type Literal, type Node, NONE, STATED, type Term, UNSTATED } from './clause.ts';
+import {
+  COUNTED,
+  EMPTY,
+  type Literal,
+  type Node,
+  NONE,
+  STATED,
+  type Term,
+  UNSTATED,
+  type Wanted,
+} from './clause.ts';
+import type { Condition } from './condition.ts';
 import { COUNTRIES } from './countries.ts';
 import { type FactSpec, isCode } from './facts.ts';
 import { type Before, isEmptyRange, narrowed, type Range, tightened } from './order.ts';
@@ -27,7 +38,8 @@ export interface Shapes {
 }
 
 const KNOWN = STATED | COUNTED;
-const WAYS = [STATED, NONE, UNSTATED, COUNTED] as const;
+const WAYS = [STATED, NONE, UNSTATED, COUNTED, EMPTY] as const;
+const ANY = STATED | NONE | UNSTATED | COUNTED | EMPTY;
 const DAY_MS = 86_400_000;
 const FIRST_DAY = parseDate('0001-01-01') ?? 0;
 const LAST_DAY = parseDate('9999-12-31') ?? 0;
@@ -104,26 +116,19 @@ export function waysIn(shape: Shape, parent: number): number {
   if (isMember) return memberWays(shape, parent);
   const counts = spec.absent !== undefined && spec.absent !== 'none';
   if (parent === NONE) return counts && spec.type !== 'object' ? COUNTED : NONE;
-  const left =
-    spec.type === 'list'
-      ? NONE | UNSTATED
-      : spec.absent === 'none'
-        ? NONE
-        : counts
-          ? COUNTED
-          : UNSTATED;
-  if (parent === UNSTATED) return spec.type === 'list' ? UNSTATED : left;
+  if (spec.type === 'list') return parent === UNSTATED ? UNSTATED : STATED | EMPTY | UNSTATED;
+  const left = spec.absent === 'none' ? NONE : counts ? COUNTED : UNSTATED;
+  if (parent === UNSTATED) return left;
   // An object whose absence counts as a value says nothing that it could not state.
   if (spec.type === 'object' && counts) return STATED;
   return STATED | left;
 }
 
-function memberWays({ spec }: Shape, parent: number): number {
-  if (parent === STATED) {
-    const isText = ['code', 'enum', 'country', 'text'].includes(spec.type);
-    return isText ? STATED | UNSTATED : UNSTATED;
-  }
-  return parent === NONE ? STATED | NONE : UNSTATED;
+function memberWays({ spec }: Shape, list: number): number {
+  // What a list cannot hold as codes is not known of its items.
+  const isText = ['code', 'enum', 'country', 'text'].includes(spec.type);
+  if (list === STATED) return isText ? STATED | UNSTATED : UNSTATED;
+  return list === EMPTY ? STATED : list;
 }
 
 interface CodeDomain {
@@ -141,8 +146,8 @@ type Relation = Extract<Literal, { kind: 'codes' }>;
 type Membership = Extract<Literal, { kind: 'in' }>;
 type Universal = Extract<Literal, { kind: 'subset' | 'disjoint' }>;
 
-const EMPTY: ReadonlySet<string> = new Set();
-const NOTHING: SetDomain = { must: EMPTY, lacks: [], only: undefined };
+const NO_CODES: ReadonlySet<string> = new Set();
+const NOTHING: SetDomain = { must: NO_CODES, lacks: [], only: undefined };
 
 const ANSWERS: Readonly<Record<Wanted, number>> = { false: 1, not_true: 3, not_false: 6, true: 4 };
 
@@ -270,7 +275,7 @@ export class Domains {
     this.pending.push({
       kind: 'any',
       of: [
-        { kind: 'outside', fact, values: EMPTY },
+        { kind: 'outside', fact, values: NO_CODES },
         { kind: 'status', fact, mask: NONE | UNSTATED },
       ],
     });
@@ -471,7 +476,7 @@ export class Domains {
   }
 
   #touch(fact: string): boolean {
-    return this.#restrict(fact, KNOWN | NONE | UNSTATED);
+    return this.#restrict(fact, ANY);
   }
 
   #restrict(fact: string, mask: number): boolean {
@@ -513,7 +518,7 @@ export class Domains {
     }
     if (now === before) return true;
     return shape.children.every(
-      (child) => !this.status.has(child.fact) || this.#narrowStatus(child, KNOWN | NONE | UNSTATED),
+      (child) => !this.status.has(child.fact) || this.#narrowStatus(child, ANY),
     );
   }
 
@@ -549,7 +554,7 @@ const OPPOSITE = {
 
 /** What an empty list and a list with items mean for the set of one of their members. */
 function memberDemand({ fact }: Shape, list: Shape): Node {
-  const none: Node = { kind: 'only', set: fact, codes: EMPTY };
+  const none: Node = { kind: 'only', set: fact, codes: NO_CODES };
   const one: Node = {
     kind: 'some',
     of: fact,
@@ -561,8 +566,7 @@ function memberDemand({ fact }: Shape, list: Shape): Node {
     kind: 'any',
     of: [
       all(status(list.fact, STATED), { kind: 'any', of: [status(fact, UNSTATED), one] }),
-      all(status(list.fact, NONE), status(fact, STATED | NONE), none),
-      all(status(list.fact, UNSTATED), none),
+      all(status(list.fact, NONE | EMPTY | UNSTATED), none),
     ],
   };
 }

@@ -1,5 +1,5 @@
 import { formatDate, formatInstant } from './calendar.ts';
-import { NONE, STATED } from './clause.ts';
+import { EMPTY, STATED } from './clause.ts';
 import type { Shape, Shapes } from './domains.ts';
 import { type Facts, isObject } from './facts.ts';
 
@@ -22,15 +22,11 @@ export function writeFacts(shapes: Shapes, found: Found): Facts {
   const { ways, values } = found;
   const facts: Record<string, unknown> = {};
   for (const [shape, way] of ways) {
-    if (way !== STATED || shape.isMember) continue;
-    const { fact, kind } = shape;
+    const { fact, kind, isMember } = shape;
+    if (way === EMPTY) put(facts, fact, []);
+    if (way !== STATED || isMember) continue;
     if (kind === 'object') objectAt(facts, fact.split('.'));
     else put(facts, fact, kind === 'list' ? itemsOf(shape, found) : valueOf(shapes, shape, values));
-  }
-  for (const [shape, way] of ways) {
-    // A list that is known to have nothing in it is stated too, where it stands by itself.
-    const isIn = shape.parent === undefined || (ways.get(shape.parent) ?? STATED) === STATED;
-    if (shape.kind === 'list' && way === NONE && isIn) put(facts, shape.fact, []);
   }
   return facts;
 }

@@ -54,6 +54,8 @@ const pack = smallPack({
     'request.paper.purposes': fact('set', { of: 'code' }),
     'request.paper.copy': fact('object', { absent: 'none' }),
     'request.paper.copy.sealed': fact('boolean', { absent: { counts_as: false } }),
+    'request.paper.readers': fact('list'),
+    'request.paper.readers.place': fact('country'),
     'request.paper.pages': fact('integer', { minimum: 0, maximum: 3, absent: { counts_as: 2 } }),
     'request.thing': fact('object'),
     'request.thing.flag': fact('boolean', { absent: 'none' }),
@@ -127,7 +129,8 @@ const VALUES: Readonly<Record<string, readonly unknown[]>> = {
     {},
     { copy: {} },
     { copy: { sealed: true }, until: DATES[1] },
-    { purposes: ['care'], pages: 1 },
+    { purposes: ['care'], pages: 1, readers: [] },
+    { readers: [{ place: 'KE' }, { place: 'RW' }] },
     { purposes: [], until: DATES[0], pages: 3 },
     { purposes: ['care', 'else'], until: DATES[2], pages: 0 },
   ],
@@ -156,6 +159,7 @@ const SETS = [
   'request.people.place',
   'request.people.purpose',
   'request.paper.purposes',
+  'request.paper.readers.place',
   'request.consent.codes',
   'abroad',
   'words',
@@ -297,6 +301,7 @@ function truthOf(program: Program, facts: Facts, condition: Condition): Truth {
 
 describe('whether conditions can be met together', () => {
   test('what is said to be impossible is so in every case; what is possible comes with facts', () => {
+    const runs = Number(process.env['RUNS'] ?? 1000);
     let [possible, impossible, undecided] = [0, 0, 0];
     fc.assert(
       fc.property(goals, (wanted) => {
@@ -308,8 +313,10 @@ describe('whether conditions can be met together', () => {
             expect(truthOf(small, answer.witness, goal.condition)).toBe(goal.wanted);
           return;
         }
-        if (answer.possible === 'unknown') undecided++;
-        else impossible++;
+        if (answer.possible === 'unknown') {
+          expect(answer.reason).toBe('limit');
+          undecided++;
+        } else impossible++;
         const tests = wanted.map((goal) => ({
           ...goal,
           test: compileCondition(goal.condition, scope, []),
@@ -320,10 +327,10 @@ describe('whether conditions can be met together', () => {
         if (found >= 0)
           throw new Error(`${JSON.stringify(answer)} but ${JSON.stringify(CASES[found])}`);
       }),
-      { numRuns: Number(process.env['RUNS'] ?? 1000) },
+      { numRuns: runs },
     );
     if (process.env['RUNS']) console.log({ possible, impossible, undecided });
     expect(impossible).toBeGreaterThan(0);
-    expect(undecided).toBe(0);
+    expect(undecided).toBeLessThan(runs / 200);
   });
 });
