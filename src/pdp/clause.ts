@@ -94,6 +94,8 @@ export type Node =
   | { readonly kind: 'later'; readonly make: () => Node }
   | Literal;
 
+const NONE_YET: ReadonlySet<string> = new Set();
+
 const YES: Node = { kind: 'all', of: [] };
 const NO: Node = { kind: 'any', of: [] };
 
@@ -149,6 +151,7 @@ export class Clauses {
   readonly #derived = new Map<string, Condition>();
   /** Of the derived facts that are unions, flat. */
   readonly #unions = new Map<string, readonly Term[]>();
+  readonly #factsOfRules = new Map<string, ReadonlySet<string>>();
   readonly #leaves = new WeakMap<Condition, Cases>();
   readonly #expanded = new WeakMap<Condition, Partial<Record<Wanted, Node>>>();
 
@@ -169,6 +172,39 @@ export class Clauses {
       .map((term) =>
         term.kind === 'set' ? { ...term, without: [...term.without, ...without] } : term,
       );
+  }
+
+  /** The facts that a condition may rest on: those behind derived facts and rules it refers to. */
+  factsOf(condition: Condition): ReadonlySet<string> {
+    const facts = new Set<string>();
+    const queue = [condition];
+    for (let next = queue.pop(); next; next = queue.pop()) {
+      if (next.kind === 'not') queue.push(next.of);
+      else if ('of' in next) for (const part of next.of) queue.push(part);
+      else if ('rule' in next) for (const fact of this.#factsOfRule(next.rule)) facts.add(fact);
+      else if ('fact' in next) {
+        const named = next.kind === 'compare' && 'fact' in next.right ? [next.right.fact] : [];
+        for (const fact of [next.fact, ...named]) {
+          const derived = this.#derived.get(fact);
+          if (derived) queue.push(derived);
+          else
+            for (const term of this.#setTerms(fact)) if (term.kind === 'set') facts.add(term.fact);
+        }
+      }
+    }
+    return facts;
+  }
+
+  #factsOfRule(id: string): ReadonlySet<string> {
+    // Rules come after those that they refer to: in this order no chain is too deep.
+    if (this.#factsOfRules.size === 0) {
+      for (const [each, { applies, holds }] of this.rules) {
+        const of: Condition[] = holds ? [applies, holds] : [applies];
+        this.#factsOfRules.set(each, NONE_YET);
+        this.#factsOfRules.set(each, this.factsOf({ kind: 'and', of }));
+      }
+    }
+    return this.#factsOfRules.get(id) ?? NONE_YET;
   }
 
   /** One step of a goal. */
@@ -721,7 +757,7 @@ export function compareNumbers(operator: Ordering, a: number, b: number): boolea
 
 /** As the evaluator's `xone`: two that are true make it false, whatever is unknown. */
 function exactlyOne(parts: readonly Condition[], wanted: Wanted): Node {
-  const each = (want: Wanted): Node => all(...parts.map((part) => goal(part, want)));
+  const every = (want: Wanted): Node => all(...parts.map((part) => goal(part, want)));
   const one = (want: Wanted, others: 'all' | 'any', rest: Wanted): Node[] =>
     parts.map((part, i) => ({
       kind: 'later',
@@ -736,8 +772,8 @@ function exactlyOne(parts: readonly Condition[], wanted: Wanted): Node {
     case 'not_false':
       return any(...one('not_false', 'all', 'not_true'));
     case 'false':
-      return any(each('false'), ...one('true', 'any', 'true'));
+      return any(every('false'), ...one('true', 'any', 'true'));
     case 'not_true':
-      return any(each('not_true'), ...one('true', 'any', 'not_false'));
+      return any(every('not_true'), ...one('true', 'any', 'not_false'));
   }
 }

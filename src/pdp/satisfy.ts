@@ -4,10 +4,11 @@ import { type Clauses, clausesOf, COUNTED, NONE, type Node, STATED, UNSTATED } f
 import { compileCondition } from './compile.ts';
 import type { Condition } from './condition.ts';
 import { Domains, type Shape, type Shapes, shapesOf, waysIn } from './domains.ts';
-import type { Facts, Frame } from './facts.ts';
-import { FALSE, TRUE } from './logic.ts';
+import type { Facts } from './facts.ts';
+import { frameOf, referredRules } from './frames.ts';
+import { type FALSE, TRUE } from './logic.ts';
 import { boundsIn, narrowed, type OrderProblem, type Range, solveOrder } from './order.ts';
-import { loadFacts, type Program } from './program.ts';
+import type { CompiledRule, Program } from './program.ts';
 import { writeFacts, type Values } from './witness.ts';
 
 /** A condition, and what is wanted of it. */
@@ -20,22 +21,19 @@ export interface Goal {
  * Whether goals can be met together. A witness is explicit facts that the vocabulary accepts and
  * of which the evaluator says what was wanted of each goal.
  */
-export type Satisfaction =
+export type Satisfaction = { readonly steps: number } & (
   | { readonly possible: true; readonly witness: Facts }
   | { readonly possible: false }
-  /** Neither was found: `steps` were taken, or the goals lie outside what is decided. */
-  | {
-      readonly possible: 'unknown';
-      readonly reason: 'limit' | 'undecided';
-      readonly steps: number;
-    };
+  /** Neither was found: the limit was reached, or facts that should have met the goals did not. */
+  | { readonly possible: 'unknown'; readonly reason: 'limit' | 'undecided' }
+);
 
 export interface SatisfyOptions {
   /** Demands, options and values tried at most; 50,000 if not given, some tens of milliseconds. */
   readonly limit?: number;
 }
 
-export const DEFAULT_LIMIT = 50_000;
+const DEFAULT_LIMIT = 50_000;
 // Each choice under way is a frame of the stack and a copy of what is known.
 const MAX_CHOICES = 1500;
 
@@ -53,9 +51,10 @@ export function satisfy(
   const search = new Search(program, goals, limit);
   try {
     const witness = search.run();
-    if (witness) return { possible: true, witness };
-    if (!search.doubtful) return { possible: false };
-    return { possible: 'unknown', reason: 'undecided', steps: search.steps };
+    const { steps } = search;
+    if (witness) return { possible: true, witness, steps };
+    if (!search.doubtful) return { possible: false, steps };
+    return { possible: 'unknown', reason: 'undecided', steps };
   } catch (error) {
     if (!(error instanceof LimitReached)) throw error;
     return { possible: 'unknown', reason: 'limit', steps: search.steps };
@@ -79,6 +78,7 @@ class Search {
   readonly #limit: number;
   readonly #clauses: Clauses;
   readonly #shapes: Shapes;
+  #referred: readonly CompiledRule[] | undefined;
   /**
    * How often each choice came to nothing. Those that fail are made first: else what fails by
    * itself would be tried again under each answer to choices that have nothing to do with it.
@@ -332,35 +332,15 @@ class Search {
   }
 
   #isMet(facts: Facts): boolean {
-    const frame = loadFacts(this.#program, facts);
-    for (const { slot, compute } of this.#program.derivations) frame[slot] = compute(frame);
-    this.#runRules(frame);
+    this.#referred ??= referredRules(
+      this.#program,
+      this.#goals.map(({ condition }) => condition),
+    );
+    const frame = frameOf(this.#program, facts, this.#referred);
     return this.#goals.every(
       ({ condition, wanted }) =>
         compileCondition(condition, this.#clauses.scope, [])(frame) === wanted,
     );
-  }
-
-  /** Stores whether the rules apply and hold that the goals refer to, those that they refer to first. */
-  #runRules(frame: Frame): void {
-    const wanted = new Set<string>();
-    const queue = this.#goals.map(({ condition }) => condition);
-    for (let next = queue.pop(); next; next = queue.pop()) {
-      if (next.kind === 'not') queue.push(next.of);
-      else if ('of' in next) queue.push(...next.of);
-      else if ('rule' in next && !wanted.has(next.rule)) {
-        wanted.add(next.rule);
-        const rule = this.#clauses.rules.get(next.rule);
-        if (rule) queue.push(rule.applies, ...(rule.holds ? [rule.holds] : []));
-      }
-    }
-    if (wanted.size === 0) return;
-    for (const { rule, applies, holds, appliesSlot, holdsSlot } of this.#program.rules) {
-      if (!wanted.has(rule.id)) continue;
-      const does = applies(frame);
-      frame[appliesSlot] = does;
-      frame[holdsSlot] = does !== FALSE && holds?.(frame) === TRUE ? TRUE : FALSE;
-    }
   }
 }
 

@@ -44,7 +44,13 @@ function objectAt(
   let at = facts;
   for (const key of keys) {
     const next = at[key];
-    at = isObject(next) ? next : ((at[key] = {}) as Record<string, unknown>);
+    if (isObject(next)) {
+      at = next;
+      continue;
+    }
+    const made: Record<string, unknown> = {};
+    at[key] = made;
+    at = made;
   }
   return at;
 }
