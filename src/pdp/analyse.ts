@@ -56,9 +56,11 @@ export interface AnalyseOptions {
 const DEFAULT_WORK = 1_500_000;
 /** For one question; few are left open by it. */
 const STEPS_A_QUESTION = 5000;
-// A pair costs a question each; of a rule's effects on another's witness, a fraction of one.
-const MAX_LOOKS = 2_000_000;
+// To try a rule on facts that another is about costs far less than a question.
+const MAX_LOOKS = 500_000;
 const MAX_FINDINGS = 500;
+// A rule that contradicts many is the mistake itself.
+const MAX_PARTNERS = 3;
 // Each constraint is held against its siblings.
 const MAX_SIBLINGS = 16;
 
@@ -109,9 +111,9 @@ class Analyser {
     const subjects = this.#subjects();
     const own = subjects.filter(({ document }) => this.#isOwn(document));
     const alive = own.filter((subject) => this.#checkRule(subject));
-    if (!this.#policy) this.#checkWhole(subjects);
-    this.#checkShadows(alive, subjects);
-    this.#checkContradictions(alive, subjects);
+    if (!this.#policy) this.#stage(() => this.#checkWhole(subjects));
+    this.#stage(() => this.#checkContradictions(alive, subjects));
+    this.#stage(() => this.#checkShadows(alive, subjects));
     for (const subject of alive) this.#checkRedundant(subject);
     const first = own[0] ?? subjects[0];
     if (this.#isLimited && first) {
@@ -124,6 +126,22 @@ class Analyser {
       });
     }
     return this.#findings;
+  }
+
+  /** Leaves half of the work to what comes after. */
+  #stage(check: () => void): void {
+    const kept = Math.floor(this.#work / 2);
+    this.#work -= kept;
+    this.#looks = MAX_LOOKS;
+    check();
+    this.#work += kept;
+  }
+
+  /** May one more pair be looked at? */
+  #mayLook(): boolean {
+    if (this.#looks-- > 0 && this.#work > 0 && this.#findings.length < MAX_FINDINGS) return true;
+    this.#isLimited = true;
+    return false;
   }
 
   #isOwn({ policy }: PolicyDocument): boolean {
@@ -387,12 +405,9 @@ class Analyser {
       const same =
         new Set(effects.map(({ effect }) => effect)).size === 1 ? effects[0]?.effect : undefined;
       const frames = effects.map(({ witness }) => bench.frame(witness ?? {}));
-      for (const other of bench.near(subject)) {
+      for (const other of bench.around(subject, frames[0] ?? [])) {
         if (other === subject) continue;
-        if (this.#looks-- <= 0 || this.#work <= 0) {
-          this.#isLimited = true;
-          return;
-        }
+        if (!this.#mayLook()) return;
         const found = this.#shadowOf(subject, other, { effects, frames, mild, same });
         if (!found) continue;
         this.#say(subject, found);
@@ -463,26 +478,24 @@ class Analyser {
     for (const subject of candidates(own)) {
       seen.add(subject);
       const frame = bench.frame(subject.regions[0]?.witness ?? {});
-      for (const other of bench.near(subject, 'holds')) {
+      let said = 0;
+      for (const other of bench.beside(subject)) {
         if (other === subject || (isOwn.has(other) && seen.has(other))) continue;
-        if (this.#looks-- <= 0 || this.#work <= 0) {
-          this.#isLimited = true;
-          return;
-        }
+        if (!this.#mayLook()) return;
         if (other.compiled.holds?.(frame) === TRUE) continue;
-        this.#contradiction(subject, other);
+        if (this.#contradiction(subject, other) && ++said === MAX_PARTNERS) break;
       }
     }
   }
 
-  #contradiction(subject: Subject, other: Subject): void {
+  #contradiction(subject: Subject, other: Subject): boolean {
     const both = [is(subject.rule.applies), is(other.rule.applies)];
     const spared = [subject, other].map(
       (each): Goal => ({ condition: effectOf(each, 'deny'), wanted: FALSE }),
     );
-    if (!this.#isImpossible(...both, ...spared)) return;
+    if (!this.#isImpossible(...both, ...spared)) return false;
     const overlap = this.#ask(both);
-    if (overlap.possible !== true) return;
+    if (overlap.possible !== true) return false;
     this.#say(subject, {
       kind: 'contradicts',
       severity: 'error',
@@ -491,6 +504,7 @@ class Analyser {
       sentence: `No request satisfies both ${subject.rule.id} and ${other.rule.id} where both apply: one asks that ${words(subject.rule.holds)}, the other that ${words(other.rule.holds)}; one of them always denies.`,
       witness: overlap.witness,
     });
+    return true;
   }
 
   /** Constraints that are never false where those beside them are true. */
@@ -612,45 +626,82 @@ function effectIn(
   return undefined;
 }
 
-/** Rules by the facts that they read, and frames to try them on. */
+/** One value of a fact without which a rule does not apply. */
+interface Key {
+  readonly fact: string;
+  readonly value: unknown;
+}
+
+function keyOf({ applies }: Rule): Key | undefined {
+  for (const part of applies.kind === 'and' ? applies.of : [applies]) {
+    if (part.kind !== 'compare' || part.operator !== 'eq' || !('constant' in part.right)) continue;
+    const { constant: value } = part.right;
+    if (typeof value === 'string' || typeof value === 'boolean') return { fact: part.fact, value };
+  }
+  return undefined;
+}
+
+/** Rules by what they read, so that a rule is held against few others; and frames to try them on. */
 class Bench {
   readonly #program: Program;
-  readonly #byFact = new Map<string, Subject[]>();
-  readonly #facts = new Map<Subject, ReadonlySet<string>>();
-  readonly #everywhere: Subject[] = [];
-  readonly #referred: readonly CompiledRule[];
   readonly #clauses: Clauses;
+  readonly #referred: readonly CompiledRule[];
+  /** Rules that apply for one value of a fact only, by the fact and the value. */
+  readonly #keyed = new Map<string, Map<unknown, Subject[]>>();
+  /** The others, by the facts that they read. */
+  readonly #byFact = new Map<string, Subject[]>();
+  readonly #everywhere: Subject[] = [];
 
   constructor(program: Program, subjects: readonly Subject[]) {
     this.#program = program;
     this.#clauses = clausesOf(program);
     const conditions = program.rules.flatMap(({ rule }) => conditionsOf(rule));
     this.#referred = referredRules(program, conditions);
-    for (const subject of subjects) {
-      const facts = this.#factsOf(subject);
-      if (facts.size === 0) this.#everywhere.push(subject);
-      for (const fact of facts) {
-        const group = this.#byFact.get(fact);
-        if (group) group.push(subject);
-        else this.#byFact.set(fact, [subject]);
-      }
+    for (const subject of subjects) this.#add(subject);
+  }
+
+  #add(subject: Subject): void {
+    const key = keyOf(subject.rule);
+    if (key) {
+      const values = this.#keyed.get(key.fact) ?? new Map<unknown, Subject[]>();
+      this.#keyed.set(key.fact, values);
+      append(values, key.value, subject);
+      return;
+    }
+    const facts = this.#factsOf(subject);
+    if (facts.size === 0) this.#everywhere.push(subject);
+    for (const fact of facts) append(this.#byFact, fact, subject);
+  }
+
+  #factsOf({ rule }: Subject): ReadonlySet<string> {
+    return this.#clauses.factsOf({ kind: 'and', of: conditionsOf(rule) });
+  }
+
+  /** Those that may have an effect wherever it has one: they read its facts, or none at all. */
+  *around(subject: Subject, frame: Frame): Generator<Subject> {
+    yield* this.#everywhere;
+    yield* this.#reading(this.#factsOf(subject));
+    for (const [fact, values] of this.#keyed) {
+      const slot = this.#clauses.scope.variables.get(fact)?.slot;
+      if (slot !== undefined) yield* values.get(frame[slot]) ?? [];
     }
   }
 
-  #factsOf(subject: Subject): ReadonlySet<string> {
-    const known = this.#facts.get(subject);
-    if (known) return known;
-    const facts = this.#clauses.factsOf({ kind: 'and', of: conditionsOf(subject.rule) });
-    this.#facts.set(subject, facts);
-    return facts;
+  /** Those that may apply where it does, and read a fact that its `holds` reads. */
+  *beside(subject: Subject): Generator<Subject> {
+    const { holds } = subject.rule;
+    if (!holds) return;
+    const facts = this.#clauses.factsOf(holds);
+    yield* this.#reading(facts);
+    const key = keyOf(subject.rule);
+    for (const [fact, values] of this.#keyed) {
+      if (key?.fact === fact) yield* values.get(key.value) ?? [];
+      else for (const group of values.values()) yield* group;
+    }
   }
 
-  /** Those that read a fact that it reads, or none at all. */
-  *near(subject: Subject, part?: 'holds'): Generator<Subject> {
-    const holds = part && subject.rule.holds;
-    const facts = holds ? this.#clauses.factsOf(holds) : this.#factsOf(subject);
+  *#reading(facts: ReadonlySet<string>): Generator<Subject> {
     const seen = new Set<Subject>();
-    if (!part) yield* this.#everywhere;
     for (const fact of facts) {
       for (const other of this.#byFact.get(fact) ?? []) {
         if (seen.has(other)) continue;
@@ -663,6 +714,12 @@ class Bench {
   frame(facts: Facts): Frame {
     return frameOf(this.#program, facts, this.#referred);
   }
+}
+
+function append<K, V>(groups: Map<K, V[]>, key: K, value: V): void {
+  const group = groups.get(key);
+  if (group) group.push(value);
+  else groups.set(key, [value]);
 }
 
 function conditionsOf({ applies, holds, outcomes }: Rule): Condition[] {

@@ -1,7 +1,7 @@
 import type { Condition } from './condition.ts';
 import type { Facts, Frame } from './facts.ts';
 import { FALSE, TRUE } from './logic.ts';
-import { type CompiledRule, loadFacts, type Program } from './program.ts';
+import type { CompiledRule, Program } from './program.ts';
 
 /** The rules that conditions refer to, directly or through others, in the program's order. */
 export function referredRules(
@@ -26,7 +26,8 @@ export function referredRules(
 
 /** Explicit facts in the evaluator's form, with derived facts and what `referred` rules say. */
 export function frameOf(program: Program, facts: Facts, referred: readonly CompiledRule[]): Frame {
-  const frame = loadFacts(program, facts);
+  // Without slots for all rules: there may be ten thousand, and few are referred to.
+  const frame = program.vocabulary.load(facts);
   for (const { slot, compute } of program.derivations) frame[slot] = compute(frame);
   for (const { applies, holds, appliesSlot, holdsSlot } of referred) {
     const does = applies(frame);
