@@ -38,6 +38,16 @@ export function formatDate(days: number): string {
   return `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`;
 }
 
+/** RFC 3339, in UTC, with milliseconds where there are any, of an instant (milliseconds since the epoch). */
+export function formatInstant(instantMs: number): string {
+  const days = Math.floor(instantMs / DAY_MS);
+  const ms = instantMs - days * DAY_MS;
+  const two = (value: number): string => String(Math.floor(value)).padStart(2, '0');
+  const time = `${two(ms / 3_600_000)}:${two((ms / 60_000) % 60)}:${two((ms / 1000) % 60)}`;
+  const fraction = ms % 1000 === 0 ? '' : `.${String(ms % 1000).padStart(3, '0')}`;
+  return `${formatDate(days)}T${time}${fraction}Z`;
+}
+
 /**
  * A function that gives the date (days since 1970-01-01) of an instant in a time zone.
  * Offsets are looked up once per quarter of an hour, the finest step any zone changes at.

@@ -263,18 +263,19 @@ function loadNode(at: Node, value: unknown, frame: Frame): void {
 }
 
 /** What stands here is no object: nothing is known of it, not even that there is none. */
-function fillUnknown(at: Node, frame: Frame): void {
-  if (at.spec) frame[at.slot] = at.spec.type === 'set' ? UNKNOWN_SET : undefined;
-  for (const child of at.children.values()) fillUnknown(child, frame);
+function fillUnknown(at: Node, frame: Frame, isMember = false): void {
+  if (at.spec) frame[at.slot] = isMember || at.spec.type === 'set' ? UNKNOWN_SET : undefined;
+  for (const child of at.children.values()) fillUnknown(child, frame, at.spec?.type === 'list');
 }
 
 /** There is no such object: its members are none too, unless their absence counts as a value. */
-function fillNone(at: Node, frame: Frame): void {
-  if (at.spec) frame[at.slot] = at.spec.type === 'object' ? false : noneOf(at.spec);
-  for (const child of at.children.values()) fillNone(child, frame);
+function fillNone(at: Node, frame: Frame, isMember = false): void {
+  if (at.spec) frame[at.slot] = isMember ? NONE_SET : noneOf(at.spec);
+  for (const child of at.children.values()) fillNone(child, frame, at.spec?.type === 'list');
 }
 
 function noneOf(spec: FactSpec): unknown {
+  if (spec.type === 'object') return false;
   if (spec.absent && spec.absent !== 'none') return loadValue(spec, spec.absent.counts_as);
   return spec.type === 'set' ? NONE_SET : null;
 }
@@ -377,7 +378,7 @@ function scalarExpectation(type: FactType, spec: FactSpec, value: unknown): stri
         ? undefined
         : 'an RFC 3339 date-time with seconds and an offset';
     case 'code':
-      return typeof value === 'string' && CODE.test(value)
+      return typeof value === 'string' && isCode(value)
         ? undefined
         : 'a code: letters, digits, "_", "-", ".", ":", "/", "#", at most 200';
     case 'text':
@@ -385,6 +386,11 @@ function scalarExpectation(type: FactType, spec: FactSpec, value: unknown): stri
     default:
       return undefined;
   }
+}
+
+/** May a fact of type `code` have this value? */
+export function isCode(value: string): boolean {
+  return CODE.test(value);
 }
 
 function numberExpectation(type: FactType, spec: FactSpec, value: unknown): string | undefined {
