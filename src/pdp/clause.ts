@@ -64,8 +64,11 @@ export type Literal =
       /** A value of one fact may have to be that of the other. */
       readonly shares: boolean;
     }
-  | { readonly kind: 'has'; readonly set: string; readonly code: string }
-  | { readonly kind: 'lacks' | 'only'; readonly set: string; readonly codes: ReadonlySet<string> }
+  | {
+      readonly kind: 'has' | 'lacks' | 'only';
+      readonly set: string;
+      readonly codes: ReadonlySet<string>;
+    }
   | {
       readonly kind: 'in';
       readonly element: string;
@@ -198,10 +201,10 @@ export class Clauses {
   #factsOfRule(id: string): ReadonlySet<string> {
     // Rules come after those that they refer to: in this order no chain is too deep.
     if (this.#factsOfRules.size === 0) {
-      for (const [each, { applies, holds }] of this.rules) {
+      for (const [rule, { applies, holds }] of this.rules) {
         const of: Condition[] = holds ? [applies, holds] : [applies];
-        this.#factsOfRules.set(each, NONE_YET);
-        this.#factsOfRules.set(each, this.factsOf({ kind: 'and', of }));
+        this.#factsOfRules.set(rule, NONE_YET);
+        this.#factsOfRules.set(rule, this.factsOf({ kind: 'and', of }));
       }
     }
     return this.#factsOfRules.get(id) ?? NONE_YET;
@@ -692,7 +695,7 @@ export class Clauses {
     if (parts && kind === 'disjoint') return this.#universal(kind, right, left);
     const [only] = right;
     if (parts && right.length === 1 && only?.kind === 'set' && only.without.length === 0) {
-      return all(...[...parts].map((code): Node => ({ kind: 'has', set: only.fact, code })));
+      return { kind: 'has', set: only.fact, codes: parts };
     }
     return { kind, left, right };
   }
@@ -738,7 +741,7 @@ function numberOf(constant: Constant | undefined, type: Variable['type']): numbe
   return Number(constant);
 }
 
-export function compareNumbers(operator: Ordering, a: number, b: number): boolean {
+function compareNumbers(operator: Ordering, a: number, b: number): boolean {
   switch (operator) {
     case 'eq':
       return a === b;

@@ -305,9 +305,14 @@ export class Domains {
       case 'codes':
         return !this.#mayBeKnown(literal.left) || !this.#mayBeKnown(literal.right);
       case 'has': {
-        const { lacks, only } = this.setOf(literal.set);
-        const isOut = (only && !only.has(literal.code)) || lacks.some((s) => s.has(literal.code));
-        return isOut || !this.#mayBeKnown(literal.set) || !this.takes(literal.set, literal.code);
+        const { set, codes } = literal;
+        const { lacks, only } = this.setOf(set);
+        if (codes.size > 0 && !this.#mayBeKnown(set)) return true;
+        for (const code of codes) {
+          const isOut = (only && !only.has(code)) || lacks.some((each) => each.has(code));
+          if (isOut || !this.takes(set, code)) return true;
+        }
+        return false;
       }
       case 'lacks':
       case 'only': {
@@ -342,8 +347,10 @@ export class Domains {
         if (!range || !this.#isKnown(literal.fact)) return false;
         return isEmptyRange(narrowed(range, OPPOSITE[literal.operator], literal.value));
       }
-      case 'has':
-        return this.sets.get(literal.set)?.must.has(literal.code) ?? false;
+      case 'has': {
+        const must = this.sets.get(literal.set)?.must;
+        return must !== undefined && [...literal.codes].every((code) => must.has(code));
+      }
       default:
         return false;
     }
@@ -425,8 +432,8 @@ export class Domains {
     const { set } = literal;
     const { must, lacks, only } = this.setOf(set);
     if (literal.kind === 'has') {
-      this.sets.set(set, { must: new Set([...must, literal.code]), lacks, only });
-      return this.#know(set);
+      this.sets.set(set, { must: new Set([...must, ...literal.codes]), lacks, only });
+      return literal.codes.size > 0 ? this.#know(set) : this.#touch(set);
     }
     if (literal.kind === 'lacks') {
       this.sets.set(set, { must, lacks: [...lacks, literal.codes], only });
@@ -530,7 +537,7 @@ export class Domains {
       const codes = Array.isArray(value) ? (value as string[]) : [];
       return (
         this.assert({ kind: 'only', set: fact, codes: new Set(codes) }) &&
-        codes.every((code) => this.assert({ kind: 'has', set: fact, code }))
+        this.assert({ kind: 'has', set: fact, codes: new Set(codes) })
       );
     }
     if (kind === 'number') {
@@ -571,7 +578,7 @@ function memberDemand({ fact }: Shape, list: Shape): Node {
   };
 }
 
-export function isValueOf(spec: FactSpec, type: FactSpec['type'], code: string): boolean {
+function isValueOf(spec: FactSpec, type: FactSpec['type'], code: string): boolean {
   switch (type) {
     case 'code':
       return isCode(code);

@@ -16,7 +16,7 @@ const fact = (type: string, more: object = {}): object => ({
 });
 
 /** Facts of every type and every meaning of absence, with few values. */
-export const pack: object = smallPack({
+export const vocabulary: object = smallPack({
   facts: {
     'request.as_of': fact('datetime'),
     'request.yes': fact('boolean'),
@@ -68,21 +68,21 @@ export const pack: object = smallPack({
   },
 });
 
-export const small: Program = built(
-  pack,
-  policyDocument([
-    ruleOf('R-ONE', {
-      applies: { or: ['request.yes', { nonempty: 'abroad' }] },
-      holds: { fact: 'request.count', lteq: { fact: 'request.limit' } },
-      otherwise: 'deny',
-    }),
-    ruleOf('R-TWO', {
-      applies: { and: [{ applies: 'R-ONE' }, { holds: 'R-ONE' }] },
-      holds: { fact: 'request.purpose', isA: 'care' },
-      otherwise: [{ when: 'request.no', effect: 'review' }, { effect: 'deny' }],
-    }),
-  ]),
-);
+/** The rules that random conditions refer to. */
+export const RULES: readonly object[] = [
+  ruleOf('R-ONE', {
+    applies: { or: ['request.yes', { nonempty: 'abroad' }] },
+    holds: { fact: 'request.count', lteq: { fact: 'request.limit' } },
+    otherwise: 'deny',
+  }),
+  ruleOf('R-TWO', {
+    applies: { and: [{ applies: 'R-ONE' }, { holds: 'R-ONE' }] },
+    holds: { fact: 'request.purpose', isA: 'care' },
+    otherwise: [{ when: 'request.no', effect: 'review' }, { effect: 'deny' }],
+  }),
+];
+
+export const small: Program = built(vocabulary, policyDocument(RULES));
 const scope = scopeOf(small);
 
 const CODES = ['care', 'hiv_care', 'hiv_trial', 'research', 'other-1', 'else'];
@@ -284,3 +284,27 @@ export const frames: readonly Frame[] = CASES.map((facts) => {
   evaluate(small, frame);
   return frame;
 });
+
+/** A condition as a document writes it. */
+export function sourceOf(condition: Condition): unknown {
+  switch (condition.kind) {
+    case 'constant':
+      return condition.value;
+    case 'not':
+      return { not: sourceOf(condition.of) };
+    case 'and':
+    case 'or':
+    case 'xone':
+      return { [condition.kind]: condition.of.map(sourceOf) };
+    case 'exists':
+    case 'nonempty':
+      return { [condition.kind]: condition.fact };
+    case 'applies':
+    case 'holds':
+      return { [condition.kind]: condition.rule };
+    case 'compare': {
+      const { fact: of, operator, right } = condition;
+      return { fact: of, [operator]: 'fact' in right ? right : right.constant };
+    }
+  }
+}

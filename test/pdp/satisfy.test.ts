@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { compileCondition } from '../../src/pdp/compile.ts';
-import type { Condition } from '../../src/pdp/condition.ts';
+import type { Condition, Constant, Operator } from '../../src/pdp/condition.ts';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import type { Facts } from '../../src/pdp/facts.ts';
 import { FALSE, TRUE, type Truth } from '../../src/pdp/logic.ts';
@@ -17,10 +17,10 @@ const goals: fc.Arbitrary<readonly Goal[]> = fc.array(
   { minLength: 1, maxLength: 3 },
 );
 
-function truthOf(program: Program, facts: Facts, condition: Condition): Truth {
-  const frame = loadFacts(program, facts);
-  evaluate(program, frame);
-  return compileCondition(condition, scopeOf(program), [])(frame);
+function truthOf(of: Program, facts: Facts, condition: Condition): Truth {
+  const frame = loadFacts(of, facts);
+  evaluate(of, frame);
+  return compileCondition(condition, scopeOf(of), [])(frame);
 }
 
 describe('whether conditions can be met together', () => {
@@ -40,7 +40,9 @@ describe('whether conditions can be met together', () => {
         if (answer.possible === 'unknown') {
           expect(answer.reason).toBe('limit');
           undecided++;
-        } else impossible++;
+          return;
+        }
+        impossible++;
         const tests = wanted.map((goal) => ({
           ...goal,
           test: compileCondition(goal.condition, scope, []),
@@ -56,5 +58,170 @@ describe('whether conditions can be met together', () => {
     if (process.env['RUNS']) console.log({ possible, impossible, undecided });
     expect(impossible).toBeGreaterThan(0);
     expect(undecided).toBeLessThan(runs / 200);
+  });
+
+  test('everything that a rule of the shipped pack does to a case can be done', () => {
+    for (const { facts } of cases) {
+      const frame = loadFacts(program, facts);
+      evaluate(program, frame);
+      for (const { rule, applies, holds } of program.rules) {
+        const done: Goal[] = [{ condition: rule.applies, wanted: TRUE }];
+        if (applies(frame) !== TRUE) continue;
+        const held = holds?.(frame);
+        if (rule.holds && (held === TRUE || held === FALSE))
+          done.push({ condition: rule.holds, wanted: held });
+        const answer = satisfy(program, done);
+        expect(answer.possible, rule.id).toBe(true);
+        if (answer.possible !== true) continue;
+        expect(program.vocabulary.check(answer.witness)).toEqual([]);
+        for (const { condition, wanted } of done)
+          expect(truthOf(program, answer.witness, condition)).toBe(wanted);
+      }
+    }
+  });
+});
+
+describe('what is asked at the limits', () => {
+  const compare = (fact: string, operator: Operator, right: Constant): Condition => ({
+    kind: 'compare',
+    fact,
+    operator,
+    right: { constant: right },
+  });
+  const against = (fact: string, operator: Operator, other: string): Condition => ({
+    kind: 'compare',
+    fact,
+    operator,
+    right: { fact: other },
+  });
+  const and = (...of: Condition[]): Condition => ({ kind: 'and', of });
+  const isTrue = (condition: Condition): Goal[] => [{ condition, wanted: TRUE }];
+
+  test('an absent object has no members, an empty list has none, and a closed set only its own', () => {
+    const no = (condition: Condition): Condition => ({ kind: 'not', of: condition });
+    const exists = (fact: string): Condition => ({ kind: 'exists', fact });
+    for (const impossible of [
+      and(no(exists('request.paper')), exists('request.paper.until')),
+      and(no(exists('request.people')), { kind: 'nonempty', fact: 'request.people.place' }),
+      and(exists('request.people'), no({ kind: 'nonempty', fact: 'request.people.place' })),
+      no(exists('request.thing')),
+      no(exists('request.consent')),
+      and(no(exists('request.paper')), compare('request.paper.pages', 'neq', 2)),
+      compare('request.purpose', 'eq', 'no code'),
+    ])
+      expect(satisfy(small, isTrue(impossible)), JSON.stringify(impossible)).toMatchObject({
+        possible: false,
+      });
+    expect(
+      satisfy(
+        small,
+        isTrue(and(no(exists('request.paper')), compare('request.paper.pages', 'eq', 2))),
+      ),
+    ).toMatchObject({ possible: true, witness: {} });
+  });
+
+  test('a day begins and ends where the time zone says', () => {
+    const at = (instant: string): Goal[] =>
+      isTrue(and(compare('request.as_of', 'eq', instant), compare('today', 'eq', '2026-01-01')));
+    expect(satisfy(small, at('2025-12-31T21:59:59Z')).possible).toBe(false);
+    expect(satisfy(small, at('2025-12-31T22:00:00Z')).possible).toBe(true);
+    expect(satisfy(small, at('2026-01-01T21:59:59.999Z')).possible).toBe(true);
+    expect(satisfy(small, at('2026-01-01T22:00:00Z')).possible).toBe(false);
+  });
+
+  test('more facts than values: the search ends, and says so where it was not finished', () => {
+    const names = Array.from({ length: 12 }, (_, i) => `request.n${i}`);
+    const number = {
+      type: 'integer',
+      minimum: 1,
+      maximum: 11,
+      source: 'request',
+      title: { en: 'N' },
+      basis: 'test',
+    };
+    const pigeons = built(
+      smallPack({
+        derived: {},
+        facts: {
+          'request.as_of': { ...number, type: 'datetime', minimum: undefined, maximum: undefined },
+          ...Object.fromEntries(names.map((name) => [name, number])),
+        },
+      }),
+      policyDocument([ruleOf('R-ONE', { outcome: 'permit' })]),
+    );
+    const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b) => against(a, 'neq', b)));
+    const fewer = pairs.filter((pair) => !JSON.stringify(pair).includes('n11'));
+    expect(satisfy(pigeons, isTrue(and(...fewer))).possible).toBe(true);
+    const seconds = cpuSeconds(() => {
+      expect(satisfy(pigeons, isTrue(and(...pairs)))).toMatchObject({
+        possible: 'unknown',
+        reason: 'limit',
+      });
+    });
+    expect(seconds).toBeLessThan(10);
+  });
+
+  test('long lists, wide and deep conditions, and chains of rules', () => {
+    const many = Array.from({ length: 100_000 }, (_, i) => `c${i}`);
+    const chain = built(
+      smallPack(),
+      policyDocument(
+        Array.from({ length: 5000 }, (_, i) =>
+          ruleOf(`R-${i}`, {
+            applies: i === 0 ? 'request.yes' : { applies: `R-${i - 1}` },
+            outcome: 'review',
+          }),
+        ),
+      ),
+    );
+    let deep = compare('request.yes', 'eq', true);
+    for (let i = 0; i < 5000; i++) deep = { kind: 'not', of: deep };
+    const asked: [Program, Condition, boolean][] = [
+      [
+        small,
+        and(
+          compare('request.purpose', 'isAnyOf', many),
+          compare('request.purpose', 'isNoneOf', many.slice(1)),
+        ),
+        true,
+      ],
+      [
+        small,
+        and(
+          compare('request.purpose', 'isAnyOf', many),
+          compare('request.purpose', 'isNoneOf', many),
+        ),
+        false,
+      ],
+      [
+        small,
+        and(
+          compare('request.codes', 'isAllOf', many.slice(0, 5000)),
+          compare('request.codes', 'isPartOf', many),
+        ),
+        true,
+      ],
+      [
+        small,
+        {
+          kind: 'xone',
+          of: many.slice(0, 1000).map((code) => compare('request.purpose', 'eq', code)),
+        },
+        true,
+      ],
+      [
+        small,
+        and(...many.slice(0, 1000).map((code) => compare('request.purpose', 'neq', code))),
+        true,
+      ],
+      [small, deep, true],
+      [chain, { kind: 'applies', rule: 'R-4999' }, true],
+      [chain, and({ kind: 'applies', rule: 'R-4999' }, compare('request.yes', 'eq', false)), false],
+    ];
+    const seconds = cpuSeconds(() => {
+      for (const [of, condition, possible] of asked)
+        expect(satisfy(of, isTrue(condition), { limit: 2_000_000 }).possible).toBe(possible);
+    });
+    expect(seconds).toBeLessThan(20);
   });
 });
