@@ -3,6 +3,7 @@ import { boundTo } from '../pdp/compose.ts';
 import { explain, type Explanation, type Expiry } from '../pdp/explain.ts';
 import type { Facts } from '../pdp/facts.ts';
 import type { PolicyReference, Program } from '../pdp/program.ts';
+import { remedies, type Remedy } from '../pdp/remedies.ts';
 
 /**
  * A decision as it is stored, in canonical JSON: what it was made from and what came out. Loading
@@ -25,6 +26,8 @@ export interface StoredDecision {
 }
 
 export interface Decided {
+  /** The policies that decided. */
+  readonly program: Program;
   readonly stored: StoredDecision;
   readonly explanation: Explanation;
 }
@@ -51,7 +54,7 @@ export function decide(
     missing_facts: explanation.missing,
     expiry: explanation.expiry,
   };
-  return { stored, explanation };
+  return { program, stored, explanation };
 }
 
 /** A decision as the API shows it. */
@@ -67,6 +70,7 @@ export interface DecisionView extends Recorded {
   readonly instruments: Explanation['instruments'];
   readonly obligations: Explanation['obligations'];
   readonly missing_facts: string[];
+  readonly remedies: readonly Remedy[];
   readonly examiners: Explanation['examiners'];
   readonly expiry: Expiry | null;
   readonly pack: StoredDecision['pack'];
@@ -75,7 +79,7 @@ export interface DecisionView extends Recorded {
 
 export function viewOf(
   id: string,
-  { stored, explanation }: Decided,
+  { program, stored, explanation }: Decided,
   recorded: Recorded,
 ): DecisionView {
   return {
@@ -90,6 +94,7 @@ export function viewOf(
     instruments: explanation.instruments,
     obligations: explanation.obligations,
     missing_facts: [...stored.missing_facts],
+    remedies: remedies(program, stored.facts, explanation),
     examiners: explanation.examiners,
     expiry: stored.expiry,
     pack: stored.pack,

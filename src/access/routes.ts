@@ -7,6 +7,8 @@ import type { Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { boundTo } from '../pdp/compose.ts';
 import { explain } from '../pdp/explain.ts';
+import { explanationText } from '../pdp/explanation-text.ts';
+import { remedies } from '../pdp/remedies.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
@@ -26,7 +28,8 @@ type AccessOperation =
   | 'submitAccessRequest'
   | 'getAccessRequest'
   | 'simulateDecision'
-  | 'getDecision';
+  | 'getDecision'
+  | 'getDecisionExplanation';
 
 // Measured with `npm run bench`: two lanes keep the database busy while the next batch is decided;
 // larger batches gain nothing once one sync serves 64 callers.
@@ -98,6 +101,14 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
       if (!row || !(await mayRead(deps, principal, row))) throw notFound();
       return { status: 200, body: await loadDecision(deps, row) };
     },
+    getDecisionExplanation: async ({ principal, path, query }) => {
+      const row = await readDecision(deps.db, path.id);
+      if (!row || !(await mayRead(deps, principal, row))) throw notFound();
+      const { program, stored, explanation } = await decidedAgain(deps, row);
+      const ways = remedies(program, stored.facts, explanation);
+      const body = explanationText(explanation, query.language ?? 'en', program.pack, ways);
+      return { status: 200, body };
+    },
   };
 }
 
@@ -145,14 +156,17 @@ async function loadRequest(deps: AccessWriter, id: string): Promise<RequestView>
 }
 
 /** A stored decision with its explanation, from the very policy versions that it names. */
-async function loadDecision(deps: AccessWriter, row: DecisionRow): Promise<DecisionView> {
+async function decidedAgain(deps: AccessWriter, row: DecisionRow): Promise<Decided> {
   const stored = JSON.parse(row.document) as StoredDecision;
-  const program = await deps.programs.ofVersions(deps.db, {
+  const inForce = await deps.programs.ofVersions(deps.db, {
     pack_sha256: stored.pack.sha256,
     policy_sha256: stored.policies.map(({ sha256 }) => sha256),
   });
-  const explanation = explain(boundTo(program, stored.facts), stored.facts);
-  const decided: Decided = { stored, explanation };
+  const program = boundTo(inForce, stored.facts);
+  return { program, stored, explanation: explain(program, stored.facts) };
+}
+
+async function loadDecision(deps: AccessWriter, row: DecisionRow): Promise<DecisionView> {
   const recorded: Recorded = await receiptOf(deps, row.event_id);
-  return viewOf(row.id, decided, recorded);
+  return viewOf(row.id, await decidedAgain(deps, row), recorded);
 }

@@ -820,6 +820,30 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/decisions/{id}/explanation": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * Read a decision in words
+         * @description The answer, each rule that mattered with the facts it read, their values and sources, what
+         *     must be done, what is missing, and what would turn the answer. A text that is not there in
+         *     the language asked for is in English.
+         */
+        readonly get: operations["getDecisionExplanation"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/audit/events": {
         readonly parameters: {
             readonly query?: never;
@@ -1405,6 +1429,23 @@ export interface components {
         readonly PolicyReport: {
             /** @description May it be approved? */
             readonly passed: boolean;
+            /** @description What no single case would show; an `error` stands in the way of approval. */
+            readonly findings: readonly {
+                /** @enum {string} */
+                readonly kind: "never_applies" | "never_permits" | "dead_outcome" | "always_denies" | "constraints_conflict" | "redundant" | "shadowed" | "contradicts" | "limited";
+                /** @enum {string} */
+                readonly severity: "error" | "warning" | "hint";
+                readonly rule?: string;
+                /** @description The rule that shadows or contradicts it. */
+                readonly other?: string;
+                readonly line: number;
+                readonly column: number;
+                readonly sentence: string;
+                /** @description Facts of a request that shows it. */
+                readonly witness?: {
+                    readonly [key: string]: unknown;
+                };
+            }[];
             readonly cases: {
                 readonly total: number;
                 /** @description Rules that none of the cases names or sets off. */
@@ -1576,6 +1617,12 @@ export interface components {
                 readonly evidence: components["schemas"]["Text"];
             }[];
             readonly missing_facts: readonly string[];
+            /**
+             * @description Of a denial or a review: the smallest sets of changes, of facts that whoever asks
+             *     controls, that turn the answer, best first. Each was decided again with the change
+             *     made. None asks for an untruth, such as another purpose.
+             */
+            readonly remedies: readonly components["schemas"]["Remedy"][];
             /** @description Who examines a review. */
             readonly examiners: readonly {
                 readonly role: string;
@@ -1594,6 +1641,34 @@ export interface components {
                 readonly sha256: string;
             };
             readonly policies: readonly components["schemas"]["PolicyReference"][];
+        };
+        readonly Remedy: {
+            /**
+             * @description The answer after the changes.
+             * @enum {string}
+             */
+            readonly effect: "permit" | "review";
+            readonly changes: readonly {
+                readonly fact: string;
+                /** @description As it is; null where it is absent. */
+                readonly from: unknown;
+                /** @description What it would have to be. */
+                readonly to: unknown;
+                /** @description The fact is to be stated as it is: it turns the answer if it is one of these. */
+                readonly one_of?: readonly unknown[];
+                /**
+                 * @description Who does it.
+                 * @enum {string}
+                 */
+                readonly by: "requester" | "authority" | "agreement";
+                readonly sentence: components["schemas"]["Text"];
+            }[];
+            /** @description Rules that no longer deny or ask. */
+            readonly turns: readonly string[];
+            /** @description Rules that still ask for a person. */
+            readonly remaining: readonly string[];
+            /** @description Rules that would oblige. */
+            readonly obligations: readonly string[];
         };
         readonly Event: {
             readonly event_id: components["schemas"]["Uuid"];
@@ -3252,6 +3327,33 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getDecisionExplanation: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description ISO 639, such as `en`, `fr` or `rw`; English if not given. */
+                readonly language?: string;
+            };
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Plain text in paragraphs. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
                 };
             };
             readonly 503: components["responses"]["Unavailable"];

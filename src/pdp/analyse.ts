@@ -66,6 +66,15 @@ const MAX_SIBLINGS = 16;
 
 type Path = readonly (string | number)[];
 
+/** Where it stands in the document: a rule's "applies" was joined with the policy's target. */
+function written({ owner, target }: PolicyDocument, path: Path): Path {
+  const [rules, index, key, and, branch, ...rest] = path;
+  if (!target || key !== 'applies' || and !== 'and') return path;
+  if (branch === 1) return [rules ?? 'rules', index ?? 0, key, ...rest];
+  if (owner === undefined) return ['target', ...rest];
+  return rest[0] === 'and' && rest[1] === 1 ? ['target', ...rest.slice(2)] : ['owner'];
+}
+
 /** Where a rule has one of its effects. */
 interface Region {
   readonly effect: Effect | undefined;
@@ -149,12 +158,12 @@ class Analyser {
   }
 
   #subjects(): Subject[] {
-    const paths = new Map<Rule, Path>();
+    const paths = new Map<string, Path>();
     for (const document of new Set(this.#program.rules.map((each) => each.document)))
-      document.rules.forEach((rule, i) => paths.set(rule, ['rules', i]));
+      document.rules.forEach(({ id }, i) => paths.set(id, ['rules', i]));
     return this.#program.rules.map((compiled) => {
       const { rule, document } = compiled;
-      const path = paths.get(rule) ?? ['rules'];
+      const path = paths.get(rule.id) ?? ['rules'];
       const regions = regionsOf(rule, path).map((region) => this.#reach(region));
       return { compiled, rule, document, path, regions };
     });
@@ -184,7 +193,14 @@ class Analyser {
       return;
     }
     const { document, rule } = subject;
-    this.#findings.push({ policy: document.policy, rule: rule.id, ...finding });
+    const { path, parts } = finding;
+    this.#findings.push({
+      policy: document.policy,
+      rule: rule.id,
+      ...finding,
+      path: written(document, path),
+      ...(parts && { parts: parts.map((part) => written(document, part)) }),
+    });
   }
 
   /** What is wrong with a rule by itself; false where it never does anything. */
@@ -494,11 +510,14 @@ class Analyser {
       (each): Goal => ({ condition: effectOf(each, 'deny'), wanted: FALSE }),
     );
     if (!this.#isImpossible(...both, ...spared)) return false;
+    // Where one forbids the very case that the other is about, it is stricter, and no more.
+    if (spared.some((alone) => this.#isImpossible(...both, alone))) return false;
+    const everywhere = this.#isImpossible(is(subject.rule.applies), ...spared);
     const overlap = this.#ask(both);
     if (overlap.possible !== true) return false;
     this.#say(subject, {
       kind: 'contradicts',
-      severity: 'error',
+      severity: everywhere ? 'error' : 'warning',
       other: other.rule.id,
       path: [...subject.path, 'holds'],
       sentence: `No request satisfies both ${subject.rule.id} and ${other.rule.id} where both apply: one asks that ${words(subject.rule.holds)}, the other that ${words(other.rule.holds)}; one of them always denies.`,

@@ -38,6 +38,13 @@ export function boundTo(program: Program, facts: Facts): Program {
   );
 }
 
+/** The pack's policies with every extension that may be about datasets of an owner; of the nation alone, without one. */
+export function whole(program: Program, owner?: string): Program {
+  const index = indexOf(program);
+  const owned = owner === undefined ? [] : (index.byOwner.get(owner) ?? []);
+  return composed(program, index, [...index.national, ...owned]);
+}
+
 function indexOf(program: Program): Index {
   const known = indexes.get(program);
   if (known) return known;

@@ -1,17 +1,34 @@
 import { casesOf, type PolicyCase, saidBy, testCase } from '../pdp/cases.ts';
-import { boundTo } from '../pdp/compose.ts';
+import { analyse, type Finding, type FindingKind } from '../pdp/analyse.ts';
+import { boundTo, whole } from '../pdp/compose.ts';
+import { parsePolicy } from '../pdp/document.ts';
 import { isObject } from '../pdp/facts.ts';
 import type { Program } from '../pdp/program.ts';
 import { ServiceError } from '../errors.ts';
 
 const MAX_CASES = 1_000;
+/** Steps of the analysis: some 100 ms, for which everybody else waits. */
+const WORK = 300_000;
 /** Failures of which a report says all; nobody reads more at once. */
 const MAX_SHOWN = 100;
+
+/** What no single case would show of a policy, and where it stands in its text. */
+export interface FindingView {
+  readonly kind: FindingKind;
+  readonly severity: Finding['severity'];
+  readonly rule?: string;
+  readonly other?: string;
+  readonly line: number;
+  readonly column: number;
+  readonly sentence: string;
+  readonly witness?: Record<string, unknown>;
+}
 
 /** What came of trying a policy before it lives. */
 export interface CheckReport {
   /** May it be approved? */
   readonly passed: boolean;
+  readonly findings: FindingView[];
   readonly cases: {
     readonly total: number;
     /** Rules of the policy that none of the cases names or sets off. */
@@ -41,23 +58,62 @@ export function readCases(text: string): readonly PolicyCase[] {
   return cases;
 }
 
+/** A policy's text, and the tests beside it. */
+export interface Tried {
+  readonly policy: string;
+  readonly document: string;
+  readonly cases: string | null;
+}
+
 /**
- * Tries a policy: decides the cases beside it by `program`, which is everything in force with the
- * policy in its place. A policy without a case is not tried, and does not pass.
+ * Tries a policy: looks for what is wrong with its rules beside all others, and decides the cases
+ * beside it. `program` is everything in force with the policy in its place. A policy without a
+ * case is not tried, and does not pass.
  */
-export function checkPolicy(program: Program, policy: string, cases: string | null): CheckReport {
-  const all = cases === null ? [] : readCases(cases);
+export function checkPolicy(program: Program, tried: Tried): CheckReport {
+  const findings = findingsOf(program, tried);
+  const all = tried.cases === null ? [] : readCases(tried.cases);
   const failed = all
     .map((each) => ({ id: each.id, problems: testCase(program, each) }))
     .filter(({ problems }) => problems.length > 0);
   return {
-    passed: all.length > 0 && failed.length === 0,
+    passed:
+      all.length > 0 &&
+      failed.length === 0 &&
+      findings.every(({ severity }) => severity !== 'error'),
+    findings,
     cases: {
       total: all.length,
-      untested_rules: untested(program, policy, all),
+      untested_rules: untested(program, tried.policy, all),
       failed: failed.slice(0, MAX_SHOWN),
     },
   };
+}
+
+/** What `analyse` finds, with line and column. */
+export function findingsOf(
+  program: Program,
+  { policy, document }: Omit<Tried, 'cases'>,
+): FindingView[] {
+  const parsed = parsePolicy(policy, document);
+  if (!parsed.ok) return [];
+  const { source } = parsed;
+  const beside = whole(program, source.content.owner);
+  return analyse(beside, { policy, limit: WORK }).map(
+    ({ kind, severity, rule, other, path, sentence, witness }) => {
+      const { line, column } = source.problemAt(path, sentence);
+      return {
+        kind,
+        severity,
+        ...(rule === undefined ? {} : { rule }),
+        ...(other === undefined ? {} : { other }),
+        line,
+        column,
+        sentence,
+        ...(witness && { witness: { ...witness } }),
+      };
+    },
+  );
 }
 
 function untested(inForce: Program, policy: string, cases: readonly PolicyCase[]): string[] {

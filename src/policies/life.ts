@@ -155,12 +155,16 @@ export async function checkPolicyVersion(
     const row = await lockedFor(tx, principal, at, mayWrite);
     expectStatus(row, ['draft', 'checked']);
     const { after } = await changeOf(writer, tx, row);
-    const report = checkPolicy(after, row.policy, row.cases);
+    const report = checkPolicy(after, row);
     const made = await advance(tx, writer, principal, {
       before: row,
       type: 'checkPolicyVersion',
       changed: { status: report.passed ? 'checked' : 'draft' },
-      body: { passed: report.passed, cases: report.cases.total },
+      body: {
+        passed: report.passed,
+        findings: report.findings.length,
+        cases: report.cases.total,
+      },
       sameRevision: true,
     });
     return { ...made, report };
@@ -188,8 +192,8 @@ export async function approvePolicyVersion(
     if (!inForce) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
     const { before, after, wanted, set, today } = await changeIn(writer, tx, inForce, row);
     checkDays(writer.programs, set, today);
-    const report = checkPolicy(after, row.policy, row.cases);
-    if (!report.passed) throw failedCases(report);
+    const report = checkPolicy(after, row);
+    if (!report.passed) throw notPassed(report);
     await refusePermissive(tx, writer, principal, { before, after, owner: row.owner, looked });
     const now = writer.clock().toISOString();
     const generation = newId(Date.parse(now));
@@ -320,17 +324,21 @@ function refuseFirstPerson(first: readonly string[], { actor }: Principal): void
   );
 }
 
-function failedCases({ cases: { total, failed } }: CheckReport): ServiceError {
+function notPassed({ findings, cases: { total, failed } }: CheckReport): ServiceError {
   if (total === 0)
     return invalid(
       '/cases',
       'at least one case, so that it is known what the policy is meant to do',
     );
-  return new ServiceError(
-    'invalid_policy',
-    'Cases beside the policy fail.',
-    failed.map(({ id, problems }) => ({ path: `/cases/${id}`, expected: problems.join('; ') })),
-  );
+  return new ServiceError('invalid_policy', 'The policy does not pass its check any more.', [
+    ...findings
+      .filter(({ severity }) => severity === 'error')
+      .map(({ line, column, sentence }) => ({
+        path: `document:${line}:${column}`,
+        expected: sentence,
+      })),
+    ...failed.map(({ id, problems }) => ({ path: `/cases/${id}`, expected: problems.join('; ') })),
+  ]);
 }
 
 function invalid(path: string, expected: string): ServiceError {
