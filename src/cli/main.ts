@@ -4,6 +4,8 @@ import { readConfig } from '../config.ts';
 import { demoToken } from '../demo.ts';
 import { type Role, ROLES } from '../principal.ts';
 import { runLogVerify } from './log-verify.ts';
+import { runPolicyCheck } from './policy-check.ts';
+import { runPolicyDiff, runPolicyRender } from './policy-diff.ts';
 import { runPolicyTest } from './policy-test.ts';
 
 const program = new Command('umutungo')
@@ -48,17 +50,60 @@ program
   );
 
 const policy = program.command('policy').description('policies, from the shell');
+const packDir = (): string =>
+  readConfig({ ...process.env, DATABASE_URL: '', DEMO: '' }, new Date()).packDir;
+const language = new Option('--language <code>', 'of the texts; English where one is not there')
+  .default('en')
+  .argParser((text: string) => {
+    if (/^[a-z]{2,3}$/.test(text)) return text;
+    throw new InvalidArgumentError('a language is two or three letters, such as fr.');
+  });
+policy
+  .command('check')
+  .description(
+    'find mistakes: rules that never apply, always deny, are shadowed or contradict each other; and decide the cases beside each file (NAME.cases.yaml)',
+  )
+  .argument('[file...]', 'policies; the pack itself if there are none')
+  .action(async (files: string[]) => {
+    process.exitCode = await runPolicyCheck(packDir(), files);
+  });
 policy
   .command('test')
   .description(
     'decide the cases in scenario files with the policies in policies/, without server or database',
   )
   .argument('<file...>', 'scenario files (JSON or YAML)')
+  .option('--policy <file...>', "policies beside the pack's, or new versions of its own")
   .option('--quiet', 'only failed cases and the sum')
-  .action(async (files: string[], options: { quiet?: boolean }) => {
-    const { packDir } = readConfig({ ...process.env, DATABASE_URL: '', DEMO: '' }, new Date());
-    process.exitCode = await runPolicyTest(packDir, files, options.quiet === true);
+  .action(async (files: string[], options: { policy?: string[]; quiet?: boolean }) => {
+    const { policy: policies = [], quiet = false } = options;
+    process.exitCode = await runPolicyTest(files, { packDir: packDir(), policies, quiet });
   });
+policy
+  .command('render')
+  .description('print a policy in plain language')
+  .argument('<file>', 'a policy')
+  .addOption(language)
+  .action(async (file: string, options: { language: string }) => {
+    process.exitCode = await runPolicyRender(packDir(), file, options.language);
+  });
+policy
+  .command('diff')
+  .description('print what a version changes: its rules, and the cases that are decided otherwise')
+  .argument('<old>', 'the version before')
+  .argument('<new>', 'the version after')
+  .option('--cases <file...>', 'scenario files to decide by both')
+  .addOption(language)
+  .action(
+    async (before: string, after: string, options: { cases?: string[]; language: string }) => {
+      const { cases = [], language: code } = options;
+      process.exitCode = await runPolicyDiff(before, after, {
+        packDir: packDir(),
+        cases,
+        language: code,
+      });
+    },
+  );
 
 const log = program.command('log').description('the transparency log');
 log

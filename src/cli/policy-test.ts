@@ -1,30 +1,33 @@
 import { readFile } from 'node:fs/promises';
-import { ServiceError } from '../errors.ts';
 import { casesOf, type PolicyCase, testCase } from '../pdp/cases.ts';
 import type { Program } from '../pdp/program.ts';
-import { compilePack, readPackFolder } from '../policies/files.ts';
+import { readPackFolder } from '../policies/files.ts';
+import { packWith, readPolicyFile, sayError } from './policy-files.ts';
+
+export interface TestOptions {
+  readonly packDir: string;
+  /** Files of policies that come beside the pack's, or replace one of them. */
+  readonly policies: readonly string[];
+  /** Only failed cases and the sum. */
+  readonly quiet: boolean;
+}
 
 /**
  * Decides every case of the files, prints a line a case, and returns the exit code: 0 when all
  * are as expected, 1 when one is not, 2 when a file or the pack cannot be read.
  */
 export async function runPolicyTest(
-  packDir: string,
   files: readonly string[],
-  quiet: boolean,
+  { packDir, policies, quiet }: TestOptions,
 ): Promise<number> {
   let program: Program;
   const cases: PolicyCase[] = [];
   try {
-    program = compilePack(await readPackFolder(packDir));
+    const beside = await Promise.all(policies.map(readPolicyFile));
+    program = packWith(await readPackFolder(packDir), beside);
     for (const file of files) cases.push(...casesOf(file, await readFile(file, 'utf8')));
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
-    if (error instanceof ServiceError) {
-      for (const { path, expected, rule } of error.errors)
-        console.error(`${path}${rule ? ` ${rule}` : ''}: ${expected}`);
-    }
-    return 2;
+    return sayError(error);
   }
   const lines: string[] = [];
   let failed = 0;
@@ -32,10 +35,17 @@ export async function runPolicyTest(
     const problems = testCase(program, each);
     if (problems.length > 0) failed++;
     if (problems.length > 0) lines.push(`FAIL ${each.id}  ${problems.join('; ')}`);
-    else if (!quiet) lines.push(`ok   ${each.id}  ${String(each.expected['decision'])}`);
+    else if (!quiet) lines.push(`ok   ${each.id}  ${expectedOf(each)}`);
   }
   lines.push(`${cases.length - failed} passed, ${failed} failed`);
   console.log(lines.join('\n'));
   if (cases.length === 0) console.error('There is no case in these files.');
   return failed > 0 || cases.length === 0 ? 1 : 0;
+}
+
+function expectedOf({ expected }: PolicyCase): string {
+  if (typeof expected['decision'] === 'string') return expected['decision'];
+  return Object.entries(expected['rules'] ?? {})
+    .map(([rule, said]) => `${rule} ${String(said)}`)
+    .join(', ');
 }
