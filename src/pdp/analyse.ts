@@ -56,6 +56,8 @@ export interface AnalyseOptions {
 const DEFAULT_WORK = 1_500_000;
 /** For one question; few are left open by it. */
 const STEPS_A_QUESTION = 5000;
+// Facts are written, loaded and evaluated, whatever was asked.
+const STEPS_OF_ASKING = 40;
 // To try a rule on facts that another is about costs far less than a question.
 const MAX_LOOKS = 500_000;
 const MAX_FINDINGS = 500;
@@ -176,9 +178,9 @@ class Analyser {
   }
 
   #ask(goals: readonly Goal[], most = STEPS_A_QUESTION): Satisfaction {
-    const limit = Math.min(this.#work, most);
+    const limit = Math.min(Math.max(this.#work, 0), most);
     const answer = satisfy(this.#program, goals, { limit });
-    this.#work -= Math.min(limit, answer.steps);
+    this.#work -= answer.steps + STEPS_OF_ASKING;
     if (answer.possible === 'unknown') this.#isLimited = true;
     return answer;
   }

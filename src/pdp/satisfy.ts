@@ -36,6 +36,8 @@ export interface SatisfyOptions {
 const DEFAULT_LIMIT = 50_000;
 // Each choice under way is a frame of the stack and a copy of what is known.
 const MAX_CHOICES = 1500;
+// Conditions refer to rules, which refer to others: a chain of them may be longer than the stack.
+const MAX_LOOK_AHEAD = 200;
 
 /**
  * Can explicit facts meet all `goals` at once? Pure. Decided exactly over the engine's types and
@@ -204,18 +206,19 @@ class Search {
     return waiting;
   }
 
-  #refutes(domains: Domains, node: Node): boolean {
+  #refutes(domains: Domains, node: Node, depth = 0): boolean {
+    if (depth > MAX_LOOK_AHEAD) return false;
     this.#step();
     switch (node.kind) {
       case 'goal': {
         const answer = domains.answer(node.condition, node.wanted);
         if (answer !== 'open') return answer === 'impossible';
-        return this.#refutes(domains, this.#clauses.expand(node.condition, node.wanted));
+        return this.#refutes(domains, this.#clauses.expand(node.condition, node.wanted), depth + 1);
       }
       case 'all':
-        return node.of.some((part) => this.#refutes(domains, part));
+        return node.of.some((part) => this.#refutes(domains, part, depth + 1));
       case 'any':
-        return node.of.every((part) => this.#refutes(domains, part));
+        return node.of.every((part) => this.#refutes(domains, part, depth + 1));
       case 'later':
       case 'some':
         return false;
@@ -224,17 +227,18 @@ class Search {
     }
   }
 
-  #entails(domains: Domains, node: Node): boolean {
+  #entails(domains: Domains, node: Node, depth = 0): boolean {
+    if (depth > MAX_LOOK_AHEAD) return false;
     this.#step();
     if (domains.hasTaken(node)) return true;
     switch (node.kind) {
       case 'goal':
         if (domains.answer(node.condition, node.wanted) === 'known') return true;
-        return this.#entails(domains, this.#clauses.expand(node.condition, node.wanted));
+        return this.#entails(domains, this.#clauses.expand(node.condition, node.wanted), depth + 1);
       case 'all':
-        return node.of.every((part) => this.#entails(domains, part));
+        return node.of.every((part) => this.#entails(domains, part, depth + 1));
       case 'any':
-        return node.of.some((part) => this.#entails(domains, part));
+        return node.of.some((part) => this.#entails(domains, part, depth + 1));
       case 'later':
       case 'some':
         return false;

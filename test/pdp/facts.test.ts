@@ -216,6 +216,26 @@ describe('size', () => {
 });
 
 describe('load', () => {
+  test('members of a list in what is no object, or is not there, are a set all the same', () => {
+    const list = { type: 'list', source: 'request', title: { en: 'List' }, basis: 'test' };
+    const { facts } = smallPack() as { facts: Record<string, object> };
+    const tested = built(
+      smallPack({
+        facts: {
+          ...facts,
+          'request.paper.readers': list,
+          'request.paper.readers.place': { ...list, type: 'country' },
+        },
+      }),
+      policyDocument([
+        ruleOf('R-ONE', { applies: { nonempty: 'request.paper.readers.place' }, outcome: 'deny' }),
+        ruleOf('R-TWO', { applies: { nonempty: 'abroad' }, outcome: 'deny' }),
+      ]),
+    );
+    expect(evaluate(tested, loadFacts(tested, { request: {} })).deny).toEqual(['R-TWO']);
+    expect(evaluate(tested, loadFacts(tested, { request: 5 })).deny).toEqual(['R-ONE', 'R-TWO']);
+  });
+
   const slot = (facts: Facts, path: string): unknown =>
     loadFacts(program, facts)[vocabulary.slotOf(path) ?? -1];
 

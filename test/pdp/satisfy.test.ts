@@ -175,7 +175,7 @@ describe('what is asked at the limits', () => {
       ),
     );
     let deep = compare('request.yes', 'eq', true);
-    for (let i = 0; i < 5000; i++) deep = { kind: 'not', of: deep };
+    for (let i = 0; i < 1000; i++) deep = { kind: 'not', of: deep };
     const asked: [Program, Condition, boolean][] = [
       [
         small,
@@ -216,6 +216,17 @@ describe('what is asked at the limits', () => {
       ],
       [small, deep, true],
       [chain, { kind: 'applies', rule: 'R-4999' }, true],
+      [
+        chain,
+        {
+          kind: 'or',
+          of: [
+            { kind: 'applies', rule: 'R-4999' },
+            { kind: 'applies', rule: 'R-4998' },
+          ],
+        },
+        true,
+      ],
       [chain, and({ kind: 'applies', rule: 'R-4999' }, compare('request.yes', 'eq', false)), false],
     ];
     const seconds = cpuSeconds(() => {
