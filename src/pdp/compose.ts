@@ -69,7 +69,7 @@ function composed(
   const known = kept.get(key);
   if (known) return known;
   const widest = parts.reduce((most, { part }) => (part.width > most.width ? part : most), program);
-  const whole: Program = {
+  const joined: Program = {
     ...program,
     policies: [...program.policies, ...parts.flatMap(({ part }) => part.policies)],
     rules: [...program.rules, ...parts.flatMap(({ part }) => part.rules)],
@@ -78,8 +78,8 @@ function composed(
     slotNames: widest.slotNames,
     extensions: [],
   };
-  kept.set(key, whole);
+  kept.set(key, joined);
   const oldest = kept.keys().next().value;
   if (kept.size > KEEP && oldest !== undefined) kept.delete(oldest);
-  return whole;
+  return joined;
 }
