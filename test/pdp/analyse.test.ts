@@ -350,7 +350,7 @@ describe('random policies', () => {
         // A document is held to the types of what a union unites; a condition by itself is not.
         const result = build(vocabulary, policyDocument([permit, ...RULES, ...rules]));
         fc.pre(result.ok);
-        const tested = result.program;
+        const tested = result.value;
         const tests = new Map(tested.rules.map((each) => [each.rule.id, each]));
         for (const { kind, rule: id = '', other = '' } of analyse(tested)) {
           const [one, two] = [tests.get(id), tests.get(other)];
