@@ -1,8 +1,8 @@
-import { compileCondition, type Scope, type Test } from './compile.ts';
+import type { Scope } from './compile.ts';
 import type { Condition } from './condition.ts';
 import type { Effect, Rule } from './document.ts';
+import { Emitter } from './emit-condition.ts';
 import type { Frame } from './facts.ts';
-import { isNonEmpty } from './logic.ts';
 
 /** The three sets of a decision under way, and whether anything permits. */
 export interface Tally {
@@ -22,18 +22,15 @@ export interface EmittedRule {
   readonly holdsSlot: number;
 }
 
-// V8 optimises no function beyond some 60 kB of bytecode; 32 rules are a tenth of that.
+// As many as an integer has bits. V8 optimises no function beyond some 60 kB of bytecode either;
+// 32 rules are a tenth of that.
 const RULES_PER_FUNCTION = 32;
 
 /**
- * Rules as straight-line JavaScript: logic is inlined, so are the leaves that make up nearly all
- * of a pack (equality with a constant, "exists", "nonempty", references to rules); other leaves
- * are calls of the closures that `compileCondition` makes. Measured on the Rwanda pack: three
- * times as many decisions a second as closures alone, whose calls through some 150 different
- * targets a decision the engine cannot inline.
- *
- * The text holds slot numbers, names of our own and nothing of a document: every constant and
- * every id is passed by reference.
+ * Rules as straight-line JavaScript: logic is inlined, and so are most leaves; others are calls
+ * of the closures that `compileCondition` makes. Measured on the Rwanda pack: closures alone,
+ * whose calls through some 150 different targets a decision the engine cannot inline, are a fifth
+ * as fast.
  */
 export function emitRules(rules: readonly EmittedRule[], scope: Scope): readonly RuleRunner[] {
   const runners: RuleRunner[] = [];
@@ -43,46 +40,91 @@ export function emitRules(rules: readonly EmittedRule[], scope: Scope): readonly
   return runners;
 }
 
-interface Emitter {
-  readonly scope: Scope;
-  readonly constants: unknown[];
-  temporaries: number;
+/** A derived fact; `condition` where it is the truth of one. */
+interface EmittedDerivation {
+  readonly slot: number;
+  readonly compute: (frame: Frame) => unknown;
+  readonly condition?: Condition;
+}
+
+/** Computes derived facts in their order, each into its slot. */
+export function emitDerivations(
+  derivations: readonly EmittedDerivation[],
+  scope: Scope,
+): (frame: Frame) => void {
+  // One derived fact may read another: nothing is computed ahead.
+  const emitter = new Emitter(scope, []);
+  const body = derivations.map(({ slot, compute, condition }) => {
+    if (!condition) return `f[${slot}] = ${emitter.constant(compute)}(f);`;
+    const truth = emitter.condition(condition, []);
+    return `h = ${truth}; f[${slot}] = h === 2 ? true : h === 0 ? false : undefined;`;
+  });
+  return emitter.make('f', `let h; ${body.join('\n')}`) as (frame: Frame) => void;
 }
 
 type Path = readonly (string | number)[];
 
+/** A rule adds its bit to the sets it belongs to: the lists of ids are made once, at the end. */
 function emitChunk(rules: readonly EmittedRule[], scope: Scope): RuleRunner {
-  const emitter: Emitter = { scope, constants: [], temporaries: 0 };
-  const body = rules.map((rule) => emitRule(rule, emitter)).join('\n');
-  const constants = emitter.constants.map((_, i) => `k${i} = K[${i}]`);
-  const temporaries = Array.from({ length: emitter.temporaries }, (_, i) => `t${i}`);
-  const source = `
-    ${constants.length > 0 ? `const ${constants.join(', ')};` : ''}
-    return function run(f, o) {
-      let v, a, h${temporaries.length > 0 ? `, ${temporaries.join(', ')}` : ''};
-      ${body}
-    };`;
-  // oxlint-disable-next-line no-new-func, typescript/no-implied-eval -- the text is ours alone, see emitRules
-  const make = new Function('K', 'isNonEmpty', source) as (
-    constants: unknown[],
-    helper: typeof isNonEmpty,
-  ) => RuleRunner;
-  return make(emitter.constants, isNonEmpty);
+  const emitter = new Emitter(
+    scope,
+    rules.flatMap(({ rule }) => conditionsOf(rule)),
+  );
+  const ids = emitter.constant(rules.map(({ rule }) => rule.id));
+  const add = emitter.constant(addIds);
+  const body = rules.map((each, i) => emitRule(each, i, emitter)).join('\n');
+  const sets = ['deny', 'review', 'oblige'].map(
+    (set) => `if (${set} !== 0) o.${set} = ${add}(o.${set}, ${ids}, ${set});`,
+  );
+  return emitter.make(
+    'f, o',
+    `let h, deny = 0, review = 0, oblige = 0;
+     ${body}
+     ${sets.join('\n')}`,
+  ) as RuleRunner;
 }
 
-function emitRule({ rule, path, appliesSlot, holdsSlot }: EmittedRule, emitter: Emitter): string {
-  const id = constant(rule.id, emitter);
-  const outcomes = emitOutcomes(rule, 0, { id, path, emitter });
-  const inside = rule.holds
-    ? `h = ${emit(rule.holds, [...path, 'holds'], emitter)}; f[${holdsSlot}] = h === 2 ? 2 : 0;
-       if (h === 2) { ${emitEffect(rule.then, id)} } else if (h === 1) { ${emitEffect('review', id)} } else { ${outcomes} }`
+function conditionsOf({ applies, holds, outcomes }: Rule): Condition[] {
+  return [
+    applies,
+    ...(holds ? [holds] : []),
+    ...outcomes.flatMap(({ when }) => (when ? [when] : [])),
+  ];
+}
+
+function addIds(list: string[] | undefined, ids: readonly string[], bits: number): string[] {
+  const found = list ?? [];
+  for (let rest = bits; rest !== 0; rest &= rest - 1) {
+    found.push(ids[31 - Math.clz32(rest & -rest)] as string);
+  }
+  return found;
+}
+
+function emitRule(
+  { rule, path, appliesSlot, holdsSlot }: EmittedRule,
+  index: number,
+  emitter: Emitter,
+): string {
+  const [applies, holds] = [`a${index}`, `h${index}`];
+  const bit = String(1 << index);
+  const context: OutcomeContext = { applies, bit, path, emitter };
+  const applying = emitter.condition(rule.applies, [...path, 'applies']);
+  const holding = rule.holds && emitter.condition(rule.holds, [...path, 'holds']);
+  const outcomes = emitOutcomes(rule, 0, context);
+  emitter.keep(rule.id, { applies, holds });
+  const inside = holding
+    ? `h = ${holding};
+       if (h === 2) { ${holds} = 2; ${emitEffect(rule.then, context)} } else if (h === 1) { ${emitEffect('review', context)} } else { ${outcomes} }`
     : outcomes;
-  return `a = ${emit(rule.applies, [...path, 'applies'], emitter)}; f[${appliesSlot}] = a;
-    if (a !== 0) { ${inside} } else { f[${holdsSlot}] = 0; }`;
+  return `const ${applies} = ${applying}; f[${appliesSlot}] = ${applies};
+    ${holding ? `let ${holds} = 0;` : ''}
+    if (${applies} !== 0) { ${inside} }
+    ${holding ? `f[${holdsSlot}] = ${holds};` : ''}`;
 }
 
 interface OutcomeContext {
-  readonly id: string;
+  readonly applies: string;
+  readonly bit: string;
   readonly path: Path;
   readonly emitter: Emitter;
 }
@@ -90,95 +132,22 @@ interface OutcomeContext {
 function emitOutcomes(rule: Rule, index: number, context: OutcomeContext): string {
   const outcome = rule.outcomes[index];
   if (!outcome) return '';
-  const { id, path, emitter } = context;
-  if (!outcome.when) return emitEffect(outcome.effect, id);
-  const chosen = emit(outcome.when, [...path, 'otherwise', index, 'when'], emitter);
-  return `h = ${chosen}; if (h === 2) { ${emitEffect(outcome.effect, id)} } else if (h === 1) { ${emitEffect('review', id)} } else { ${emitOutcomes(rule, index + 1, context)} }`;
+  const { path, emitter } = context;
+  if (!outcome.when) return emitEffect(outcome.effect, context);
+  const chosen = emitter.condition(outcome.when, [...path, 'otherwise', index, 'when']);
+  return `h = ${chosen}; if (h === 2) { ${emitEffect(outcome.effect, context)} } else if (h === 1) { ${emitEffect('review', context)} } else { ${emitOutcomes(rule, index + 1, context)} }`;
 }
 
 // A permission of which it is unknown whether it applies permits nothing: a person looks at it.
-function emitEffect(effect: Effect | undefined, id: string): string {
+function emitEffect(effect: Effect | undefined, { applies, bit }: OutcomeContext): string {
   switch (effect) {
     case undefined:
       return '';
     case 'permit':
-      return `if (a === 2) o.permitted = true; else (o.review ??= []).push(${id});`;
+      return `if (${applies} === 2) o.permitted = true; else review |= ${bit};`;
     case 'deny':
     case 'review':
     case 'oblige':
-      return `(o.${effect} ??= []).push(${id});`;
+      return `${effect} |= ${bit};`;
   }
-}
-
-/** An expression that is 0, 1 or 2. */
-function emit(condition: Condition, path: Path, emitter: Emitter): string {
-  switch (condition.kind) {
-    case 'constant':
-      return condition.value ? '2' : '0';
-    case 'not':
-      return `(2 - ${emit(condition.of, [...path, 'not'], emitter)})`;
-    case 'and':
-      return emitChain(condition.of, [...path, 'and'], emitter, { stop: 0, whole: 2 });
-    case 'or':
-      return emitChain(condition.of, [...path, 'or'], emitter, { stop: 2, whole: 0 });
-    case 'xone':
-      return emitCall(condition, path, emitter);
-    default:
-      return emitLeaf(condition, path, emitter);
-  }
-}
-
-/** Stops at the first part that settles the answer; else whole if all parts are, else unknown. */
-function emitChain(
-  parts: readonly Condition[],
-  path: Path,
-  emitter: Emitter,
-  { stop, whole }: { readonly stop: 0 | 2; readonly whole: 0 | 2 },
-): string {
-  const steps = parts.map((part, i) => {
-    const name = `t${emitter.temporaries++}`;
-    return {
-      name,
-      text: `(${name} = ${emit(part, [...path, i], emitter)}) === ${stop} ? ${stop} : `,
-    };
-  });
-  const all = steps.map(({ name }) => `${name} === ${whole}`).join(' && ');
-  return `(${steps.map(({ text }) => text).join('')}${all} ? ${whole} : 1)`;
-}
-
-function emitLeaf(condition: Condition, path: Path, emitter: Emitter): string {
-  // Compiled in any case: that is where names and types are checked.
-  const call = emitCall(condition, path, emitter);
-  if (condition.kind === 'applies' || condition.kind === 'holds') {
-    return `f[${emitter.scope.rules.get(condition.rule)?.[condition.kind]}]`;
-  }
-  if (!('fact' in condition)) return call;
-  const variable = emitter.scope.variables.get(condition.fact);
-  if (!variable) return call;
-  const read = `(v = f[${variable.slot}])`;
-  if (condition.kind === 'nonempty') return `isNonEmpty(f[${variable.slot}])`;
-  if (condition.kind === 'exists') {
-    if (variable.type === 'set') return call;
-    const none = variable.type === 'object' ? 'v === null || v === false' : 'v === null';
-    return `(${read} === undefined ? 1 : ${none} ? 0 : 2)`;
-  }
-  const isScalar = variable.type === 'boolean' || variable.type === 'string';
-  if (!isScalar || condition.kind !== 'compare' || !('constant' in condition.right)) return call;
-  if (condition.operator !== 'eq' && condition.operator !== 'neq') return call;
-  const wanted =
-    typeof condition.right.constant === 'boolean'
-      ? String(condition.right.constant)
-      : constant(condition.right.constant, emitter);
-  const [same, other] = condition.operator === 'eq' ? [2, 0] : [0, 2];
-  return `(${read} === undefined ? 1 : v === ${wanted} ? ${same} : ${other})`;
-}
-
-function emitCall(condition: Condition, path: Path, emitter: Emitter): string {
-  const test: Test = compileCondition(condition, emitter.scope, path);
-  return `${constant(test, emitter)}(f)`;
-}
-
-function constant(value: unknown, emitter: Emitter): string {
-  const known = emitter.constants.indexOf(value);
-  return `k${known >= 0 ? known : emitter.constants.push(value) - 1}`;
 }

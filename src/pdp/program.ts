@@ -9,7 +9,7 @@ import {
   type Variable,
 } from './compile.ts';
 import { type Condition, parseCondition, PolicyProblem } from './condition.ts';
-import { emitRules, type RuleRunner } from './emit.ts';
+import { emitDerivations, emitRules, type RuleRunner } from './emit.ts';
 import type {
   Effect,
   FileProblem,
@@ -22,7 +22,7 @@ import type {
 } from './document.ts';
 import { parsePack, parsePolicy } from './document.ts';
 import { type Facts, type FactSpec, type Frame, Vocabulary } from './facts.ts';
-import { FALSE, type CodeSet, TRUE, type Truth, unionWithout } from './logic.ts';
+import { type CodeSet, EMPTY_SET, FALSE, TRUE, type Truth, union, without } from './logic.ts';
 
 /** A policy in a program, by its name and the SHA-256 (hex) of its document's bytes. */
 export interface PolicyReference {
@@ -47,6 +47,8 @@ export interface Derivation {
   readonly name: string;
   readonly slot: number;
   readonly compute: (frame: Frame) => unknown;
+  /** The condition that it is the truth of, where it is one. */
+  readonly condition?: Condition;
   /** Slots that it may read. */
   readonly reads: readonly number[];
 }
@@ -62,6 +64,8 @@ export interface Program {
   readonly policies: readonly PolicyReference[];
   readonly vocabulary: Vocabulary;
   readonly derivations: readonly Derivation[];
+  /** All of them at once, for `evaluate`. */
+  readonly derive: (frame: Frame) => void;
   /** In an order in which every rule comes after the rules that it refers to. */
   readonly rules: readonly CompiledRule[];
   /** The same rules in the same order, for `evaluate`. */
@@ -130,6 +134,7 @@ class Builder {
     this.#sources = sources;
     this.#vocabulary = new Vocabulary(
       Object.entries(pack.content.facts).map(([path, spec]) => ({ path, ...spec })),
+      Object.keys({ ...pack.content.purposes, ...pack.content.sectors }),
     );
     this.#broader = closure({ ...pack.content.purposes, ...pack.content.sectors });
   }
@@ -153,6 +158,7 @@ class Builder {
       policies,
       vocabulary: this.#vocabulary,
       derivations: this.#derivations,
+      derive: emitDerivations(this.#derivations, this.#scope()),
       rules,
       runners,
       width: this.#slotNames.length,
@@ -242,7 +248,7 @@ class Builder {
       this.#variables.set(name, { slot, type: 'boolean' });
       const compute = (frame: Frame): boolean | undefined => BOOLEANS[test(frame)];
       const reads = conditionFacts(condition).map((fact) => this.#variables.get(fact)?.slot ?? 0);
-      this.#derivations.push({ name, slot, compute, reads });
+      this.#derivations.push({ name, slot, compute, condition, reads });
       return;
     }
     if (!spec.union) throw new PolicyProblem(path, 'a derived fact has a "condition" or a "union"');
@@ -254,15 +260,15 @@ class Builder {
       of = variable.spec;
       return variable.slot;
     });
-    const without = spec.without_home ? [this.#pack.content.home] : [];
+    const home = spec.without_home ? this.#pack.content.home : undefined;
     const slot = this.#slot(name);
     // Constants are checked as those of the facts that it unites.
     this.#variables.set(name, { slot, type: 'set', ...(of ? { spec: of } : {}) });
-    const compute = (frame: Frame): CodeSet =>
-      unionWithout(
-        slots.map((from) => frame[from] as CodeSet),
-        without,
-      );
+    const compute = (frame: Frame): CodeSet => {
+      let all = EMPTY_SET;
+      for (const from of slots) all = union(all, without(frame[from] as CodeSet, home));
+      return all;
+    };
     this.#derivations.push({ name, slot, compute, reads: slots });
   }
 
