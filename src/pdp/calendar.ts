@@ -3,8 +3,8 @@
  * the milliseconds since 1970-01-01T00:00:00Z. Gregorian calendar, years 0001 to 9999.
  */
 
-/** What follows the seconds: a fraction, and `Z` or an offset. */
-const FRACTION_AND_OFFSET = /^(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d{2}):(\d{2}))$/;
+/** What may follow the seconds: a fraction of nanoseconds at most. */
+const FRACTION = /^\.\d{1,9}/;
 const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
 const DAY_MS = 86_400_000;
 
@@ -36,19 +36,29 @@ export function parseInstant(text: string): number | undefined {
   const [hour, minute, second] = [twoDigits(text, 11), twoDigits(text, 14), twoDigits(text, 17)];
   const isTime = hour <= 23 && minute <= 59 && second <= 59 && text[13] === ':' && text[16] === ':';
   if (days === undefined || !isTime || (text[10] !== 'T' && text[10] !== 't')) return undefined;
-  const parts = FRACTION_AND_OFFSET.exec(text.slice(19));
-  if (!parts) return undefined;
-  const [offsetHour, offsetMinute] = [Number(parts[3] ?? 0), Number(parts[4] ?? 0)];
-  if (offsetHour > 23 || offsetMinute > 59) return undefined;
-  const fraction = parts[1] ? Math.trunc(Number(`0.${parts[1]}`) * 1000) : 0;
-  const offset = (offsetHour * 60 + offsetMinute) * (parts[2] === '-' ? -1 : 1);
-  return days * DAY_MS + ((hour * 60 + minute - offset) * 60 + second) * 1000 + fraction;
+  const fraction = text[19] === '.' ? FRACTION.exec(text.slice(19))?.[0] : '';
+  const offset = fraction === undefined ? undefined : offsetAt(text, 19 + fraction.length);
+  if (fraction === undefined || offset === undefined) return undefined;
+  const whole = days * DAY_MS + ((hour * 60 + minute - offset) * 60 + second) * 1000;
+  return fraction ? whole + Math.trunc(Number(`0${fraction}`) * 1000) : whole;
+}
+
+/** Minutes of the `Z`, `+02:00` or `-02:00` that a text ends with from `index` on. */
+function offsetAt(text: string, index: number): number | undefined {
+  const sign = text[index];
+  if (sign === 'Z' || sign === 'z') return text.length === index + 1 ? 0 : undefined;
+  const [hours, minutes] = [twoDigits(text, index + 1), twoDigits(text, index + 4)];
+  const isOffset = hours <= 23 && minutes <= 59 && text[index + 3] === ':';
+  if (!isOffset || text.length !== index + 6) return undefined;
+  if (sign === '+') return hours * 60 + minutes;
+  return sign === '-' ? -(hours * 60 + minutes) : undefined;
 }
 
 /** `YYYY-MM-DD` of a count of days since 1970-01-01. */
 export function formatDate(days: number): string {
   const { year, month, day } = civilFromDays(days);
-  return `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`;
+  const padded = year > 999 ? year : String(year).padStart(4, '0');
+  return `${padded}${month < 10 ? '-0' : '-'}${month}${day < 10 ? '-0' : '-'}${day}`;
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   scalarConstant,
   type Scope,
   setOperand,
+  type Test,
 } from './compile.ts';
 import type { Condition } from './condition.ts';
 import { internalised } from './load.ts';
@@ -36,11 +37,26 @@ export class Emitter {
   readonly #rules = new Map<string, Readonly<Record<'applies' | 'holds', string>>>();
   readonly #uses = new Map<string, number>();
   readonly #shared = new Map<string, { readonly name: string; readonly text: string }>();
+  readonly #traced: boolean;
   #temporaries = 0;
+  #reads = 0;
 
-  constructor(scope: Scope, conditions: readonly Condition[]) {
+  /**
+   * `conditions`: all that the function will hold, to find the leaves that stand more than once.
+   * `traced`: each leaf notes the slots that it reads, in `R` from index `n` on.
+   */
+  constructor(scope: Scope, conditions: readonly Condition[], traced = false) {
     this.#scope = scope;
+    this.#traced = traced;
     for (const condition of conditions) this.#count(condition);
+  }
+
+  /** Slots of the rules that the conditions refer to. */
+  readonly referred: Set<number> = new Set();
+
+  /** How many slots a traced function can note at most. */
+  get reads(): number {
+    return this.#reads;
   }
 
   #count(condition: Condition): void {
@@ -95,7 +111,7 @@ export class Emitter {
       case 'or':
         return this.#chain(condition.of, [...path, 'or'], { stop: 2, whole: 0 });
       case 'xone':
-        return this.#call(condition, path);
+        return this.#xone(condition.of, [...path, 'xone']);
       default:
         return this.#leaf(condition, path);
     }
@@ -116,12 +132,33 @@ export class Emitter {
     return `(${tests.join('')}${all} ? ${whole} : 1)`;
   }
 
+  #xone(parts: readonly Condition[], path: Path): string {
+    const names = parts.map(() => `t${this.#temporaries++}`);
+    const count = `t${this.#temporaries++}`;
+    const steps = parts.map((part, i) => `${names[i]} = ${this.condition(part, [...path, i])}`);
+    const trues = names.map((name) => `(${name} === 2)`).join(' + ');
+    const unknown = names.map((name) => `${name} === 1`).join(' || ');
+    return `(${steps.join(', ')}, ${count} = 0 + ${trues}, ${count} > 1 ? 0 : ${unknown} ? 1 : ${count} === 1 ? 2 : 0)`;
+  }
+
   #leaf(condition: Leaf, path: Path): string {
     // Compiled in any case: that is where names and types are checked.
-    const test = compileCondition(condition, this.#scope, path);
+    let slots: readonly number[] = [];
+    const test = compileCondition(condition, this.#scope, path, (leaf, read) => {
+      slots = read;
+      return leaf;
+    });
+    const text = this.#truth(condition, test, path);
+    if (!this.#traced) return text;
+    this.#reads += slots.length;
+    return `(${slots.map((slot) => `R[n++] = ${slot}, `).join('')}${text})`;
+  }
+
+  #truth(condition: Leaf, test: Test, path: Path): string {
     if ('rule' in condition) {
-      const kept = this.#rules.get(condition.rule)?.[condition.kind];
-      return kept ?? `f[${this.#scope.rules.get(condition.rule)?.[condition.kind]}]`;
+      const slot = this.#scope.rules.get(condition.rule)?.[condition.kind] ?? -1;
+      this.referred.add(slot);
+      return this.#rules.get(condition.rule)?.[condition.kind] ?? `f[${slot}]`;
     }
     const key = keyOf(condition);
     const text = (): string => this.#inlined(condition, path) ?? `${this.constant(test)}(f)`;
@@ -129,10 +166,6 @@ export class Emitter {
     const shared = this.#shared.get(key) ?? { name: `s${this.#shared.size}`, text: text() };
     this.#shared.set(key, shared);
     return shared.name;
-  }
-
-  #call(condition: Condition, path: Path): string {
-    return `${this.constant(compileCondition(condition, this.#scope, path))}(f)`;
   }
 
   /** Undefined for the rare leaves, of which the closure is called. */

@@ -17,27 +17,69 @@ export type RuleRunner = (frame: Frame, tally: Tally) => void;
 
 export interface EmittedRule {
   readonly rule: Rule;
-  readonly path: readonly (string | number)[];
+  readonly path: Path;
   readonly appliesSlot: number;
   readonly holdsSlot: number;
 }
+
+/** What each rule of a program did with a frame; a rule's index is its place in the program. */
+export interface Trace {
+  /** The slots that the rules have read, in the order of short circuits. */
+  readonly reads: Int32Array;
+  /** Where in `reads` those of each rule end. */
+  readonly ends: Int32Array;
+  /** Whether each applies and holds; of what does not apply, nothing else counts. */
+  readonly applies: Int32Array;
+  readonly holds: Int32Array;
+  /** What each asks for, as an index of `TRACED_EFFECTS`. */
+  readonly effects: Int32Array;
+  /** The condition that each could not settle: 0 none, 1 `holds`, 2 and more an outcome's. */
+  readonly open: Int32Array;
+}
+
+export const TRACED_EFFECTS = ['deny', 'review', 'permit', 'oblige', 'satisfied'] as const;
+
+/** As a runner, but writes what its rules do, of which the first is that at `index`. */
+export interface RuleTracer {
+  readonly run: (frame: Frame, trace: Trace, index: number) => void;
+  /** The most slots that it notes as read. */
+  readonly reads: number;
+  readonly rules: number;
+  /** Slots of the rules that they refer to. */
+  readonly referred: ReadonlySet<number>;
+}
+
+type Path = readonly (string | number)[];
 
 // As many as an integer has bits. V8 optimises no function beyond some 60 kB of bytecode either;
 // 32 rules are a tenth of that.
 const RULES_PER_FUNCTION = 32;
 
+const sources = new WeakMap<RuleRunner, () => RuleTracer>();
+const tracers = new WeakMap<RuleRunner, RuleTracer>();
+
 /**
  * Rules as straight-line JavaScript: logic is inlined, and so are most leaves; others are calls
- * of the closures that `compileCondition` makes. Measured on the Rwanda pack: closures alone,
- * whose calls through some 150 different targets a decision the engine cannot inline, are a fifth
- * as fast.
+ * of the closures that `compileCondition` makes. Closures alone decide several times more slowly:
+ * their calls have some 150 different targets a decision, which the engine cannot inline.
  */
 export function emitRules(rules: readonly EmittedRule[], scope: Scope): readonly RuleRunner[] {
   const runners: RuleRunner[] = [];
   for (let from = 0; from < rules.length; from += RULES_PER_FUNCTION) {
-    runners.push(emitChunk(rules.slice(from, from + RULES_PER_FUNCTION), scope));
+    const chunk = rules.slice(from, from + RULES_PER_FUNCTION);
+    const runner = emitRunner(chunk, scope);
+    sources.set(runner, () => emitTracer(chunk, scope));
+    runners.push(runner);
   }
   return runners;
+}
+
+/** The rules of a runner, traced: emitted when first asked for, for every program that has them. */
+export function tracerOf(runner: RuleRunner): RuleTracer {
+  const tracer = tracers.get(runner) ?? sources.get(runner)?.();
+  if (!tracer) throw new TypeError('no runner of emitRules');
+  tracers.set(runner, tracer);
+  return tracer;
 }
 
 /** A derived fact; `condition` where it is the truth of one. */
@@ -62,34 +104,17 @@ export function emitDerivations(
   return emitter.make('f', `let h; ${body.join('\n')}`) as (frame: Frame) => void;
 }
 
-type Path = readonly (string | number)[];
-
 /** A rule adds its bit to the sets it belongs to: the lists of ids are made once, at the end. */
-function emitChunk(rules: readonly EmittedRule[], scope: Scope): RuleRunner {
-  const emitter = new Emitter(
-    scope,
-    rules.flatMap(({ rule }) => conditionsOf(rule)),
-  );
+function emitRunner(rules: readonly EmittedRule[], scope: Scope): RuleRunner {
+  const emitter = new Emitter(scope, rules.flatMap(conditionsOf));
   const ids = emitter.constant(rules.map(({ rule }) => rule.id));
   const add = emitter.constant(addIds);
-  const body = rules.map((each, i) => emitRule(each, i, emitter)).join('\n');
+  const body = rules.map((each, i) => emitRule(each, i, { emitter, say: bitOf(i) }));
   const sets = ['deny', 'review', 'oblige'].map(
     (set) => `if (${set} !== 0) o.${set} = ${add}(o.${set}, ${ids}, ${set});`,
   );
-  return emitter.make(
-    'f, o',
-    `let h, deny = 0, review = 0, oblige = 0;
-     ${body}
-     ${sets.join('\n')}`,
-  ) as RuleRunner;
-}
-
-function conditionsOf({ applies, holds, outcomes }: Rule): Condition[] {
-  return [
-    applies,
-    ...(holds ? [holds] : []),
-    ...outcomes.flatMap(({ when }) => (when ? [when] : [])),
-  ];
+  const text = `let h, deny = 0, review = 0, oblige = 0; ${[...body, ...sets].join('\n')}`;
+  return emitter.make('f, o', text) as RuleRunner;
 }
 
 function addIds(list: string[] | undefined, ids: readonly string[], bits: number): string[] {
@@ -100,54 +125,82 @@ function addIds(list: string[] | undefined, ids: readonly string[], bits: number
   return found;
 }
 
+function emitTracer(rules: readonly EmittedRule[], scope: Scope): RuleTracer {
+  const emitter = new Emitter(scope, rules.flatMap(conditionsOf), true);
+  const body = rules.map(
+    (each, i) => `
+      x = ${TRACED_EFFECTS.indexOf('satisfied')}; u = 0;
+      ${emitRule(each, i, { emitter, say: TRACED })}
+      N[i] = n; A[i] = a${i}; H[i] = ${each.rule.holds ? `h${i}` : 0}; X[i] = x; U[i] = u; i++;`,
+  );
+  const text = `let h, x, u, n = i > 0 ? N[i - 1] : 0; ${body.join('\n')}`;
+  const parameters = 'f, { reads: R, ends: N, applies: A, holds: H, effects: X, open: U }, i';
+  const run = emitter.make(parameters, text) as RuleTracer['run'];
+  return { run, reads: emitter.reads, rules: rules.length, referred: emitter.referred };
+}
+
+/** How a rule says what it asks for: as a bit of a set, or in a trace. */
+interface Saying {
+  readonly effect: (effect: Effect, applies: string) => string;
+  /** A condition is unknown: a person looks at it. */
+  readonly open: (condition: number) => string;
+}
+
+function bitOf(index: number): Saying {
+  const add = (effect: string): string => `${effect} |= ${1 << index};`;
+  return {
+    // A permission of which it is unknown whether it applies permits nothing.
+    effect: (effect, applies) =>
+      effect === 'permit'
+        ? `if (${applies} === 2) o.permitted = true; else ${add('review')}`
+        : add(effect),
+    open: () => add('review'),
+  };
+}
+
+const TRACED: Saying = {
+  effect: (effect, applies) =>
+    effect === 'permit'
+      ? `x = ${applies} === 2 ? ${TRACED_EFFECTS.indexOf('permit')} : ${TRACED_EFFECTS.indexOf('review')};`
+      : `x = ${TRACED_EFFECTS.indexOf(effect)};`,
+  open: (condition) => `x = ${TRACED_EFFECTS.indexOf('review')}; u = ${condition};`,
+};
+
+function conditionsOf({ rule: { applies, holds, outcomes } }: EmittedRule): Condition[] {
+  const whens = outcomes.flatMap(({ when }) => (when ? [when] : []));
+  return [applies, ...(holds ? [holds] : []), ...whens];
+}
+
+interface RuleContext {
+  readonly emitter: Emitter;
+  readonly say: Saying;
+}
+
 function emitRule(
   { rule, path, appliesSlot, holdsSlot }: EmittedRule,
   index: number,
-  emitter: Emitter,
+  context: RuleContext,
 ): string {
+  const { emitter, say } = context;
   const [applies, holds] = [`a${index}`, `h${index}`];
-  const bit = String(1 << index);
-  const context: OutcomeContext = { applies, bit, path, emitter };
+  const effectOf = (effect: Effect | undefined): string =>
+    effect ? say.effect(effect, applies) : '';
   const applying = emitter.condition(rule.applies, [...path, 'applies']);
   const holding = rule.holds && emitter.condition(rule.holds, [...path, 'holds']);
-  const outcomes = emitOutcomes(rule, 0, context);
-  emitter.keep(rule.id, { applies, holds });
+  const outcome = (at: number): string => {
+    const { when, effect } = rule.outcomes[at] ?? {};
+    if (!when) return effectOf(effect);
+    const chosen = emitter.condition(when, [...path, 'otherwise', at, 'when']);
+    return `h = ${chosen};
+      if (h === 2) { ${effectOf(effect)} } else if (h === 1) { ${say.open(at + 2)} } else { ${outcome(at + 1)} }`;
+  };
   const inside = holding
     ? `h = ${holding};
-       if (h === 2) { ${holds} = 2; ${emitEffect(rule.then, context)} } else if (h === 1) { ${emitEffect('review', context)} } else { ${outcomes} }`
-    : outcomes;
+       if (h === 2) { ${holds} = 2; ${effectOf(rule.then)} } else if (h === 1) { ${say.open(1)} } else { ${outcome(0)} }`
+    : outcome(0);
+  emitter.keep(rule.id, { applies, holds });
   return `const ${applies} = ${applying}; f[${appliesSlot}] = ${applies};
     ${holding ? `let ${holds} = 0;` : ''}
     if (${applies} !== 0) { ${inside} }
     ${holding ? `f[${holdsSlot}] = ${holds};` : ''}`;
-}
-
-interface OutcomeContext {
-  readonly applies: string;
-  readonly bit: string;
-  readonly path: Path;
-  readonly emitter: Emitter;
-}
-
-function emitOutcomes(rule: Rule, index: number, context: OutcomeContext): string {
-  const outcome = rule.outcomes[index];
-  if (!outcome) return '';
-  const { path, emitter } = context;
-  if (!outcome.when) return emitEffect(outcome.effect, context);
-  const chosen = emitter.condition(outcome.when, [...path, 'otherwise', index, 'when']);
-  return `h = ${chosen}; if (h === 2) { ${emitEffect(outcome.effect, context)} } else if (h === 1) { ${emitEffect('review', context)} } else { ${emitOutcomes(rule, index + 1, context)} }`;
-}
-
-// A permission of which it is unknown whether it applies permits nothing: a person looks at it.
-function emitEffect(effect: Effect | undefined, { applies, bit }: OutcomeContext): string {
-  switch (effect) {
-    case undefined:
-      return '';
-    case 'permit':
-      return `if (${applies} === 2) o.permitted = true; else review |= ${bit};`;
-    case 'deny':
-    case 'review':
-    case 'oblige':
-      return `${effect} |= ${bit};`;
-  }
 }

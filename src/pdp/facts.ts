@@ -182,10 +182,10 @@ export class Vocabulary {
   /**
    * The frame of explicit facts, with `width` slots in all (the rest is for derived facts).
    * Call `check` first: here a value of a wrong type counts as unknown, and nothing else is
-   * looked at.
+   * looked at. `given`, of that width too, takes the explicit values as they are, or `ELSEWHERE`.
    */
-  load(facts: Facts, width: number = this.specs.length): Frame {
-    return this.#loader.load(facts, width);
+  load(facts: Facts, width: number = this.specs.length, given?: unknown[]): Frame {
+    return this.#loader.load(facts, width, given);
   }
 }
 

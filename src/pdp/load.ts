@@ -19,6 +19,14 @@ interface Node {
   unstated: readonly { readonly slot: number; readonly value: unknown }[];
 }
 
+interface Target {
+  readonly frame: Frame;
+  readonly given: unknown[] | undefined;
+}
+
+/** A fact's explicit value is not where its name says: inside a list, or below what is no object. */
+export const ELSEWHERE: unique symbol = Symbol('elsewhere');
+
 /** Turns explicit facts into frames; see `Vocabulary`, which owns one. */
 export class Loader {
   readonly #root: Node = node();
@@ -48,45 +56,40 @@ export class Loader {
   }
 
   /** See `Vocabulary.load`. */
-  load(facts: Facts, width: number): Frame {
+  load(facts: Facts, width: number, given?: unknown[]): Frame {
     if (this.#nothing.length !== width) {
       const more = Array.from({ length: width - this.#width });
       this.#nothing = [...this.#nothing.slice(0, this.#width), ...more];
     }
     const frame = this.#nothing.slice();
-    this.#loadMembers(this.#root, facts as Record<string, unknown>, frame);
+    this.#loadMembers(this.#root, facts as Record<string, unknown>, { frame, given });
     return frame;
   }
 
   /** What is not stated stays as it is in the frame. */
-  #loadMembers(at: Node, value: Record<string, unknown>, frame: Frame): void {
+  #loadMembers(at: Node, value: Record<string, unknown>, into: Target): void {
     for (const key in value) {
       const child = at.children.get(key);
       const member = value[key];
-      if (child && member !== undefined && member !== null) this.#loadNode(child, member, frame);
+      if (child && member !== undefined && member !== null) this.#loadNode(child, member, into);
     }
   }
 
-  #loadNode(at: Node, value: unknown, frame: Frame): void {
+  #loadNode(at: Node, value: unknown, into: Target): void {
+    const { frame, given } = into;
+    const { slot } = at;
+    if (given && slot >= 0) given[slot] = value;
     if (at.kind === FACT) {
-      frame[at.slot] = at.read(value);
+      frame[slot] = at.read(value);
     } else if (at.kind === LIST) {
-      this.#loadList(at, value, frame);
+      loadList(at, value, into);
     } else if (isObject(value)) {
-      if (at.slot >= 0) frame[at.slot] = true;
+      if (slot >= 0) frame[slot] = true;
       for (const each of at.unstated) frame[each.slot] = each.value;
-      this.#loadMembers(at, value, frame);
+      this.#loadMembers(at, value, into);
     } else {
       fill(at, frame, unknownOf);
-    }
-  }
-
-  /** A list of objects loads as one set a member: the countries of the recipients. */
-  #loadList({ slot, children }: Node, value: unknown, frame: Frame): void {
-    const items = Array.isArray(value) ? (value as unknown[]) : undefined;
-    frame[slot] = items ? items.length > 0 : undefined;
-    for (const [key, child] of children) {
-      frame[child.slot] = items ? memberSet(items, key, child) : UNKNOWN_SET;
+      if (given) fill(at, given, () => ELSEWHERE);
     }
   }
 
@@ -114,10 +117,11 @@ export class Loader {
   #set(value: unknown): CodeSet {
     if (!Array.isArray(value)) return UNKNOWN_SET;
     if (value.length === 0) return EMPTY_SET;
-    const items: string[] = [];
-    for (const item of value as unknown[]) {
+    const items = value.slice() as string[];
+    for (let i = 0; i < items.length; i++) {
+      const item = items[i];
       if (typeof item !== 'string') return UNKNOWN_SET;
-      items.push(this.#codes.get(item) ?? item);
+      items[i] = this.#codes.get(item) ?? item;
     }
     return { items, open: false };
   }
@@ -138,7 +142,20 @@ export class Loader {
     frame[at.slot] = spec.absent ? true : undefined;
     if (spec.absent === 'none') fill(at, frame, noneOf);
     else if (spec.absent)
-      this.#loadMembers(at, spec.absent.counts_as as Record<string, unknown>, frame);
+      this.#loadMembers(at, spec.absent.counts_as as Record<string, unknown>, {
+        frame,
+        given: undefined,
+      });
+  }
+}
+
+/** A list of objects loads as one set a member: the countries of the recipients. */
+function loadList({ slot, children }: Node, value: unknown, { frame, given }: Target): void {
+  const items = Array.isArray(value) ? (value as unknown[]) : undefined;
+  frame[slot] = items ? items.length > 0 : undefined;
+  for (const [key, child] of children) {
+    frame[child.slot] = items ? memberSet(items, key, child) : UNKNOWN_SET;
+    if (given) given[child.slot] = ELSEWHERE;
   }
 }
 

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { dayInZone } from './calendar.ts';
 import {
   compileCondition,
-  type LeafHook,
   type Scope,
   type Test,
   type ValueType,
@@ -425,15 +424,14 @@ interface RuleEntry {
 
 const BOOLEANS: Record<Truth, boolean | undefined> = { [FALSE]: false, 1: undefined, [TRUE]: true };
 
-/** The tests of a rule; `leaf` lets a reading watch what they read. */
-export function compileRule(
+/** The tests of a rule. */
+function compileRule(
   rule: Rule,
   scope: Scope,
   path: readonly (string | number)[],
-  leaf?: LeafHook,
 ): Pick<CompiledRule, 'applies' | 'holds' | 'outcomes'> {
   const compile = (condition: Condition, ...at: (string | number)[]): Test =>
-    compileCondition(condition, scope, [...path, ...at], leaf);
+    compileCondition(condition, scope, [...path, ...at]);
   return {
     applies: compile(rule.applies, 'applies'),
     holds: rule.holds && compile(rule.holds, 'holds'),
