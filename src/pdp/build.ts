@@ -11,10 +11,10 @@ import type {
   SourceFile,
 } from './document.ts';
 import { parsePack, parsePolicy } from './document.ts';
-import { emitRules } from './emit.ts';
+import { emitDerivations, emitRules } from './emit.ts';
 import { remedyProblems } from './levers.ts';
 import { type FactSpec, type Frame, Vocabulary } from './facts.ts';
-import { type CodeSet, FALSE, TRUE, type Truth, unionWithout } from './logic.ts';
+import { type CodeSet, EMPTY_SET, FALSE, TRUE, type Truth, union, without } from './logic.ts';
 import {
   closure,
   type CompiledRule,
@@ -109,7 +109,10 @@ class Builder {
     this.#base = base;
     this.#vocabulary =
       base?.vocabulary ??
-      new Vocabulary(Object.entries(pack.content.facts).map(([path, spec]) => ({ path, ...spec })));
+      new Vocabulary(
+        Object.entries(pack.content.facts).map(([path, spec]) => ({ path, ...spec })),
+        Object.keys({ ...pack.content.purposes, ...pack.content.sectors }),
+      );
     this.#broader = closure({ ...pack.content.purposes, ...pack.content.sectors });
   }
 
@@ -131,6 +134,7 @@ class Builder {
       policies,
       vocabulary: this.#vocabulary,
       derivations: this.#base?.derivations ?? this.#derivations,
+      derive: this.#base?.derive ?? emitDerivations(this.#derivations, this.#scope()),
       rules,
       runners,
       width: this.#slotNames.length,
@@ -236,7 +240,7 @@ class Builder {
       this.#variables.set(name, { slot, type: 'boolean' });
       const compute = (frame: Frame): boolean | undefined => BOOLEANS[test(frame)];
       const reads = conditionFacts(condition).map((fact) => this.#variables.get(fact)?.slot ?? 0);
-      this.#derivations.push({ name, slot, compute, reads });
+      this.#derivations.push({ name, slot, compute, condition, reads });
       return;
     }
     if (!spec.union) throw new PolicyProblem(path, 'a derived fact has a "condition" or a "union"');
@@ -248,15 +252,15 @@ class Builder {
       of = variable.spec;
       return variable.slot;
     });
-    const without = spec.without_home ? [this.#pack.content.home] : [];
+    const home = spec.without_home ? this.#pack.content.home : undefined;
     const slot = this.#slot(name);
     // Constants are checked as those of the facts that it unites.
     this.#variables.set(name, { slot, type: 'set', ...(of ? { spec: of } : {}) });
-    const compute = (frame: Frame): CodeSet =>
-      unionWithout(
-        slots.map((from) => frame[from] as CodeSet),
-        without,
-      );
+    const compute = (frame: Frame): CodeSet => {
+      let all = EMPTY_SET;
+      for (const from of slots) all = union(all, without(frame[from] as CodeSet, home));
+      return all;
+    };
     this.#derivations.push({ name, slot, compute, reads: slots });
   }
 

@@ -3,39 +3,62 @@
  * the milliseconds since 1970-01-01T00:00:00Z. Gregorian calendar, years 0001 to 9999.
  */
 
-const DATE = /^(\d{4})-(\d{2})-(\d{2})$/;
-const INSTANT =
-  /^(\d{4}-\d{2}-\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d{2}):(\d{2}))$/;
+/** What may follow the seconds: a fraction of nanoseconds at most. */
+const FRACTION = /^\.\d{1,9}/;
 const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
 const DAY_MS = 86_400_000;
 
 /** Days since 1970-01-01 of `YYYY-MM-DD`; undefined for what is no date (30 February). */
 export function parseDate(text: string): number | undefined {
-  const parts = DATE.exec(text);
-  if (!parts) return undefined;
-  const [year, month, day] = [Number(parts[1]), Number(parts[2]), Number(parts[3])];
-  if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) return undefined;
+  return text.length === 10 ? dateAtStart(text) : undefined;
+}
+
+function dateAtStart(text: string): number | undefined {
+  const year = twoDigits(text, 0) * 100 + twoDigits(text, 2);
+  const month = twoDigits(text, 5);
+  const day = twoDigits(text, 8);
+  if (text[4] !== '-' || text[7] !== '-' || Number.isNaN(year) || year < 1) return undefined;
+  if (!(month >= 1 && month <= 12 && day >= 1 && day <= daysIn(year, month))) return undefined;
   return daysFromCivil(year, month, day);
 }
 
+/** The number that two ASCII digits make at `index`; NaN where others stand. */
+function twoDigits(text: string, index: number): number {
+  const [tens, units] = [text.charCodeAt(index) - ZERO, text.charCodeAt(index + 1) - ZERO];
+  return tens >= 0 && tens <= 9 && units >= 0 && units <= 9 ? tens * 10 + units : Number.NaN;
+}
+
+const ZERO = 48;
+
 /** Milliseconds since the epoch of an RFC 3339 date-time with seconds and an offset; else undefined. */
 export function parseInstant(text: string): number | undefined {
-  const parts = INSTANT.exec(text);
-  if (!parts) return undefined;
-  const days = parseDate(parts[1] ?? '');
-  const [hour, minute, second] = [Number(parts[2]), Number(parts[3]), Number(parts[4])];
-  const [offsetHour, offsetMinute] = [Number(parts[7] ?? 0), Number(parts[8] ?? 0)];
-  if (days === undefined || hour > 23 || minute > 59 || second > 59) return undefined;
-  if (offsetHour > 23 || offsetMinute > 59) return undefined;
-  const fraction = parts[5] ? Math.trunc(Number(`0.${parts[5]}`) * 1000) : 0;
-  const offset = (offsetHour * 60 + offsetMinute) * (parts[6] === '-' ? -1 : 1);
-  return days * DAY_MS + ((hour * 60 + minute - offset) * 60 + second) * 1000 + fraction;
+  const days = dateAtStart(text);
+  const [hour, minute, second] = [twoDigits(text, 11), twoDigits(text, 14), twoDigits(text, 17)];
+  const isTime = hour <= 23 && minute <= 59 && second <= 59 && text[13] === ':' && text[16] === ':';
+  if (days === undefined || !isTime || (text[10] !== 'T' && text[10] !== 't')) return undefined;
+  const fraction = text[19] === '.' ? FRACTION.exec(text.slice(19))?.[0] : '';
+  const offset = fraction === undefined ? undefined : offsetAt(text, 19 + fraction.length);
+  if (fraction === undefined || offset === undefined) return undefined;
+  const whole = days * DAY_MS + ((hour * 60 + minute - offset) * 60 + second) * 1000;
+  return fraction ? whole + Math.trunc(Number(`0${fraction}`) * 1000) : whole;
+}
+
+/** Minutes of the `Z`, `+02:00` or `-02:00` that a text ends with from `index` on. */
+function offsetAt(text: string, index: number): number | undefined {
+  const sign = text[index];
+  if (sign === 'Z' || sign === 'z') return text.length === index + 1 ? 0 : undefined;
+  const [hours, minutes] = [twoDigits(text, index + 1), twoDigits(text, index + 4)];
+  const isOffset = hours <= 23 && minutes <= 59 && text[index + 3] === ':';
+  if (!isOffset || text.length !== index + 6) return undefined;
+  if (sign === '+') return hours * 60 + minutes;
+  return sign === '-' ? -(hours * 60 + minutes) : undefined;
 }
 
 /** `YYYY-MM-DD` of a count of days since 1970-01-01. */
 export function formatDate(days: number): string {
   const { year, month, day } = civilFromDays(days);
-  return `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`;
+  const padded = year > 999 ? year : String(year).padStart(4, '0');
+  return `${padded}${month < 10 ? '-0' : '-'}${month}${day < 10 ? '-0' : '-'}${day}`;
 }
 
 /** RFC 3339, in UTC, with milliseconds where there are any, of an instant (milliseconds since the epoch). */

@@ -1,6 +1,7 @@
 import { parseDate, parseInstant } from './calendar.ts';
 import { type Condition, type Constant, type Operator, PolicyProblem } from './condition.ts';
-import { type Frame, type FactSpec, NONE_SET, suggestion } from './facts.ts';
+import { type FactSpec, type Frame, suggestion } from './facts.ts';
+import { internalised } from './load.ts';
 import { COUNTRIES } from './countries.ts';
 import {
   type CodeSet,
@@ -9,6 +10,7 @@ import {
   intersects,
   isNonEmpty,
   isSubset,
+  NONE_SET,
   not,
   type Truth,
   TRUE,
@@ -85,10 +87,10 @@ function compile(condition: Condition, context: Context, path: Path): Test {
       return (frame) => not(test(frame));
     }
     case 'exists':
-      return compileExists(variable(condition.fact, context, [...path, 'exists']), context);
+      return compileExists(variable(condition.fact, context.scope, [...path, 'exists']), context);
     case 'nonempty': {
       const at = [...path, 'nonempty'];
-      const { slot, type } = variable(condition.fact, context, at);
+      const { slot, type } = variable(condition.fact, context.scope, at);
       if (type !== 'set') throw new PolicyProblem(at, `${condition.fact} is not a set`);
       return context.leaf((frame) => isNonEmpty(frame[slot] as CodeSet), [slot]);
     }
@@ -148,7 +150,7 @@ function xone(tests: readonly Test[]): Test {
   };
 }
 
-function variable(name: string, { scope }: Context, path: Path): Variable {
+function variable(name: string, scope: Scope, path: Path): Variable {
   const found = scope.variables.get(name);
   if (found) return found;
   throw new PolicyProblem(
@@ -195,33 +197,42 @@ function compileReference(
   return leaf((frame) => frame[slot] as Truth, [slot]);
 }
 
-type Comparison = Extract<Condition, { kind: 'compare' }>;
+export type Comparison = Extract<Condition, { kind: 'compare' }>;
 
 /** How the operand on the right is read: a constant of the left's type, or another slot. */
-interface Operands {
+export interface Operands {
   readonly left: Variable;
   readonly leftSlot: number;
   readonly right: Variable | undefined;
   readonly constant: Constant | undefined;
 }
 
-function compileComparison(condition: Comparison, context: Context, path: Path): Test {
-  const left = variable(condition.fact, context, [...path, 'fact']);
+/**
+ * What a comparison compares.
+ * @throws PolicyProblem for facts that do not exist, and for objects.
+ */
+export function operandsOf(condition: Comparison, scope: Scope, path: Path): Operands {
+  const left = variable(condition.fact, scope, [...path, 'fact']);
   const at = [...path, condition.operator];
-  const right = 'fact' in condition.right ? variable(condition.right.fact, context, at) : undefined;
-  const constant = 'constant' in condition.right ? condition.right.constant : undefined;
-  const operands: Operands = { left, leftSlot: left.slot, right, constant };
   if (left.type === 'object') {
     throw new PolicyProblem(
       at,
       `${condition.fact} is an object: use "exists", or one of its members`,
     );
   }
-  const test = comparisonOf(condition.operator, operands, context, at);
-  return context.leaf(test, right ? [left.slot, right.slot] : [left.slot]);
+  const right = 'fact' in condition.right ? variable(condition.right.fact, scope, at) : undefined;
+  const constant = 'constant' in condition.right ? condition.right.constant : undefined;
+  return { left, leftSlot: left.slot, right, constant };
 }
 
-function comparisonOf(operator: Operator, operands: Operands, context: Context, path: Path): Test {
+function compileComparison(condition: Comparison, { scope, leaf }: Context, path: Path): Test {
+  const operands = operandsOf(condition, scope, path);
+  const { left, right } = operands;
+  const test = comparisonOf(condition.operator, operands, scope, [...path, condition.operator]);
+  return leaf(test, right ? [left.slot, right.slot] : [left.slot]);
+}
+
+function comparisonOf(operator: Operator, operands: Operands, scope: Scope, path: Path): Test {
   switch (operator) {
     case 'eq':
       return equality(operands, path);
@@ -233,13 +244,13 @@ function comparisonOf(operator: Operator, operands: Operands, context: Context, 
     case 'gteq':
       return ordering(operator, operands, path);
     case 'isA':
-      return kindOf(operands, context.scope, path);
+      return kindOf(operands, scope, path);
     case 'isAnyOf':
       return membership(operands, setOperand(operands, undefined, path), intersects);
     case 'isNoneOf':
       return negated(membership(operands, setOperand(operands, undefined, path), intersects));
     case 'isPartOf':
-      return membership(operands, setOperand(operands, context.scope.groups, path), isSubset);
+      return membership(operands, setOperand(operands, scope.groups, path), isSubset);
     case 'isAllOf':
     case 'hasPart':
       return containment(operands, path);
@@ -340,10 +351,12 @@ function kindOf({ left, leftSlot, right, constant }: Operands, scope: Scope, pat
   };
 }
 
-type SetOperand = { readonly set: CodeSet } | { readonly slot: number; readonly isSet: boolean };
+export type SetOperand =
+  | { readonly set: CodeSet }
+  | { readonly slot: number; readonly isSet: boolean };
 
 /** The operand on the right as a set; a named group of places stands for its members. */
-function setOperand(
+export function setOperand(
   { left, right, constant }: Operands,
   groups: ReadonlyMap<string, readonly string[]> | undefined,
   path: Path,
@@ -372,7 +385,8 @@ function membership(
   return (frame) => element(frame[leftSlot], read(frame));
 }
 
-function element(value: unknown, set: CodeSet): Truth {
+/** A value, which may be known to be absent (null) or unknown (undefined), is in the set. */
+export function element(value: unknown, set: CodeSet): Truth {
   if (value === null) return FALSE;
   if (value === undefined) return set.items.length === 0 && !set.open ? FALSE : UNKNOWN;
   return contains(set, value as string);
@@ -390,13 +404,7 @@ function containment(operands: Operands, path: Path): Test {
     throw new PolicyProblem(path, 'hasPart and isAllOf need a set on the left');
   if (right && right.type !== 'set') {
     const rightSlot = right.slot;
-    return (frame) => {
-      const value = frame[rightSlot];
-      if (value === null) return FALSE;
-      const set = frame[leftSlot] as CodeSet;
-      if (value === undefined) return set.items.length === 0 && !set.open ? FALSE : UNKNOWN;
-      return contains(set, value as string);
-    };
+    return (frame) => element(frame[rightSlot], frame[leftSlot] as CodeSet);
   }
   if (right) {
     const rightSlot = right.slot;
@@ -418,7 +426,7 @@ function sameType(left: Variable, right: Variable, path: Path): void {
 }
 
 /** A constant in the form the frame holds: dates as days, instants as milliseconds. */
-function scalarConstant(
+export function scalarConstant(
   { type, spec }: Variable,
   constant: Constant | undefined,
   path: Path,
@@ -437,7 +445,7 @@ function scalarConstant(
   return value;
 }
 
-function constantList(
+export function constantList(
   { spec }: Variable,
   constant: Constant | undefined,
   path: Path,
@@ -446,7 +454,7 @@ function constantList(
   return list.map((value) => {
     if (typeof value !== 'string') throw new PolicyProblem(path, 'expected codes');
     allowed(spec, value, path);
-    return value;
+    return internalised(value);
   });
 }
 

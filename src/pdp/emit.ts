@@ -1,8 +1,8 @@
-import { compileCondition, type Scope, type Test } from './compile.ts';
+import type { Scope } from './compile.ts';
 import type { Condition } from './condition.ts';
 import type { Effect, Rule } from './document.ts';
+import { Emitter } from './emit-condition.ts';
 import type { Frame } from './facts.ts';
-import { isNonEmpty } from './logic.ts';
 
 /** The three sets of a decision under way, and whether anything permits. */
 export interface Tally {
@@ -17,168 +17,190 @@ export type RuleRunner = (frame: Frame, tally: Tally) => void;
 
 export interface EmittedRule {
   readonly rule: Rule;
-  readonly path: readonly (string | number)[];
+  readonly path: Path;
   readonly appliesSlot: number;
   readonly holdsSlot: number;
 }
 
-// V8 optimises no function beyond some 60 kB of bytecode; 32 rules are a tenth of that.
-const RULES_PER_FUNCTION = 32;
-
-/**
- * Rules as straight-line JavaScript: logic is inlined, so are the leaves that make up nearly all
- * of a pack (equality with a constant, "exists", "nonempty", references to rules); other leaves
- * are calls of the closures that `compileCondition` makes. Measured on the Rwanda pack: three
- * times as many decisions a second as closures alone, whose calls through some 150 different
- * targets a decision the engine cannot inline.
- *
- * The text holds slot numbers, names of our own and nothing of a document: every constant and
- * every id is passed by reference.
- */
-export function emitRules(rules: readonly EmittedRule[], scope: Scope): readonly RuleRunner[] {
-  const runners: RuleRunner[] = [];
-  for (let from = 0; from < rules.length; from += RULES_PER_FUNCTION) {
-    runners.push(emitChunk(rules.slice(from, from + RULES_PER_FUNCTION), scope));
-  }
-  return runners;
+/** What each rule of a program did with a frame; a rule's index is its place in the program. */
+export interface Trace {
+  /** The slots that the rules have read, in the order of short circuits. */
+  readonly reads: Int32Array;
+  /** Where in `reads` those of each rule end. */
+  readonly ends: Int32Array;
+  /** Whether each applies and holds; of what does not apply, nothing else counts. */
+  readonly applies: Int32Array;
+  readonly holds: Int32Array;
+  /** What each asks for, as an index of `TRACED_EFFECTS`. */
+  readonly effects: Int32Array;
+  /** The condition that each could not settle: 0 none, 1 `holds`, 2 and more an outcome's. */
+  readonly open: Int32Array;
 }
 
-interface Emitter {
-  readonly scope: Scope;
-  readonly constants: unknown[];
-  temporaries: number;
+export const TRACED_EFFECTS = ['deny', 'review', 'permit', 'oblige', 'satisfied'] as const;
+
+/** As a runner, but writes what its rules do, of which the first is that at `index`. */
+export interface RuleTracer {
+  readonly run: (frame: Frame, trace: Trace, index: number) => void;
+  /** The most slots that it notes as read. */
+  readonly reads: number;
+  readonly rules: number;
+  /** Slots of the rules that they refer to. */
+  readonly referred: ReadonlySet<number>;
 }
 
 type Path = readonly (string | number)[];
 
-function emitChunk(rules: readonly EmittedRule[], scope: Scope): RuleRunner {
-  const emitter: Emitter = { scope, constants: [], temporaries: 0 };
-  const body = rules.map((rule) => emitRule(rule, emitter)).join('\n');
-  const constants = emitter.constants.map((_, i) => `k${i} = K[${i}]`);
-  const temporaries = Array.from({ length: emitter.temporaries }, (_, i) => `t${i}`);
-  const source = `
-    ${constants.length > 0 ? `const ${constants.join(', ')};` : ''}
-    return function run(f, o) {
-      let v, a, h${temporaries.length > 0 ? `, ${temporaries.join(', ')}` : ''};
-      ${body}
-    };`;
-  // oxlint-disable-next-line no-new-func, typescript/no-implied-eval -- the text is ours alone, see emitRules
-  const make = new Function('K', 'isNonEmpty', source) as (
-    constants: unknown[],
-    helper: typeof isNonEmpty,
-  ) => RuleRunner;
-  return make(emitter.constants, isNonEmpty);
-}
+// As many as an integer has bits. V8 optimises no function beyond some 60 kB of bytecode either;
+// 32 rules are a tenth of that.
+const RULES_PER_FUNCTION = 32;
 
-function emitRule({ rule, path, appliesSlot, holdsSlot }: EmittedRule, emitter: Emitter): string {
-  const id = constant(rule.id, emitter);
-  const outcomes = emitOutcomes(rule, 0, { id, path, emitter });
-  const inside = rule.holds
-    ? `h = ${emit(rule.holds, [...path, 'holds'], emitter)}; f[${holdsSlot}] = h === 2 ? 2 : 0;
-       if (h === 2) { ${emitEffect(rule.then, id)} } else if (h === 1) { ${emitEffect('review', id)} } else { ${outcomes} }`
-    : outcomes;
-  return `a = ${emit(rule.applies, [...path, 'applies'], emitter)}; f[${appliesSlot}] = a;
-    if (a !== 0) { ${inside} } else { f[${holdsSlot}] = 0; }`;
-}
+const sources = new WeakMap<RuleRunner, () => RuleTracer>();
+const tracers = new WeakMap<RuleRunner, RuleTracer>();
 
-interface OutcomeContext {
-  readonly id: string;
-  readonly path: Path;
-  readonly emitter: Emitter;
-}
-
-function emitOutcomes(rule: Rule, index: number, context: OutcomeContext): string {
-  const outcome = rule.outcomes[index];
-  if (!outcome) return '';
-  const { id, path, emitter } = context;
-  if (!outcome.when) return emitEffect(outcome.effect, id);
-  const chosen = emit(outcome.when, [...path, 'otherwise', index, 'when'], emitter);
-  return `h = ${chosen}; if (h === 2) { ${emitEffect(outcome.effect, id)} } else if (h === 1) { ${emitEffect('review', id)} } else { ${emitOutcomes(rule, index + 1, context)} }`;
-}
-
-// A permission of which it is unknown whether it applies permits nothing: a person looks at it.
-function emitEffect(effect: Effect | undefined, id: string): string {
-  switch (effect) {
-    case undefined:
-      return '';
-    case 'permit':
-      return `if (a === 2) o.permitted = true; else (o.review ??= []).push(${id});`;
-    case 'deny':
-    case 'review':
-    case 'oblige':
-      return `(o.${effect} ??= []).push(${id});`;
+/**
+ * Rules as straight-line JavaScript: logic is inlined, and so are most leaves; others are calls
+ * of the closures that `compileCondition` makes. Closures alone decide several times more slowly:
+ * their calls have some 150 different targets a decision, which the engine cannot inline.
+ */
+export function emitRules(rules: readonly EmittedRule[], scope: Scope): readonly RuleRunner[] {
+  const runners: RuleRunner[] = [];
+  for (let from = 0; from < rules.length; from += RULES_PER_FUNCTION) {
+    const chunk = rules.slice(from, from + RULES_PER_FUNCTION);
+    const runner = emitRunner(chunk, scope);
+    sources.set(runner, () => emitTracer(chunk, scope));
+    runners.push(runner);
   }
+  return runners;
 }
 
-/** An expression that is 0, 1 or 2. */
-function emit(condition: Condition, path: Path, emitter: Emitter): string {
-  switch (condition.kind) {
-    case 'constant':
-      return condition.value ? '2' : '0';
-    case 'not':
-      return `(2 - ${emit(condition.of, [...path, 'not'], emitter)})`;
-    case 'and':
-      return emitChain(condition.of, [...path, 'and'], emitter, { stop: 0, whole: 2 });
-    case 'or':
-      return emitChain(condition.of, [...path, 'or'], emitter, { stop: 2, whole: 0 });
-    case 'xone':
-      return emitCall(condition, path, emitter);
-    default:
-      return emitLeaf(condition, path, emitter);
-  }
+/** The rules of a runner, traced: emitted when first asked for, for every program that has them. */
+export function tracerOf(runner: RuleRunner): RuleTracer {
+  const tracer = tracers.get(runner) ?? sources.get(runner)?.();
+  if (!tracer) throw new TypeError('no runner of emitRules');
+  tracers.set(runner, tracer);
+  return tracer;
 }
 
-/** Stops at the first part that settles the answer; else whole if all parts are, else unknown. */
-function emitChain(
-  parts: readonly Condition[],
-  path: Path,
-  emitter: Emitter,
-  { stop, whole }: { readonly stop: 0 | 2; readonly whole: 0 | 2 },
-): string {
-  const steps = parts.map((part, i) => {
-    const name = `t${emitter.temporaries++}`;
-    return {
-      name,
-      text: `(${name} = ${emit(part, [...path, i], emitter)}) === ${stop} ? ${stop} : `,
-    };
+/** A derived fact; `condition` where it is the truth of one. */
+interface EmittedDerivation {
+  readonly slot: number;
+  readonly compute: (frame: Frame) => unknown;
+  readonly condition?: Condition;
+}
+
+/** Computes derived facts in their order, each into its slot. */
+export function emitDerivations(
+  derivations: readonly EmittedDerivation[],
+  scope: Scope,
+): (frame: Frame) => void {
+  // One derived fact may read another: nothing is computed ahead.
+  const emitter = new Emitter(scope, []);
+  const body = derivations.map(({ slot, compute, condition }) => {
+    if (!condition) return `f[${slot}] = ${emitter.constant(compute)}(f);`;
+    const truth = emitter.condition(condition, []);
+    return `h = ${truth}; f[${slot}] = h === 2 ? true : h === 0 ? false : undefined;`;
   });
-  const all = steps.map(({ name }) => `${name} === ${whole}`).join(' && ');
-  return `(${steps.map(({ text }) => text).join('')}${all} ? ${whole} : 1)`;
+  return emitter.make('f', `let h; ${body.join('\n')}`) as (frame: Frame) => void;
 }
 
-function emitLeaf(condition: Condition, path: Path, emitter: Emitter): string {
-  // Compiled in any case: that is where names and types are checked.
-  const call = emitCall(condition, path, emitter);
-  if (condition.kind === 'applies' || condition.kind === 'holds') {
-    return `f[${emitter.scope.rules.get(condition.rule)?.[condition.kind]}]`;
+/** A rule adds its bit to the sets it belongs to: the lists of ids are made once, at the end. */
+function emitRunner(rules: readonly EmittedRule[], scope: Scope): RuleRunner {
+  const emitter = new Emitter(scope, rules.flatMap(conditionsOf));
+  const ids = emitter.constant(rules.map(({ rule }) => rule.id));
+  const add = emitter.constant(addIds);
+  const body = rules.map((each, i) => emitRule(each, i, { emitter, say: bitOf(i) }));
+  const sets = ['deny', 'review', 'oblige'].map(
+    (set) => `if (${set} !== 0) o.${set} = ${add}(o.${set}, ${ids}, ${set});`,
+  );
+  const text = `let h, deny = 0, review = 0, oblige = 0; ${[...body, ...sets].join('\n')}`;
+  return emitter.make('f, o', text) as RuleRunner;
+}
+
+function addIds(list: string[] | undefined, ids: readonly string[], bits: number): string[] {
+  const found = list ?? [];
+  for (let rest = bits; rest !== 0; rest &= rest - 1) {
+    found.push(ids[31 - Math.clz32(rest & -rest)] as string);
   }
-  if (!('fact' in condition)) return call;
-  const variable = emitter.scope.variables.get(condition.fact);
-  if (!variable) return call;
-  const read = `(v = f[${variable.slot}])`;
-  if (condition.kind === 'nonempty') return `isNonEmpty(f[${variable.slot}])`;
-  if (condition.kind === 'exists') {
-    if (variable.type === 'set') return call;
-    const none = variable.type === 'object' ? 'v === null || v === false' : 'v === null';
-    return `(${read} === undefined ? 1 : ${none} ? 0 : 2)`;
-  }
-  const isScalar = variable.type === 'boolean' || variable.type === 'string';
-  if (!isScalar || condition.kind !== 'compare' || !('constant' in condition.right)) return call;
-  if (condition.operator !== 'eq' && condition.operator !== 'neq') return call;
-  const wanted =
-    typeof condition.right.constant === 'boolean'
-      ? String(condition.right.constant)
-      : constant(condition.right.constant, emitter);
-  const [same, other] = condition.operator === 'eq' ? [2, 0] : [0, 2];
-  return `(${read} === undefined ? 1 : v === ${wanted} ? ${same} : ${other})`;
+  return found;
 }
 
-function emitCall(condition: Condition, path: Path, emitter: Emitter): string {
-  const test: Test = compileCondition(condition, emitter.scope, path);
-  return `${constant(test, emitter)}(f)`;
+function emitTracer(rules: readonly EmittedRule[], scope: Scope): RuleTracer {
+  const emitter = new Emitter(scope, rules.flatMap(conditionsOf), true);
+  const body = rules.map(
+    (each, i) => `
+      x = ${TRACED_EFFECTS.indexOf('satisfied')}; u = 0;
+      ${emitRule(each, i, { emitter, say: TRACED })}
+      N[i] = n; A[i] = a${i}; H[i] = ${each.rule.holds ? `h${i}` : 0}; X[i] = x; U[i] = u; i++;`,
+  );
+  const text = `let h, x, u, n = i > 0 ? N[i - 1] : 0; ${body.join('\n')}`;
+  const parameters = 'f, { reads: R, ends: N, applies: A, holds: H, effects: X, open: U }, i';
+  const run = emitter.make(parameters, text) as RuleTracer['run'];
+  return { run, reads: emitter.reads, rules: rules.length, referred: emitter.referred };
 }
 
-function constant(value: unknown, emitter: Emitter): string {
-  const known = emitter.constants.indexOf(value);
-  return `k${known >= 0 ? known : emitter.constants.push(value) - 1}`;
+/** How a rule says what it asks for: as a bit of a set, or in a trace. */
+interface Saying {
+  readonly effect: (effect: Effect, applies: string) => string;
+  /** A condition is unknown: a person looks at it. */
+  readonly open: (condition: number) => string;
+}
+
+function bitOf(index: number): Saying {
+  const add = (effect: string): string => `${effect} |= ${1 << index};`;
+  return {
+    // A permission of which it is unknown whether it applies permits nothing.
+    effect: (effect, applies) =>
+      effect === 'permit'
+        ? `if (${applies} === 2) o.permitted = true; else ${add('review')}`
+        : add(effect),
+    open: () => add('review'),
+  };
+}
+
+const TRACED: Saying = {
+  effect: (effect, applies) =>
+    effect === 'permit'
+      ? `x = ${applies} === 2 ? ${TRACED_EFFECTS.indexOf('permit')} : ${TRACED_EFFECTS.indexOf('review')};`
+      : `x = ${TRACED_EFFECTS.indexOf(effect)};`,
+  open: (condition) => `x = ${TRACED_EFFECTS.indexOf('review')}; u = ${condition};`,
+};
+
+function conditionsOf({ rule: { applies, holds, outcomes } }: EmittedRule): Condition[] {
+  const whens = outcomes.flatMap(({ when }) => (when ? [when] : []));
+  return [applies, ...(holds ? [holds] : []), ...whens];
+}
+
+interface RuleContext {
+  readonly emitter: Emitter;
+  readonly say: Saying;
+}
+
+function emitRule(
+  { rule, path, appliesSlot, holdsSlot }: EmittedRule,
+  index: number,
+  context: RuleContext,
+): string {
+  const { emitter, say } = context;
+  const [applies, holds] = [`a${index}`, `h${index}`];
+  const effectOf = (effect: Effect | undefined): string =>
+    effect ? say.effect(effect, applies) : '';
+  const applying = emitter.condition(rule.applies, [...path, 'applies']);
+  const holding = rule.holds && emitter.condition(rule.holds, [...path, 'holds']);
+  const outcome = (at: number): string => {
+    const { when, effect } = rule.outcomes[at] ?? {};
+    if (!when) return effectOf(effect);
+    const chosen = emitter.condition(when, [...path, 'otherwise', at, 'when']);
+    return `h = ${chosen};
+      if (h === 2) { ${effectOf(effect)} } else if (h === 1) { ${say.open(at + 2)} } else { ${outcome(at + 1)} }`;
+  };
+  const inside = holding
+    ? `h = ${holding};
+       if (h === 2) { ${holds} = 2; ${effectOf(rule.then)} } else if (h === 1) { ${say.open(1)} } else { ${outcome(0)} }`
+    : outcome(0);
+  emitter.keep(rule.id, { applies, holds });
+  return `const ${applies} = ${applying}; f[${appliesSlot}] = ${applies};
+    ${holding ? `let ${holds} = 0;` : ''}
+    if (${applies} !== 0) { ${inside} }
+    ${holding ? `f[${holdsSlot}] = ${holds};` : ''}`;
 }

@@ -18,7 +18,7 @@ const NONE: readonly string[] = [];
  * unknown condition asks for review. The frame's derived and rule slots are overwritten.
  */
 export function evaluate(program: Program, frame: Frame): Verdict {
-  for (const { slot, compute } of program.derivations) frame[slot] = compute(frame);
+  program.derive(frame);
   const tally: Tally = { permitted: false, deny: undefined, review: undefined, oblige: undefined };
   for (const run of program.runners) run(frame, tally);
   const { permitted, deny, review, oblige } = tally;

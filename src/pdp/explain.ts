@@ -1,25 +1,15 @@
 import { formatDate } from './calendar.ts';
-import { compileCondition, type Scope, type Test } from './compile.ts';
+import { compileCondition, type Scope } from './compile.ts';
 import type { Condition } from './condition.ts';
-import type { Citation, Concern, Effect, Layer, Texts } from './document.ts';
-import { evaluate, type Verdict } from './evaluate.ts';
-import type { Facts, FactSource, Frame } from './facts.ts';
-import { type CodeSet, FALSE, TRUE, UNKNOWN } from './logic.ts';
-import {
-  type CompiledRule,
-  compileRule,
-  type Derivation,
-  loadFacts,
-  type Program,
-  scopeOf,
-} from './program.ts';
+import type { Citation, Concern, Effect, Layer, Obligation, Rule, Texts } from './document.ts';
+import { TRACED_EFFECTS } from './emit.ts';
+import type { Verdict } from './evaluate.ts';
+import type { Facts, Frame } from './facts.ts';
+import { TRUE, UNKNOWN } from './logic.ts';
+import { type CompiledRule, type Program, scopeOf } from './program.ts';
+import { type FactReading, Tracer } from './trace.ts';
 
-/** A fact that a rule has read, as it was. `null` where it is absent. */
-export interface FactReading {
-  readonly fact: string;
-  readonly value: unknown;
-  readonly source: FactSource;
-}
+export type { FactReading } from './trace.ts';
 
 /** One rule that mattered: what it says, on which authority, and what it read. */
 export interface Reason {
@@ -70,147 +60,124 @@ export interface Explanation extends Verdict {
   readonly instruments: Readonly<Record<string, Texts>>;
 }
 
-interface TracedRule {
-  readonly rule: CompiledRule;
-  readonly traced: CompiledRule;
-  /** What is the same in each of its reasons. */
-  readonly fixed: Omit<Reason, 'effect' | 'uncertain' | 'facts'>;
-}
-
-/** How a slot's value is shown. */
-interface SlotView {
-  readonly fact: string;
-  readonly keys: readonly string[];
-  readonly source: FactSource;
-  /** An object's own slot says nothing where one of its members is shown. */
-  readonly membersFrom: string | undefined;
-}
-
-interface Tracer {
-  readonly rules: readonly TracedRule[];
-  readonly views: readonly SlotView[];
-  readonly derivations: ReadonlyMap<number, Derivation>;
-  readonly scope: Scope;
-  /** Of each condition that was ever unknown. */
-  readonly blames: WeakMap<Condition, Blame>;
-  /** Slots that the leaves of the rule at hand have read, in order. */
-  reads: Set<number>;
-}
-
 /** Adds the slots that leave a condition unknown, and none if it is not. */
 type Blame = (frame: Frame, slots: Set<number>) => void;
 
-const tracers = new WeakMap<Program, Tracer>();
+/** What is the same in all explanations of a program. */
+interface Explainer {
+  readonly tracer: Tracer;
+  readonly scope: Scope;
+  /** Of each condition that was ever unknown. */
+  readonly blames: WeakMap<Condition, Blame>;
+  readonly expiries: readonly (Omit<Expiry, 'date'> & { slot: number; always: boolean })[];
+  readonly instruments: readonly { readonly name: string; readonly title: Texts }[];
+  /** By rule, indices of the instruments that it cites. */
+  readonly cited: readonly (readonly number[])[];
+}
+
+/** A rule that applies, or may: its place in the program, and what became of it. */
+interface Found {
+  readonly index: number;
+  readonly rule: CompiledRule;
+  readonly reason: Reason;
+}
+
+/** Those of each effect, in the order of `TRACED_EFFECTS`; inside, in that of the program. */
+type FoundByEffect = readonly [Found[], Found[], Found[], Found[], Found[]];
+
+const explainers = new WeakMap<Program, Explainer>();
 
 /**
  * Decides one case as `evaluate` does and says why. Facts are listed as the rules read them, in
  * the order of short circuits; a derived fact brings those that it was computed from.
  */
 export function explain(program: Program, facts: Facts): Explanation {
-  const frame = loadFacts(program, facts);
-  const verdict = evaluate(program, frame);
-  const tracer = tracerOf(program);
-  const reasons: Reason[] = [];
-  const missing = new Set<number>();
-  const readByApplicable = new Set<number>();
-  const specs = program.vocabulary.specs.length;
-  const readsOfRules = new Map<number, ReadonlySet<number>>();
-  const missingOfRules = new Map<number, ReadonlySet<number>>();
-  for (const { rule, traced, fixed } of tracer.rules) {
-    tracer.reads = new Set();
-    const applies = traced.applies(frame);
-    // The slots of extensions overlap: what a later rule reads is written anew.
-    frame[rule.appliesSlot] = applies;
-    frame[rule.holdsSlot] = FALSE;
-    const judged = applies === FALSE ? undefined : judge(traced, frame);
-    const base = expand(tracer, tracer.reads, readsOfRules, frame);
-    readsOfRules.set(rule.appliesSlot, base);
-    readsOfRules.set(rule.holdsSlot, base);
-    if (!judged) continue;
-    const open = [...(applies === TRUE ? [] : [rule.rule.applies]), ...judged.open];
-    const uncertain = open.length > 0;
-    for (const slot of base) readByApplicable.add(slot);
-    if (uncertain) {
-      const blamed = expand(tracer, blame(tracer, open, frame), missingOfRules, frame);
-      missingOfRules.set(rule.appliesSlot, blamed);
-      for (const slot of blamed) if (slot < specs && isUnknown(frame[slot])) missing.add(slot);
-    }
-    const effect = judged.effect === 'permit' && uncertain ? 'review' : judged.effect;
-    reasons.push({ ...fixed, effect, uncertain, facts: readings(tracer, facts, frame, base) });
+  const explainer = explainerOf(program);
+  const { tracer } = explainer;
+  const { trace } = tracer;
+  const frame = tracer.run(facts);
+  const all: FoundByEffect = [[], [], [], [], []];
+  const missing = new Set<string>();
+  for (let index = 0; index < program.rules.length; index++) {
+    if (!tracer.next(index)) continue;
+    const rule = program.rules[index] as CompiledRule;
+    const shown = tracer.readings();
+    const open = openConditions(rule.rule, trace.applies[index], trace.open[index]);
+    if (open.length > 0)
+      for (const fact of tracer.blame(index, blame(explainer, open, frame))) missing.add(fact);
+    const effect = trace.effects[index] ?? 0;
+    all[effect]?.push({ index, rule, reason: reasonOf(rule, effect, open.length > 0, shown) });
   }
-  const rank = (reason: Reason): number => order(reason, verdict.effect);
-  reasons.sort((a, b) => rank(a) - rank(b));
+  const [deny, review, permit, oblige] = all;
+  const effect =
+    deny.length > 0 || review.length + permit.length === 0
+      ? 'deny'
+      : review.length > 0
+        ? 'review'
+        : 'permit';
+  const winning = { deny, review, permit }[effect];
+  const ordered = winning.concat(...all.filter((each) => each !== winning));
   return {
-    ...verdict,
-    reasons,
-    obligations: obligationsOf(program, verdict, frame),
-    missing: [...missing].map((slot) => program.slotNames[slot] ?? ''),
-    examiners: verdict.effect === 'review' ? examinersOf(program, verdict) : [],
-    expiry: verdict.effect === 'deny' ? null : expiryOf(program, frame, readByApplicable),
-    instruments: instrumentsOf(program, reasons),
+    effect,
+    deny: deny.map(idOf),
+    review: review.map(idOf),
+    oblige: oblige.map(idOf),
+    reasons: ordered.map(({ reason }) => reason),
+    obligations: obligationsOf(program, oblige, frame),
+    missing: [...missing],
+    examiners: effect === 'review' ? examinersOf(program, review) : [],
+    expiry: effect === 'deny' ? null : expiryOf(explainer, frame),
+    instruments: instrumentsOf(explainer, ordered),
   };
 }
 
-function tracerOf(program: Program): Tracer {
-  const known = tracers.get(program);
+function idOf({ reason }: Found): string {
+  return reason.rule;
+}
+
+function explainerOf(program: Program): Explainer {
+  const known = explainers.get(program);
   if (known) return known;
-  const scope = scopeOf(program);
-  const tracer: Tracer & { rules: TracedRule[] } = {
-    rules: [],
-    views: viewsOf(program),
-    derivations: new Map(program.derivations.map((each) => [each.slot, each])),
-    scope,
+  const { pack, vocabulary, rules } = program;
+  const names = [
+    ...new Set(rules.flatMap(({ rule }) => rule.cites.map(({ instrument }) => instrument))),
+  ];
+  const made: Explainer = {
+    tracer: new Tracer(program),
+    scope: scopeOf(program),
     blames: new WeakMap(),
-    reads: new Set(),
-  };
-  const leaf =
-    (test: Test, slots: readonly number[]): Test =>
-    (frame) => {
-      for (const slot of slots) tracer.reads.add(slot);
-      return test(frame);
-    };
-  tracer.rules = program.rules.map((rule) => ({
-    rule,
-    traced: { ...rule, ...compileRule(rule.rule, scope, [], leaf) },
-    fixed: fixedOf(rule),
-  }));
-  tracers.set(program, tracer);
-  return tracer;
-}
-
-function viewsOf({ slotNames, vocabulary }: Program): SlotView[] {
-  return slotNames.map((fact, slot) => {
-    const spec = vocabulary.specs[slot];
-    return {
+    expiries: pack.expiries.map(({ name, fact, always = false }) => ({
+      name,
       fact,
-      keys: fact.split('.'),
-      source: spec?.source ?? 'derived',
-      membersFrom: spec?.type === 'object' ? `${fact}.` : undefined,
-    };
-  });
+      always,
+      slot: vocabulary.slotOf(fact) ?? -1,
+    })),
+    instruments: names.map((name) => ({
+      name,
+      title: pack.instruments[name]?.title ?? { en: name },
+    })),
+    cited: rules.map(({ rule }) => rule.cites.map(({ instrument }) => names.indexOf(instrument))),
+  };
+  explainers.set(program, made);
+  return made;
 }
 
-/** What `evaluate` does with a rule that may apply, and the condition that it could not settle. */
-function judge(
-  { rule, holds, then, outcomes, holdsSlot }: CompiledRule,
-  frame: Frame,
-): { effect: Reason['effect']; open: readonly Condition[] } {
-  const held = holds?.(frame);
-  if (held === TRUE) frame[holdsSlot] = TRUE;
-  if (held === TRUE) return { effect: then ?? 'satisfied', open: [] };
-  if (held === UNKNOWN) return { effect: 'review', open: rule.holds ? [rule.holds] : [] };
-  for (const [i, { when, effect }] of outcomes.entries()) {
-    const chosen = when ? when(frame) : TRUE;
-    if (chosen === TRUE) return { effect, open: [] };
-    const source = rule.outcomes[i]?.when;
-    if (chosen === UNKNOWN) return { effect: 'review', open: source ? [source] : [] };
-  }
-  return { effect: 'satisfied', open: [] };
+/** The conditions of a rule that could not be settled; `open` as in a trace. */
+function openConditions(
+  { applies, holds, outcomes }: Rule,
+  applying: number | undefined,
+  open = 0,
+): readonly Condition[] {
+  if (applying === TRUE && open === 0) return SETTLED;
+  const other = open === 1 ? holds : outcomes[open - 2]?.when;
+  return [...(applying === TRUE ? [] : [applies]), ...(open > 0 && other ? [other] : [])];
 }
+
+const SETTLED: readonly Condition[] = [];
 
 /** The slots that leave `conditions` unknown: not those that would change nothing. */
 function blame(
-  { scope, blames }: Tracer,
+  { scope, blames }: Explainer,
   conditions: readonly Condition[],
   frame: Frame,
 ): Set<number> {
@@ -238,88 +205,12 @@ function blameOf(condition: Condition, scope: Scope): Blame {
   };
 }
 
-/** The base facts behind what was read: through derived facts, and through other rules. */
-function expand(
-  { derivations }: Tracer,
-  reads: ReadonlySet<number>,
-  rules: ReadonlyMap<number, ReadonlySet<number>>,
-  frame: Frame,
-): Set<number> {
-  const base = new Set<number>();
-  const visit = (slot: number): void => {
-    const derivation = derivations.get(slot);
-    if (derivation) {
-      if (derivation.name !== 'home') base.add(slot);
-      for (const each of derivation.reads) if (matters(frame, slot, each)) visit(each);
-      return;
-    }
-    const ofRule = rules.get(slot);
-    if (ofRule) for (const each of ofRule) base.add(each);
-    else base.add(slot);
-  };
-  for (const slot of reads) visit(slot);
-  return base;
-}
-
-// A derived fact that is known did not need those of its sources that are unknown.
-function matters(frame: Frame, derived: number, source: number): boolean {
-  return isUnknown(frame[derived]) || !isUnknown(frame[source]);
-}
-
-function isUnknown(value: unknown): boolean {
-  return (
-    value === undefined || (typeof value === 'object' && value !== null && (value as CodeSet).open)
-  );
-}
-
-function readings(
-  { views }: Tracer,
-  facts: Facts,
-  frame: Frame,
-  slots: ReadonlySet<number>,
-): FactReading[] {
-  const shown: FactReading[] = [];
-  for (const slot of slots) {
-    const view = views[slot];
-    if (!view || (view.membersFrom && hasMember(views, slots, view.membersFrom))) continue;
-    const { fact, keys, source } = view;
-    const value = source === 'derived' ? derivedValue(fact, frame[slot]) : valueAt(facts, keys);
-    shown.push({ fact, value, source });
-  }
-  return shown;
-}
-
-function hasMember(
-  views: readonly SlotView[],
-  slots: ReadonlySet<number>,
-  prefix: string,
-): boolean {
-  for (const slot of slots) if (views[slot]?.fact.startsWith(prefix)) return true;
-  return false;
-}
-
-function derivedValue(name: string, value: unknown): unknown {
-  if (value === undefined) return null;
-  if (name === 'today') return formatDate(value as number);
-  return typeof value === 'object' && value !== null ? (value as CodeSet).items : value;
-}
-
-/** The value in explicit facts at a path; through a list, the members' values. */
-export function valueAt(facts: Facts, keys: readonly string[]): unknown {
-  let value: unknown = facts;
-  for (const key of keys) {
-    if (Array.isArray(value)) {
-      value = value.map((item: unknown) => (item as Record<string, unknown> | null)?.[key] ?? null);
-    } else if (typeof value === 'object' && value !== null && Object.hasOwn(value, key)) {
-      value = (value as Record<string, unknown>)[key];
-    } else {
-      return null;
-    }
-  }
-  return value ?? null;
-}
-
-function fixedOf({ rule, document }: CompiledRule): TracedRule['fixed'] {
+function reasonOf(
+  { rule, document }: CompiledRule,
+  effect: number,
+  uncertain: boolean,
+  facts: readonly FactReading[],
+): Reason {
   return {
     rule: rule.id,
     policy: document.policy,
@@ -328,62 +219,72 @@ function fixedOf({ rule, document }: CompiledRule): TracedRule['fixed'] {
     title: rule.title,
     sentence: rule.sentence,
     citations: rule.cites,
+    effect: TRACED_EFFECTS[effect] ?? 'satisfied',
+    uncertain,
+    facts,
   };
 }
 
-function instrumentsOf({ pack }: Program, reasons: readonly Reason[]): Record<string, Texts> {
-  const cited: Record<string, Texts> = {};
-  for (const { citations } of reasons) {
-    for (const { instrument } of citations) {
-      cited[instrument] ??= pack.instruments[instrument]?.title ?? { en: instrument };
+function instrumentsOf(
+  { instruments, cited }: Explainer,
+  ordered: readonly Found[],
+): Record<string, Texts> {
+  const titles: Record<string, Texts> = {};
+  const isListed = instruments.map(() => false);
+  for (const { index: at } of ordered) {
+    for (const index of cited[at] ?? []) {
+      const instrument = instruments[index];
+      if (isListed[index] || !instrument) continue;
+      isListed[index] = true;
+      titles[instrument.name] = instrument.title;
     }
   }
-  return cited;
+  return titles;
 }
 
-const ORDER = ['deny', 'review', 'permit', 'oblige', 'satisfied'] as const;
-
-function order(reason: Reason, effect: Verdict['effect']): number {
-  return reason.effect === effect ? -1 : ORDER.indexOf(reason.effect);
-}
-
-function obligationsOf(program: Program, verdict: Verdict, frame: Frame): ObligationDue[] {
-  return program.rules.flatMap(({ rule }) => {
-    if (!rule.obligation || !verdict.oblige.includes(rule.id)) return [];
-    const { sentence, due, evidence } = rule.obligation;
-    return [{ rule: rule.id, sentence, due: dueText(program, due, frame), evidence }];
-  });
-}
-
-function dueText(
+function obligationsOf(
   program: Program,
-  due: NonNullable<CompiledRule['rule']['obligation']>['due'],
+  obliging: readonly Found[],
   frame: Frame,
-): string {
+): ObligationDue[] {
+  const due: ObligationDue[] = [];
+  for (const { rule, reason } of obliging) {
+    const { obligation } = rule.rule;
+    if (!obligation) continue;
+    const { sentence, evidence } = obligation;
+    due.push({
+      rule: reason.rule,
+      sentence,
+      due: dueText(program, obligation.due, frame),
+      evidence,
+    });
+  }
+  return due;
+}
+
+function dueText(program: Program, due: Obligation['due'], frame: Frame): string {
   if (typeof due === 'string') return due;
   const date = frame[program.vocabulary.slotOf(due.fact) ?? -1];
   return typeof date === 'number' ? formatDate(date) : 'throughout';
 }
 
-function examinersOf(program: Program, { review }: Verdict): Explanation['examiners'] {
+function examinersOf(program: Program, reviewing: readonly Found[]): Explanation['examiners'] {
   const byTitle = new Map<string, { role: string; title: Texts; rules: string[] }>();
-  for (const { rule, document } of program.rules) {
-    if (!review.includes(rule.id)) continue;
-    const { role, title } = program.pack.examiners[document.layer];
+  for (const { rule, reason } of reviewing) {
+    const { role, title } = program.pack.examiners[rule.document.layer];
     const key = title['en'] ?? role;
     const entry = byTitle.get(key) ?? { role, title, rules: [] };
-    entry.rules.push(rule.id);
+    entry.rules.push(reason.rule);
     byTitle.set(key, entry);
   }
   return [...byTitle.values()];
 }
 
-function expiryOf(program: Program, frame: Frame, read: ReadonlySet<number>): Expiry | null {
+function expiryOf({ expiries, tracer }: Explainer, frame: Frame): Expiry | null {
   let earliest: { name: string; fact: string; day: number } | undefined;
-  for (const { name, fact, always } of program.pack.expiries) {
-    const slot = program.vocabulary.slotOf(fact) ?? -1;
+  for (const { name, fact, always, slot } of expiries) {
     const day = frame[slot];
-    if (typeof day !== 'number' || !(always || read.has(slot))) continue;
+    if (typeof day !== 'number' || !(always || tracer.wasRead(slot))) continue;
     if (!earliest || day < earliest.day) earliest = { name, fact, day };
   }
   return earliest

@@ -1,6 +1,6 @@
 import { parseDate, parseInstant } from './calendar.ts';
 import { COUNTRIES } from './countries.ts';
-import { type CodeSet, EMPTY_SET, UNKNOWN_SET } from './logic.ts';
+import { isObject, Loader } from './load.ts';
 
 /** Where a fact comes from; a caller may assert `request` facts only. */
 export type FactSource = 'register' | 'request' | 'derived';
@@ -98,8 +98,7 @@ export interface Facts {
   readonly request?: unknown;
 }
 
-/** A set that is known not to be stated; equal to the empty set but for `exists`. */
-export const NONE_SET: CodeSet = { items: [], open: false };
+export { isObject } from './load.ts';
 
 const MAX_MEMBERS = 100_000;
 const MAX_TEXT = 20_000;
@@ -120,10 +119,12 @@ export class Vocabulary {
   readonly specs: readonly FactSpec[];
   readonly #root: Node;
   readonly #slots = new Map<string, number>();
-  #empty: Frame = [];
+  readonly #loader: Loader;
 
-  constructor(specs: readonly FactSpec[]) {
+  /** `terms`: the codes that facts take from lists of the pack, such as its purposes. */
+  constructor(specs: readonly FactSpec[], terms: readonly string[] = []) {
     this.specs = specs;
+    this.#loader = new Loader(specs, terms);
     this.#root = node('', '');
     specs.forEach((spec, slot) => {
       this.#slots.set(spec.path, slot);
@@ -209,125 +210,21 @@ export class Vocabulary {
 
   /** Loads one branch of explicit facts into a frame, as `load` would with this value at `path`. */
   put(frame: Frame, path: string, value: unknown): void {
-    let at: Node | undefined = this.#root;
-    for (const key of path.split('.')) at = at?.children.get(key);
-    if (at) loadNode(at, value, frame);
-  }
-
-  /** A frame of which everything is unknown; copying one is the quickest way to a new one. */
-  #blank(width: number): Frame {
-    if (this.#empty.length !== width) this.#empty = Array.from({ length: width });
-    return this.#empty.slice();
+    this.#loader.put(frame, path, value);
   }
 
   /**
    * The frame of explicit facts, with `width` slots in all (the rest is for derived facts).
    * Call `check` first: here a value of a wrong type counts as unknown, and nothing else is
-   * looked at.
+   * looked at. `given`, of that width too, takes the explicit values as they are, or `ELSEWHERE`.
    */
-  load(facts: Facts, width: number = this.specs.length): Frame {
-    const frame = this.#blank(width);
-    for (const child of this.#root.children.values()) {
-      loadNode(child, (facts as Record<string, unknown>)[child.key], frame);
-    }
-    return frame;
+  load(facts: Facts, width: number = this.specs.length, given?: unknown[]): Frame {
+    return this.#loader.load(facts, width, given);
   }
 }
 
 function node(key: string, path: string): Node {
   return { key, path, slot: -1, spec: undefined, children: new Map() };
-}
-
-function loadNode(at: Node, value: unknown, frame: Frame): void {
-  const { spec } = at;
-  if (spec && spec.type !== 'object') {
-    if (spec.type === 'list') loadList(at, value, frame);
-    else frame[at.slot] = loadValue(spec, value);
-    return;
-  }
-  let members: Record<string, unknown> = {};
-  if (isObject(value)) {
-    members = value;
-  } else if (value !== undefined && value !== null) {
-    fillUnknown(at, frame);
-    return;
-  } else if (spec?.absent === 'none') {
-    fillNone(at, frame);
-    return;
-  } else if (spec?.absent) {
-    members = spec.absent.counts_as as Record<string, unknown>;
-  }
-  // Without a stated meaning of absence it is unknown whether there is such an object.
-  if (spec) frame[at.slot] = value || spec.absent ? true : undefined;
-  for (const child of at.children.values()) loadNode(child, members[child.key], frame);
-}
-
-/** What stands here is no object: nothing is known of it, not even that there is none. */
-function fillUnknown(at: Node, frame: Frame, isMember = false): void {
-  if (at.spec) frame[at.slot] = isMember || at.spec.type === 'set' ? UNKNOWN_SET : undefined;
-  for (const child of at.children.values()) fillUnknown(child, frame, at.spec?.type === 'list');
-}
-
-/** There is no such object: its members are none too, unless their absence counts as a value. */
-function fillNone(at: Node, frame: Frame, isMember = false): void {
-  if (at.spec) frame[at.slot] = isMember ? NONE_SET : noneOf(at.spec);
-  for (const child of at.children.values()) fillNone(child, frame, at.spec?.type === 'list');
-}
-
-function noneOf(spec: FactSpec): unknown {
-  if (spec.type === 'object') return false;
-  if (spec.absent && spec.absent !== 'none') return loadValue(spec, spec.absent.counts_as);
-  return spec.type === 'set' ? NONE_SET : null;
-}
-
-/** A list of objects loads as one set a member: the countries of the recipients. */
-function loadList(at: Node, value: unknown, frame: Frame): void {
-  const items = Array.isArray(value) ? (value as unknown[]) : undefined;
-  for (const child of at.children.values()) {
-    if (!items) {
-      frame[child.slot] = UNKNOWN_SET;
-      continue;
-    }
-    const codes = new Set<string>();
-    let open = false;
-    for (const item of items) {
-      const code =
-        isObject(item) && child.spec ? loadScalar(child.spec, item[child.key]) : undefined;
-      if (typeof code === 'string') codes.add(code);
-      else open = true;
-    }
-    frame[child.slot] = { items: [...codes], open } satisfies CodeSet;
-  }
-  frame[at.slot] = items ? items.length > 0 : undefined;
-}
-
-function loadValue(spec: FactSpec, value: unknown): unknown {
-  if (value === undefined || value === null) {
-    if (spec.absent === 'none') return spec.type === 'set' ? NONE_SET : null;
-    if (spec.absent) return loadValue(spec, spec.absent.counts_as);
-    return spec.type === 'set' ? UNKNOWN_SET : undefined;
-  }
-  if (spec.type !== 'set') return loadScalar(spec, value);
-  if (!Array.isArray(value)) return UNKNOWN_SET;
-  if (value.length === 0) return EMPTY_SET;
-  for (const item of value) if (typeof item !== 'string') return UNKNOWN_SET;
-  return { items: value as string[], open: false } satisfies CodeSet;
-}
-
-function loadScalar(spec: FactSpec, value: unknown): unknown {
-  switch (spec.type) {
-    case 'boolean':
-      return typeof value === 'boolean' ? value : undefined;
-    case 'integer':
-    case 'number':
-      return typeof value === 'number' ? value : undefined;
-    case 'date':
-      return typeof value === 'string' ? parseDate(value) : undefined;
-    case 'datetime':
-      return typeof value === 'string' ? parseInstant(value) : undefined;
-    default:
-      return typeof value === 'string' ? value : undefined;
-  }
 }
 
 function checkValue(spec: FactSpec, value: unknown, path: string, problems: FactProblem[]): void {
@@ -412,10 +309,6 @@ function isText(value: unknown): boolean {
   return (
     texts.length > 0 && texts.every((text) => typeof text === 'string' && text.length <= MAX_TEXT)
   );
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function unknownName(key: string, names: readonly string[]): string {

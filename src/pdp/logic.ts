@@ -23,6 +23,8 @@ export interface CodeSet {
 
 export const EMPTY_SET: CodeSet = { items: [], open: false };
 export const UNKNOWN_SET: CodeSet = { items: [], open: true };
+/** A set that is known not to be stated; equal to the empty set but for `exists`. */
+export const NONE_SET: CodeSet = { items: [], open: false };
 
 // Beyond this many members a hash index pays for itself.
 const INDEX_FROM = 24;
@@ -30,7 +32,7 @@ const indexes = new WeakMap<CodeSet, Set<string>>();
 
 /** Is `code` among the members that are known? */
 function knows(set: CodeSet, code: string): boolean {
-  if (set.items.length < INDEX_FROM) return set.items.includes(code);
+  if (set.items.length < INDEX_FROM) return includes(set.items, code);
   let index = indexes.get(set);
   if (!index) {
     index = new Set(set.items);
@@ -70,18 +72,54 @@ export function isNonEmpty(set: CodeSet): Truth {
   return set.open ? UNKNOWN : FALSE;
 }
 
-/** The union of `sets` less the codes in `without`; open as soon as one of them is. */
-export function unionWithout(sets: readonly CodeSet[], without: readonly string[]): CodeSet {
-  let items: string[] | undefined;
-  let open = false;
-  for (const set of sets) {
-    open ||= set.open;
-    for (const code of set.items) {
-      if (without.includes(code) || items?.includes(code)) continue;
-      if (items) items.push(code);
-      else items = [code];
-    }
+/** `set` less `code`, each member once; `set` itself where that is what it is. */
+export function without(set: CodeSet, code: string | undefined): CodeSet {
+  const { items, open } = set;
+  if (items.length >= INDEX_FROM) {
+    const rest = new Set(items);
+    const isSame = rest.size === items.length && !(code !== undefined && rest.has(code));
+    if (code !== undefined) rest.delete(code);
+    return isSame ? set : { items: [...rest], open };
   }
-  if (items) return { items, open };
+  let kept = 0;
+  while (kept < items.length && items[kept] !== code && isFirst(items, kept)) kept++;
+  if (kept === items.length && kept > 0) return set;
+  let rest = kept > 0 ? items.slice(0, kept) : undefined;
+  for (let i = kept + 1; i < items.length; i++) {
+    const item = items[i] as string;
+    if (item === code || !isFirst(items, i)) continue;
+    if (rest) rest.push(item);
+    else rest = [item];
+  }
+  if (rest) return { items: rest, open };
   return open ? UNKNOWN_SET : EMPTY_SET;
+}
+
+/** No earlier member is the same as that at `index`. */
+function isFirst(items: readonly string[], index: number): boolean {
+  for (let i = 0; i < index; i++) if (items[i] === items[index]) return false;
+  return true;
+}
+
+/** `left` ∪ `right`, in this order; one of them itself where the other adds nothing. */
+export function union(left: CodeSet, right: CodeSet): CodeSet {
+  if (left.items.length === 0) return opened(right, left.open);
+  let items: string[] | undefined;
+  for (const code of right.items) {
+    if (knows(left, code)) continue;
+    items ??= left.items.slice();
+    items.push(code);
+  }
+  return items ? { items, open: left.open || right.open } : opened(left, right.open);
+}
+
+function opened(set: CodeSet, open: boolean): CodeSet {
+  if (set.open || !open) return set;
+  return set.items.length === 0 ? UNKNOWN_SET : { items: set.items, open };
+}
+
+/** As `Array.prototype.includes`, which costs a call: nearly all lists here have one to four members. */
+function includes(items: readonly string[], code: string): boolean {
+  for (const item of items) if (item === code) return true;
+  return false;
 }

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
   compileCondition,
-  type LeafHook,
   type Scope,
   type Test,
   type ValueType,
@@ -35,6 +34,8 @@ export interface Derivation {
   readonly name: string;
   readonly slot: number;
   readonly compute: (frame: Frame) => unknown;
+  /** The condition that it is the truth of, where it is one. */
+  readonly condition?: Condition;
   /** Slots that it may read. */
   readonly reads: readonly number[];
 }
@@ -50,6 +51,8 @@ export interface Program {
   readonly policies: readonly PolicyReference[];
   readonly vocabulary: Vocabulary;
   readonly derivations: readonly Derivation[];
+  /** All of them at once, for `evaluate`. */
+  readonly derive: (frame: Frame) => void;
   /** In an order in which every rule comes after the rules that it refers to. */
   readonly rules: readonly CompiledRule[];
   /** The same rules in the same order, for `evaluate`. */
@@ -80,15 +83,14 @@ export function sha256(text: string): string {
   return createHash('sha256').update(text, 'utf8').digest('hex');
 }
 
-/** The tests of a rule; `leaf` lets a reading watch what they read. */
+/** The tests of a rule. */
 export function compileRule(
   rule: Rule,
   scope: Scope,
   path: readonly (string | number)[],
-  leaf?: LeafHook,
 ): Pick<CompiledRule, 'applies' | 'holds' | 'outcomes'> {
   const compile = (condition: Condition, ...at: (string | number)[]): Test =>
-    compileCondition(condition, scope, [...path, ...at], leaf);
+    compileCondition(condition, scope, [...path, ...at]);
   return {
     applies: compile(rule.applies, 'applies'),
     holds: rule.holds && compile(rule.holds, 'holds'),

@@ -1,6 +1,6 @@
 import type { Texts } from './document.ts';
 import { evaluate, type Verdict } from './evaluate.ts';
-import { valueAt } from './explain.ts';
+import { valueAt } from './trace.ts';
 import { type Facts, type Frame, isObject, type RemedyActor } from './facts.ts';
 import { type Move, moved, type Unit } from './levers.ts';
 import { loadFacts, type Program } from './program.ts';

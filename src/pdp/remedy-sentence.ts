@@ -1,5 +1,5 @@
 import type { Texts } from './document.ts';
-import { valueAt } from './explain.ts';
+import { valueAt } from './trace.ts';
 import { type Facts, isObject } from './facts.ts';
 import type { Lever, Move, Unit } from './levers.ts';
 import type { Program } from './program.ts';

@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { Condition } from '../../src/pdp/condition.ts';
 import { evaluate, type Verdict } from '../../src/pdp/evaluate.ts';
 import { explain } from '../../src/pdp/explain.ts';
-import { type Facts, NONE_SET } from '../../src/pdp/facts.ts';
-import { FALSE, type Truth, TRUE, UNKNOWN } from '../../src/pdp/logic.ts';
+import type { Facts } from '../../src/pdp/facts.ts';
+import { FALSE, NONE_SET, type Truth, TRUE, UNKNOWN } from '../../src/pdp/logic.ts';
 import { loadFacts, type Program } from '../../src/pdp/program.ts';
 import {
   build,
