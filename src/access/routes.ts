@@ -1,7 +1,7 @@
 import { type Recorded, receiptOf } from '../audit/record.ts';
 import { readDataset } from '../catalogue/store.ts';
 import { stewards } from '../catalogue/dataset.ts';
-import { batched } from '../db/batch.ts';
+import { batched, type BatchOptions } from '../db/batch.ts';
 import { notFound, ServiceError } from '../errors.ts';
 import type { Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
@@ -9,6 +9,7 @@ import { explain } from '../pdp/explain.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
+import { KnownRegisters } from './known.ts';
 import { simulateDecision } from './simulate-decision.ts';
 import {
   type AccessRequestFilter,
@@ -18,7 +19,7 @@ import {
   readAccessRequests,
   readDecision,
 } from './store.ts';
-import { submitAccessRequests, type Submission } from './submit-access-request.ts';
+import { type Submission, submitHeld, submitKnown } from './submit-access-request.ts';
 
 type AccessOperation =
   | 'listAccessRequests'
@@ -32,12 +33,15 @@ type AccessOperation =
 const BATCHES = { max: 64, lanes: 2, waiting: 4_096 };
 
 export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
-  const submit = batched((items: readonly Submission[]) => submitAccessRequests(deps, items), {
+  const known = new KnownRegisters();
+  const batches: BatchOptions = {
     ...BATCHES,
     overflow: () =>
       new ServiceError('unavailable', 'Too many requests are waiting. Nothing was changed.'),
     mayRunAgain: (error) => !(error instanceof ServiceError && error.code === 'unavailable'),
-  });
+  };
+  const quick = batched((all: readonly Submission[]) => submitKnown(deps, known, all), batches);
+  const held = batched((all: readonly Submission[]) => submitHeld(deps, known, all), batches);
   return {
     listAccessRequests: async ({ principal, query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
@@ -69,11 +73,8 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
               key,
               request_sha256: bodySha256,
             };
-      const submitted = await submit({
-        principal,
-        request: body,
-        idempotent,
-      });
+      const submission = { principal, request: body, idempotent };
+      const submitted = (await quick(submission)) ?? (await held(submission));
       if (submitted.made === 'before') {
         // The key is the caller's own; whether they may still see the request is looked at again.
         const row = await readAccessRequest(deps.db, submitted.id);

@@ -3,7 +3,7 @@ import { leafHash } from '../tlog/leaf.ts';
 import type { EventInput, SealedEvent } from './event.ts';
 import { sealEvent } from './event.ts';
 import type { LogKeys } from './keys.ts';
-import { insertEvents, readEvent } from './store.ts';
+import { insertEvent, readEvent } from './store.ts';
 
 /** The log, as those see it who write events. */
 export interface Log {
@@ -46,7 +46,7 @@ export async function change<T>(
 /** Writes an event in the caller's transaction and signs its receipt. `time` is RFC 3339 in UTC. */
 export async function record(tx: Tx, log: Log, time: string, input: EventInput): Promise<Recorded> {
   const event = sealEvent(input, time, log.keys.pseudonym);
-  await insertEvents(tx, [event]);
+  await insertEvent(tx, event);
   const receipt = signReceipt(log, event);
   return {
     event_id: event.event_id,

@@ -6,28 +6,28 @@ import type { SealedEvent } from './event.ts';
 const LOG_ID = 1;
 
 /**
- * Writes events and queues their leaves in their order. One statement with one parameter however
- * many events, so that its plan is kept.
+ * Common table expressions that write events and queue their leaves, from a relation with the
+ * columns of `audit_event` and `leaf_hash`. Every change writes its event through this.
  */
-export async function insertEvents(tx: Tx, events: readonly SealedEvent[]): Promise<void> {
-  const rows = events.map(({ leaf, body, leaf_hash, ...row }) => ({
-    ...row,
-    leaf: leaf.toString('utf8'),
-    body: body.toString('utf8'),
-    leaf_hash: leaf_hash.toString('base64'),
-  }));
-  await sql`
-    with input as materialized (
-      select * from json_to_recordset(${JSON.stringify(rows)}::json) as r(event_id uuid, type text, time timestamptz,
-        actor text, role text, subject_ids text[], outcome text, leaf text, body text, leaf_hash text)
-    ), event as (
+export function appendFrom(relation: string): string {
+  return `
+    event as (
       insert into audit_event (event_id, type, time, actor, role, subject_ids, outcome, leaf, body)
-      select event_id, type, time, actor, role, subject_ids, outcome, convert_to(leaf, 'UTF8'), convert_to(body, 'UTF8')
-      from input
-    )
-    insert into audit_pending (event_id, leaf_hash) select event_id, decode(leaf_hash, 'base64') from input`.execute(
-    tx,
-  );
+      select event_id, type, time, actor, role, subject_ids, outcome, leaf, body from ${relation}
+    ), pending as (
+      insert into audit_pending (event_id, leaf_hash) select event_id, leaf_hash from ${relation}
+    )`;
+}
+
+export async function insertEvent(tx: Tx, event: SealedEvent): Promise<void> {
+  const { event_id, type, time, actor, role, subject_ids, outcome, leaf, body, leaf_hash } = event;
+  await sql`
+    with input as (
+      select ${event_id}::uuid as event_id, ${type}::text as type, ${time}::timestamptz as time,
+        ${actor}::text as actor, ${role}::text as role, ${subject_ids}::text[] as subject_ids,
+        ${outcome}::text as outcome, ${leaf}::bytea as leaf, ${body}::bytea as body, ${leaf_hash}::bytea as leaf_hash
+    ), ${sql.raw(appendFrom('input'))}
+    select 1`.execute(tx);
 }
 
 export interface Head {

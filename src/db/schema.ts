@@ -135,6 +135,12 @@ export interface PackInForceTable {
   since: Instant;
 }
 
+export interface RegisterRevisionTable {
+  register: string;
+  id: string;
+  revision: string;
+}
+
 export interface DecisionTable {
   id: string;
   simulation: boolean;
@@ -234,6 +240,7 @@ export interface Schema {
   policy_version: PolicyVersionTable;
   pack_version: PackVersionTable;
   pack_in_force: PackInForceTable;
+  register_revision: RegisterRevisionTable;
   decision: DecisionTable;
   access_request: AccessRequestTable;
   idempotency_key: IdempotencyKeyTable;
