@@ -3,11 +3,12 @@ import { readDataset } from '../catalogue/store.ts';
 import { stewards } from '../catalogue/dataset.ts';
 import { batched, type BatchOptions } from '../db/batch.ts';
 import { notFound, ServiceError } from '../errors.ts';
-import type { Handlers, Reply } from '../operation.ts';
+import type { AnswerOf, Handlers, JsonText, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { explain } from '../pdp/explain.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
+import { answerText } from './answer.ts';
 import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
 import { KnownRegisters } from './known.ts';
 import { simulateDecision } from './simulate-decision.ts';
@@ -79,10 +80,11 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
         // The key is the caller's own; whether they may still see the request is looked at again.
         const row = await readAccessRequest(deps.db, submitted.id);
         if (!row || !(await mayRead(deps, principal, row))) throw notFound();
-        return created(await loadRequest(deps, row.id));
+        return created(row.id, await loadRequest(deps, row.id));
       }
       const { request, decided, recorded } = submitted;
-      return created(show(request, viewOf(request.decision, decided, recorded)));
+      const view = show(request, viewOf(request.decision, decided, recorded));
+      return created(request.id, answerText(view));
     },
     getAccessRequest: async ({ principal, path }) => {
       const row = await readAccessRequest(deps.db, path.id);
@@ -124,17 +126,20 @@ async function mayRead(
   return dataset !== undefined && stewards(dataset, principal);
 }
 
-type RequestView = Reply<'getAccessRequest'>['body'];
+type RequestView = AnswerOf<'getAccessRequest'>;
 
-function created(body: RequestView): Reply<'submitAccessRequest'> {
-  return { status: 201, body, headers: { Location: `/v1/access-requests/${body.id}` } };
+function created(
+  id: string,
+  body: RequestView | JsonText<RequestView>,
+): Reply<'submitAccessRequest'> {
+  return { status: 201, body, headers: { Location: `/v1/access-requests/${id}` } };
 }
 
 function show(
   { effect: _effect, purpose: _purpose, ...row }: AccessRequestRow,
   decision: DecisionView,
-): RequestView {
-  return { ...row, request: { ...row.request }, decision: decision };
+): RequestView & { readonly decision: DecisionView } {
+  return { ...row, request: { ...row.request }, decision };
 }
 
 async function loadRequest(deps: AccessWriter, id: string): Promise<RequestView> {

@@ -1,4 +1,4 @@
-import { canonicalText } from '../audit/event.ts';
+import { canonicalText } from '../audit/canonical.ts';
 import { change, record } from '../audit/record.ts';
 import type { Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';

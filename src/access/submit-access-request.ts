@@ -1,4 +1,5 @@
-import { canonicalText, sealEvent } from '../audit/event.ts';
+import { canonicalText } from '../audit/canonical.ts';
+import { sealEvent } from '../audit/event.ts';
 import { change, type Recorded, signReceipt } from '../audit/record.ts';
 import type { Settled } from '../db/batch.ts';
 import { retrying } from '../db/connection.ts';

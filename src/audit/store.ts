@@ -69,38 +69,26 @@ export async function hasPending(db: Db): Promise<boolean> {
   return row !== undefined;
 }
 
-export interface PendingEvent {
-  readonly id: number;
-  readonly event_id: string;
-  readonly leaf: Buffer;
-}
-
-/** Takes the oldest events off the queue, in its order. Call it with the head locked. */
-export async function takePending(tx: Tx, limit: number): Promise<PendingEvent[]> {
-  const { rows } = await sql<PendingEvent>`
+/**
+ * Takes the oldest events off the queue, gives them the indices from `size` on in the queue's
+ * order, and returns their leaf hashes in that order. The hashes are computed from the leaves'
+ * bytes (RFC 6962: SHA-256 over 0x00 and the leaf); the queue's own column is not trusted. Call it
+ * with the head locked.
+ */
+export async function sequencePending(tx: Tx, size: number, limit: number): Promise<Buffer[]> {
+  const { rows } = await sql<{ leaf_hash: Buffer }>`
     with taken as (
       delete from audit_pending where id in (select id from audit_pending order by id limit ${limit})
       returning id, event_id
+    ), leaves as (
+      insert into log_leaf (log_id, idx, event_id, leaf_hash)
+      select ${LOG_ID}::integer, ${size}::bigint - 1 + row_number() over (order by taken.id), event_id,
+        sha256('\\x00'::bytea || audit_event.leaf)
+      from taken join audit_event using (event_id)
+      returning idx, leaf_hash
     )
-    select taken.id, taken.event_id, audit_event.leaf
-    from taken join audit_event using (event_id)
-    order by taken.id`.execute(tx);
-  return rows;
-}
-
-export interface Leaf {
-  readonly idx: number;
-  readonly event_id: string;
-  readonly leaf_hash: Buffer;
-}
-
-export async function insertLeaves(tx: Tx, leaves: readonly Leaf[]): Promise<void> {
-  await sql`
-    insert into log_leaf (log_id, idx, event_id, leaf_hash)
-    select ${LOG_ID}, * from unnest(
-      ${leaves.map(({ idx }) => idx)}::bigint[],
-      ${leaves.map(({ event_id }) => event_id)}::uuid[],
-      ${leaves.map(({ leaf_hash }) => leaf_hash)}::bytea[])`.execute(tx);
+    select leaf_hash from leaves order by idx`.execute(tx);
+  return rows.map(({ leaf_hash }) => leaf_hash);
 }
 
 export async function insertTile(

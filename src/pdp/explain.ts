@@ -95,6 +95,8 @@ interface Tracer {
   readonly blames: WeakMap<Condition, Blame>;
   /** Slots that the leaves of the rule at hand have read, in order. */
   reads: Set<number>;
+  /** Of the case at hand, by slot: rules read the same facts again and again. */
+  readings: Map<number, FactReading>;
 }
 
 /** Adds the slots that leave a condition unknown, and none if it is not. */
@@ -110,6 +112,7 @@ export function explain(program: Program, facts: Facts): Explanation {
   const frame = loadFacts(program, facts);
   const verdict = evaluate(program, frame);
   const tracer = tracerOf(program);
+  tracer.readings = new Map();
   const reasons: Reason[] = [];
   const missing = new Set<number>();
   const readByApplicable = new Set<number>();
@@ -159,6 +162,7 @@ function tracerOf(program: Program): Tracer {
     scope,
     blames: new WeakMap(),
     reads: new Set(),
+    readings: new Map(),
   };
   const leaf =
     (test: Test, slots: readonly number[]): Test =>
@@ -269,7 +273,7 @@ function isUnknown(value: unknown): boolean {
 }
 
 function readings(
-  { views }: Tracer,
+  { views, readings: known }: Tracer,
   facts: Facts,
   frame: Frame,
   slots: ReadonlySet<number>,
@@ -278,9 +282,14 @@ function readings(
   for (const slot of slots) {
     const view = views[slot];
     if (!view || (view.membersFrom && hasMember(views, slots, view.membersFrom))) continue;
-    const { fact, keys, source } = view;
-    const value = source === 'derived' ? derivedValue(fact, frame[slot]) : valueAt(facts, keys);
-    shown.push({ fact, value, source });
+    let reading = known.get(slot);
+    if (!reading) {
+      const { fact, keys, source } = view;
+      const value = source === 'derived' ? derivedValue(fact, frame[slot]) : valueAt(facts, keys);
+      reading = { fact, value, source };
+      known.set(slot, reading);
+    }
+    shown.push(reading);
   }
   return shown;
 }
