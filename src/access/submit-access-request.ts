@@ -1,5 +1,5 @@
 import { canonicalText } from '../audit/canonical.ts';
-import { sealEvent } from '../audit/event.ts';
+import { sealEvent, type SealedEvent } from '../audit/event.ts';
 import { change, type Recorded, signReceipt } from '../audit/record.ts';
 import type { Settled } from '../db/batch.ts';
 import { retrying } from '../db/connection.ts';
@@ -68,17 +68,16 @@ export async function submitKnown(
   const drafts = submissions.map((submission) => context && tryDecide(context, submission));
   const made = drafts.filter((draft) => draft !== undefined);
   if (made.length === 0) return submissions.map(() => ({ ok: true, value: undefined }));
-  const written = retrying(() => makeAccessRequests(writer.db, made));
   // Signed while the database writes; nobody gets a receipt of what was not written.
-  const receipts = new Map(made.map((draft) => [draft, recordedOf(writer, draft)]));
-  const ids = await written;
+  const [ids, receipts] = await Promise.all([
+    retrying(() => makeAccessRequests(writer.db, made)),
+    signAll(writer, made),
+  ]);
   writer.log.wake();
-  return drafts.map((draft) => {
-    const recorded = draft && receipts.get(draft);
-    const value: Submitted | undefined =
-      recorded && ids.has(draft.request.id) ? { made: 'now', ...draft, recorded } : undefined;
-    return { ok: true, value };
-  });
+  return drafts.map((draft) => ({
+    ok: true,
+    value: draft && ids.has(draft.request.id) ? submitted(draft, receipts) : undefined,
+  }));
 }
 
 /**
@@ -108,7 +107,7 @@ export async function submitHeld(
       const basis = snapshot.revisionOfPack();
       if (!basis) throw new Error('what is in force has no revision');
       const made: Draft[] = [];
-      const results = submissions.map((submission): Settled<Submitted> => {
+      const results = submissions.map((submission): Settled<Submitted> | Draft => {
         try {
           const { idempotent } = submission;
           const earlier = idempotent && claimed.resourceOf(idempotent);
@@ -116,18 +115,21 @@ export async function submitHeld(
           const draft = decideOne({ writer, program, basis, snapshot, now }, submission);
           made.push(draft);
           if (idempotent) claimed.add(idempotent, draft.request.id);
-          return {
-            ok: true,
-            value: { made: 'now', ...draft, recorded: recordedOf(writer, draft) },
-          };
+          return draft;
         } catch (error) {
           if (!(error instanceof ServiceError)) throw error;
           return { ok: false, error };
         }
       });
-      const ids = made.length > 0 ? await makeAccessRequests(tx, made) : new Set();
+      if (made.length === 0) return results.filter((result) => 'ok' in result);
+      const [ids, receipts] = await Promise.all([
+        makeAccessRequests(tx, made),
+        signAll(writer, made),
+      ]);
       if (ids.size < made.length) throw new Error('what is held was changed');
-      return results;
+      return results.map((result) =>
+        'ok' in result ? result : { ok: true, value: submitted(result, receipts) },
+      );
     },
     'repeatable read',
   );
@@ -236,11 +238,22 @@ function refuse(problems: readonly FactProblem[]): void {
   );
 }
 
-function recordedOf({ log }: AccessWriter, { event }: Draft): Recorded {
-  return {
+/** Receipts by event. */
+async function signAll(
+  { log }: AccessWriter,
+  made: readonly Draft[],
+): Promise<ReadonlyMap<SealedEvent, string>> {
+  const signed = made.map(async ({ event }) => [event, await signReceipt(log, event)] as const);
+  return new Map(await Promise.all(signed));
+}
+
+function submitted(draft: Draft, receipts: ReadonlyMap<SealedEvent, string>): Submitted {
+  const { event, request, decided } = draft;
+  const recorded: Recorded = {
     event_id: event.event_id,
     leaf_hash: event.leaf_hash.toString('base64'),
     index: null,
-    receipt: signReceipt(log, event),
+    receipt: receipts.get(event) ?? '',
   };
+  return { made: 'now', request, decided, recorded };
 }
