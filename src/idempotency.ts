@@ -74,6 +74,19 @@ export async function claimKeys(
     .execute();
 }
 
+/**
+ * A statement that claims the keys that are free, and returns the resources that they are for.
+ * `relation` has `created_by`, `type` (the operation), `key` (null where none came),
+ * `request_sha256`, `id` (the resource) and `time`. In one order, so that nobody deadlocks.
+ */
+export function claimFrom(relation: string): string {
+  return `
+    insert into idempotency_key (actor, operation, key, request_sha256, resource, created_at)
+    select created_by, type, key, request_sha256, id::text, time from ${relation}
+    where key is not null order by created_by, key
+    on conflict do nothing returning resource`;
+}
+
 /** Forgets keys that are older than `before`. */
 export async function forgetKeys(db: Db, before: string): Promise<void> {
   await db.deleteFrom('idempotency_key').where('created_at', '<', before).execute();

@@ -21,6 +21,9 @@ type ParametersOf<
 type Responses<Id extends OperationId> = operations[Id]['responses'];
 type SuccessStatus<Id extends OperationId> = keyof Responses<Id> & (200 | 201);
 
+/** The body of a good answer. */
+export type AnswerOf<Id extends OperationId> = Content<Responses<Id>[SuccessStatus<Id>]>;
+
 /** A request that the contract has accepted, of somebody who has a role that the operation takes. */
 export interface Call<Id extends OperationId> {
   readonly principal: Principal;
@@ -35,10 +38,21 @@ export interface Call<Id extends OperationId> {
   readonly bodySha256: string;
 }
 
+/** A value that is JSON already: what is the same in many answers need not be written each time. */
+export class JsonText<T> {
+  readonly text: string;
+  /** Never there: the type of the value. */
+  declare readonly value: T;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
 /** An answer of the contract; `body` is sent as JSON, a string as it is. */
 export interface Reply<Id extends OperationId> {
   readonly status: SuccessStatus<Id>;
-  readonly body: Content<Responses<Id>[SuccessStatus<Id>]>;
+  readonly body: AnswerOf<Id> | JsonText<AnswerOf<Id>>;
   readonly headers?: Readonly<Record<string, string>>;
 }
 

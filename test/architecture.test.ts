@@ -59,7 +59,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   ajv: ['http/contract.ts', 'pdp/document.ts'],
   'ajv-formats': ['pdp/document.ts'],
   yaml: ['http/contract.ts', 'pdp/'],
-  canonicalize: ['audit/event.ts'],
+  canonicalize: ['audit/canonical.ts'],
   commander: ['cli/'],
   uuid: ['ids.ts'],
   'swagger-ui-dist': ['http/pages.ts'],

@@ -1,13 +1,14 @@
 import { type Dataset, mayRead } from '../catalogue/dataset.ts';
-import { holdDatasets } from '../catalogue/store.ts';
+import { readDatasetsById } from '../catalogue/store.ts';
 import type { ConsentTotal } from '../consent/consent.ts';
 import { readTotals } from '../consent/store.ts';
 import type { Tx } from '../db/connection.ts';
 import { ServiceError, unknownReference } from '../errors.ts';
 import { PARTIES, type Parties } from '../parties/party.ts';
-import { type ProjectRecords, holdAgreements, holdProjectRecords } from '../parties/store.ts';
+import { readAgreements, readProjectRecords } from '../parties/store.ts';
 import type { Principal } from '../principal.ts';
 import type { Registers } from './facts.ts';
+import { holdRevisions, type Register, type Revision } from './store.ts';
 
 /** What a request names in the registers; a simulation may name less. */
 export interface References {
@@ -16,38 +17,107 @@ export interface References {
   readonly agreement?: string | undefined;
 }
 
-/**
- * Everything that some requests touch, read together: one round trip however many they are. The
- * rows are held, so that a change of them is either seen or comes after the decision (in repeatable
- * read a row that was changed in between gives 40001, and the batch is decided again).
- */
-export interface Snapshot {
-  readonly datasets: ReadonlyMap<string, Dataset>;
-  readonly agreements: ReadonlyMap<string, Parties['agreement']>;
-  readonly totals: ReadonlyMap<string, readonly ConsentTotal[]>;
-  readonly records: ProjectRecords;
+/** What a register says of one thing and of what hangs on it, and the revision that this is. */
+export interface Known<T> {
+  readonly said: T;
+  readonly basis: Revision;
 }
 
-const NO_RECORDS: ProjectRecords = { projects: new Map(), registrations: [], authorisations: [] };
+/** What each register says, by id. */
+export interface Said {
+  readonly dataset: { readonly dataset: Dataset; readonly totals: readonly ConsentTotal[] };
+  readonly project: {
+    readonly project: Parties['project'];
+    readonly authorisations: readonly Parties['authorisation'][];
+  };
+  readonly organisation: {
+    readonly organisation: Parties['organisation'];
+    readonly registrations: readonly Parties['registration'][];
+  };
+  readonly agreement: Parties['agreement'];
+}
 
-export async function holdSnapshot(tx: Tx, references: readonly References[]): Promise<Snapshot> {
+/** Where what is known of the registers is looked up. */
+export interface Snapshot {
+  get<R extends keyof Said>(register: R, id: string): Known<Said[R]> | undefined;
+}
+
+/** A snapshot that was read whole: all of one moment. */
+export class HeldSnapshot implements Snapshot {
+  readonly #known = new Map<string, Known<unknown>>();
+  readonly #revisions: ReadonlyMap<string, Revision>;
+
+  constructor(revisions: readonly Revision[]) {
+    this.#revisions = new Map(revisions.map((each) => [nameOf(each.register, each.id), each]));
+  }
+
+  get<R extends keyof Said>(register: R, id: string): Known<Said[R]> | undefined {
+    return this.#known.get(nameOf(register, id)) as Known<Said[R]> | undefined;
+  }
+
+  /** What is in force hangs on no id. */
+  revisionOfPack(): Revision | undefined {
+    return this.#revisions.get(nameOf('pack', PACK_IN_FORCE));
+  }
+
+  entries(): Iterable<[string, Known<unknown>]> {
+    return this.#known.entries();
+  }
+
+  add<R extends keyof Said>(register: R, id: string, said: Said[R]): void {
+    const basis = this.#revisions.get(nameOf(register, id));
+    if (!basis) throw new Error(`the ${register} ${id} has no revision`);
+    this.#known.set(nameOf(register, id), { said, basis });
+  }
+}
+
+/** The name of the one row of `pack_in_force`. */
+const PACK_IN_FORCE = 'true';
+
+export function nameOf(register: Register, id: string): string {
+  return `${register} ${id}`;
+}
+
+/**
+ * Everything that some requests touch, read together: one round trip however many they are. The
+ * revisions are held, so that a change is either seen or comes after the decision. Call it in a
+ * repeatable read transaction: everything is of one moment, and a thing that was changed since
+ * gives 40001, on which the transaction runs again.
+ */
+export async function holdSnapshot(
+  tx: Tx,
+  references: readonly References[],
+): Promise<HeldSnapshot> {
   const distinct = (key: keyof References): string[] => [
     ...new Set(references.flatMap((each) => each[key] ?? [])),
   ];
-  const ids = distinct('dataset');
-  const projects = distinct('project');
-  const [datasets, agreements, totals, records] = await Promise.all([
-    holdDatasets(tx, ids),
-    holdAgreements(tx, distinct('agreement')),
-    readTotals(tx, ids),
-    projects.length > 0 ? holdProjectRecords(tx, projects) : NO_RECORDS,
+  const [datasets, projects, agreements] = [
+    distinct('dataset'),
+    distinct('project'),
+    distinct('agreement'),
+  ];
+  const [revisions, rows, totals, records, signed] = await Promise.all([
+    holdRevisions(tx, { datasets, projects, agreements }),
+    readDatasetsById(tx, datasets),
+    readTotals(tx, datasets),
+    readProjectRecords(tx, projects),
+    readAgreements(tx, agreements),
   ]);
-  return {
-    datasets: new Map(datasets.map((row) => [row.id, row])),
-    agreements: new Map(agreements.map((row) => [row.id, row])),
-    totals: Map.groupBy(totals, ({ dataset }) => dataset),
-    records,
-  };
+  const snapshot = new HeldSnapshot(revisions);
+  for (const dataset of rows) {
+    const own = totals.filter((each) => each.dataset === dataset.id);
+    snapshot.add('dataset', dataset.id, { dataset, totals: own });
+  }
+  for (const project of records.projects) {
+    const own = records.authorisations.filter((each) => each.project === project.id);
+    snapshot.add('project', project.id, { project, authorisations: own });
+  }
+  for (const organisation of records.organisations) {
+    const own = records.registrations.filter((each) => each.organisation === organisation.id);
+    snapshot.add('organisation', organisation.id, { organisation, registrations: own });
+  }
+  for (const agreement of signed) snapshot.add('agreement', agreement.id, agreement);
+  return snapshot;
 }
 
 /**
@@ -55,12 +125,22 @@ export async function holdSnapshot(tx: Tx, references: readonly References[]): P
  * @throws ServiceError `unknown_reference`, the same whether it is not there or not theirs;
  * `retired` to those who see retired ones.
  */
-export function datasetFor(snapshot: Snapshot, principal: Principal, id: string): Dataset {
-  const dataset = snapshot.datasets.get(id);
-  if (!dataset || !mayRead(dataset, principal))
+export function datasetFor(
+  snapshot: Snapshot,
+  principal: Principal,
+  id: string,
+): Known<Said['dataset']> {
+  const known = snapshot.get('dataset', id);
+  if (!known || !mayRead(known.said.dataset, principal))
     throw unknownReference('/dataset', 'the id of an active dataset');
-  if (dataset.status === 'retired') throw new ServiceError('retired', 'The dataset is retired.');
-  return dataset;
+  if (known.said.dataset.status === 'retired')
+    throw new ServiceError('retired', 'The dataset is retired.');
+  return known;
+}
+
+/** What the registers know that a request touches, and the revisions of it. */
+export interface RegistersKnown extends Registers {
+  readonly basis: readonly Revision[];
 }
 
 /**
@@ -69,21 +149,23 @@ export function datasetFor(snapshot: Snapshot, principal: Principal, id: string)
  * @throws ServiceError `unknown_reference`.
  */
 export function registersFor(
-  { agreements, records }: Snapshot,
+  snapshot: Snapshot,
   principal: Principal,
   {
     project: projectId,
     agreement: agreementId,
   }: { readonly project: string; readonly agreement?: string | undefined },
   prefix = '',
-): Registers {
-  const found = records.projects.get(projectId);
-  if (!found || !PARTIES.project.visibleTo(found.project, principal)) {
+): RegistersKnown {
+  const own = snapshot.get('project', projectId);
+  const whose = own && snapshot.get('organisation', own.said.project.organisation);
+  if (!own || !whose || !PARTIES.project.visibleTo(own.said.project, principal)) {
     throw unknownReference(`${prefix}/project`, 'the id of one of your projects');
   }
-  const { project, organisation } = found;
-  const agreement = agreementId === undefined ? null : agreements.get(agreementId);
-  if (agreement === undefined || (agreement && !agreement.signatories.includes(organisation.id))) {
+  const { project, authorisations } = own.said;
+  const { organisation, registrations } = whose.said;
+  const signed = agreementId === undefined ? null : snapshot.get('agreement', agreementId);
+  if (signed === undefined || (signed && !signed.said.signatories.includes(organisation.id))) {
     throw unknownReference(
       `${prefix}/agreement`,
       "the id of an agreement that the project's organisation signed",
@@ -92,8 +174,9 @@ export function registersFor(
   return {
     project,
     organisation,
-    agreement,
-    registrations: records.registrations.filter((each) => each.organisation === organisation.id),
-    authorisations: records.authorisations.filter((each) => each.project === project.id),
+    agreement: signed && signed.said,
+    registrations,
+    authorisations,
+    basis: [own.basis, whose.basis, ...(signed ? [signed.basis] : [])],
   };
 }

@@ -1,9 +1,9 @@
 import { type Recorded, receiptOf } from '../audit/record.ts';
 import { readDataset } from '../catalogue/store.ts';
 import { stewards } from '../catalogue/dataset.ts';
-import { batched } from '../db/batch.ts';
+import { batched, type BatchOptions } from '../db/batch.ts';
 import { notFound, ServiceError } from '../errors.ts';
-import type { Handlers, Reply } from '../operation.ts';
+import type { AnswerOf, Handlers, JsonText, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { boundTo } from '../pdp/compose.ts';
 import { explain } from '../pdp/explain.ts';
@@ -11,7 +11,9 @@ import { explanationText } from '../pdp/explanation-text.ts';
 import { remedies } from '../pdp/remedies.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
+import { answerText } from './answer.ts';
 import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
+import { KnownRegisters } from './known.ts';
 import { simulateDecision } from './simulate-decision.ts';
 import {
   type AccessRequestFilter,
@@ -21,7 +23,7 @@ import {
   readAccessRequests,
   readDecision,
 } from './store.ts';
-import { submitAccessRequests, type Submission } from './submit-access-request.ts';
+import { type Submission, submitHeld, submitKnown } from './submit-access-request.ts';
 
 type AccessOperation =
   | 'listAccessRequests'
@@ -36,12 +38,15 @@ type AccessOperation =
 const BATCHES = { max: 64, lanes: 2, waiting: 4_096 };
 
 export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
-  const submit = batched((items: readonly Submission[]) => submitAccessRequests(deps, items), {
+  const known = new KnownRegisters();
+  const batches: BatchOptions = {
     ...BATCHES,
     overflow: () =>
       new ServiceError('unavailable', 'Too many requests are waiting. Nothing was changed.'),
     mayRunAgain: (error) => !(error instanceof ServiceError && error.code === 'unavailable'),
-  });
+  };
+  const quick = batched((all: readonly Submission[]) => submitKnown(deps, known, all), batches);
+  const held = batched((all: readonly Submission[]) => submitHeld(deps, known, all), batches);
   return {
     listAccessRequests: async ({ principal, query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
@@ -73,19 +78,17 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
               key,
               request_sha256: bodySha256,
             };
-      const submitted = await submit({
-        principal,
-        request: body,
-        idempotent,
-      });
+      const submission = { principal, request: body, idempotent };
+      const submitted = (await quick(submission)) ?? (await held(submission));
       if (submitted.made === 'before') {
         // The key is the caller's own; whether they may still see the request is looked at again.
         const row = await readAccessRequest(deps.db, submitted.id);
         if (!row || !(await mayRead(deps, principal, row))) throw notFound();
-        return created(await loadRequest(deps, row.id));
+        return created(row.id, await loadRequest(deps, row.id));
       }
       const { request, decided, recorded } = submitted;
-      return created(show(request, viewOf(request.decision, decided, recorded)));
+      const view = show(request, viewOf(request.decision, decided, recorded));
+      return created(request.id, answerText(view));
     },
     getAccessRequest: async ({ principal, path }) => {
       const row = await readAccessRequest(deps.db, path.id);
@@ -135,17 +138,20 @@ async function mayRead(
   return dataset !== undefined && stewards(dataset, principal);
 }
 
-type RequestView = Reply<'getAccessRequest'>['body'];
+type RequestView = AnswerOf<'getAccessRequest'>;
 
-function created(body: RequestView): Reply<'submitAccessRequest'> {
-  return { status: 201, body, headers: { Location: `/v1/access-requests/${body.id}` } };
+function created(
+  id: string,
+  body: RequestView | JsonText<RequestView>,
+): Reply<'submitAccessRequest'> {
+  return { status: 201, body, headers: { Location: `/v1/access-requests/${id}` } };
 }
 
 function show(
   { effect: _effect, purpose: _purpose, ...row }: AccessRequestRow,
   decision: DecisionView,
-): RequestView {
-  return { ...row, request: { ...row.request }, decision: decision };
+): RequestView & { readonly decision: DecisionView } {
+  return { ...row, request: { ...row.request }, decision };
 }
 
 async function loadRequest(deps: AccessWriter, id: string): Promise<RequestView> {

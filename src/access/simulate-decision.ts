@@ -1,4 +1,4 @@
-import { canonicalText } from '../audit/event.ts';
+import { canonicalText } from '../audit/canonical.ts';
 import { change, record } from '../audit/record.ts';
 import type { Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
@@ -17,7 +17,7 @@ import {
   overlay,
 } from './facts.ts';
 import { datasetFor, holdSnapshot, registersFor } from './registers.ts';
-import { insertDecisions } from './store.ts';
+import { insertDecision } from './store.ts';
 
 // Simulations are kept, and anybody may ask for many; real facts take some 4,000 characters.
 const MAX_DOCUMENT = 200_000;
@@ -39,37 +39,38 @@ export async function simulateDecision(
   principal: Principal,
   simulation: Simulation,
 ): Promise<DecisionView> {
-  return change(writer, async (tx) => {
-    const now = writer.clock().toISOString();
-    const program = await writer.inForce(tx);
-    const facts = await factsOf(tx, program, principal, simulation);
-    const request = { as_of: now, ...facts.request };
-    const decided = decide(
-      program,
-      { dataset: facts.dataset, request },
-      { asOf: now, simulation: true },
-    );
-    const id = newId(Date.parse(now));
-    const document = canonicalText(decided.stored);
-    if (document.length > MAX_DOCUMENT) {
-      throw new ServiceError(
-        'body_too_large',
-        `The facts of a simulation take at most ${MAX_DOCUMENT} characters.`,
+  return change(
+    writer,
+    async (tx) => {
+      const now = writer.clock().toISOString();
+      const program = await writer.inForce(tx);
+      const facts = await factsOf(tx, program, principal, simulation);
+      const request = { as_of: now, ...facts.request };
+      const decided = decide(
+        program,
+        { dataset: facts.dataset, request },
+        { asOf: now, simulation: true },
       );
-    }
-    const { effect, deny, review, obligations } = decided.stored;
-    const { actor, role } = principal;
-    const recorded = await record(tx, writer.log, now, {
-      type: 'simulateDecision',
-      actor,
-      role,
-      subject_ids: [id, ...facts.ids],
-      outcome: effect,
-      body: { decision: id, deny, review, obligations, decision_sha256: sha256(document) },
-    });
-    const { datasetId, projectId } = facts;
-    await insertDecisions(tx, [
-      {
+      const id = newId(Date.parse(now));
+      const document = canonicalText(decided.stored);
+      if (document.length > MAX_DOCUMENT) {
+        throw new ServiceError(
+          'body_too_large',
+          `The facts of a simulation take at most ${MAX_DOCUMENT} characters.`,
+        );
+      }
+      const { effect, deny, review, obligations } = decided.stored;
+      const { actor, role } = principal;
+      const recorded = await record(tx, writer.log, now, {
+        type: 'simulateDecision',
+        actor,
+        role,
+        subject_ids: [id, ...facts.ids],
+        outcome: effect,
+        body: { decision: id, deny, review, obligations, decision_sha256: sha256(document) },
+      });
+      const { datasetId, projectId } = facts;
+      await insertDecision(tx, {
         id,
         simulation: true,
         effect,
@@ -79,10 +80,11 @@ export async function simulateDecision(
         created_at: now,
         document,
         event_id: recorded.event_id,
-      },
-    ]);
-    return viewOf(id, decided, recorded);
-  });
+      });
+      return viewOf(id, decided, recorded);
+    },
+    'repeatable read',
+  );
 }
 
 interface SimulatedFacts {
@@ -120,7 +122,7 @@ async function factsOf(
   ]);
   const registered = datasetId === null ? undefined : datasetFor(snapshot, principal, datasetId);
   const datasetFacts = registered
-    ? factsOfDataset(registered, snapshot.totals.get(registered.id) ?? [], request['purpose'])
+    ? factsOfDataset(registered.said.dataset, registered.said.totals, request['purpose'])
     : (dataset as Asked);
   let known: Asked = registered ? { sector: datasetFacts['sector'] ?? null } : {};
   if (projectId !== null) {
@@ -132,7 +134,7 @@ async function factsOf(
     );
     known = { ...known, ...factsOfRegisters(program, registers, datasetId) };
   } else if (agreementId !== undefined) {
-    const found = snapshot.agreements.get(agreementId);
+    const found = snapshot.get('agreement', agreementId)?.said;
     if (!found || !mayNameAgreement(principal, found.signatories)) {
       throw new ServiceError(
         'unknown_reference',

@@ -1,5 +1,9 @@
-import { sql } from 'kysely';
+import { CompiledQuery, sql } from 'kysely';
+import type { SealedEvent } from '../audit/event.ts';
+import { appendFrom } from '../audit/store.ts';
+import { bytesArray, textArray, uuidArray } from '../db/arrays.ts';
 import type { Db, Tx } from '../db/connection.ts';
+import { claimFrom, type IdempotentCall } from '../idempotency.ts';
 
 export interface DecisionRow {
   readonly id: string;
@@ -28,24 +32,137 @@ export interface AccessRequestRow {
   readonly created_by: string;
 }
 
-/** Writes decisions; one statement with one parameter however many, so that its plan is kept. */
-export async function insertDecisions(tx: Tx, rows: readonly DecisionRow[]): Promise<void> {
-  await sql`
-    insert into decision (id, simulation, effect, dataset, project, created_by, created_at, document, event_id)
-    select id, simulation, effect, dataset, project, created_by, created_at, document, event_id
-    from json_populate_recordset(null::decision, ${JSON.stringify(rows)}::json)`.execute(tx);
+export type Register = 'dataset' | 'project' | 'organisation' | 'agreement' | 'pack';
+
+/** The name of what a register said of a thing, with all that hangs on it, at some moment. */
+export interface Revision {
+  readonly register: Register;
+  readonly id: string;
+  readonly revision: string;
 }
 
-/** Writes requests, as `insertDecisions` does. */
-export async function insertAccessRequests(
+/** Revisions of these things, of their projects' organisations and of what is in force; held. */
+export async function holdRevisions(
   tx: Tx,
-  rows: readonly AccessRequestRow[],
-): Promise<void> {
-  await sql`
+  things: Readonly<Record<'datasets' | 'projects' | 'agreements', readonly string[]>>,
+): Promise<Revision[]> {
+  const { rows } = await sql<Revision>`
+    select register, id, revision from register_revision
+    where register = 'pack'
+      or register = 'dataset' and id = any(${things.datasets}::text[])
+      or register = 'project' and id = any(${things.projects}::text[])
+      or register = 'agreement' and id = any(${things.agreements}::text[])
+      or register = 'organisation' and id = any(array(
+        select organisation from project where id = any(${things.projects}::text[])))
+    for share`.execute(tx);
+  return rows;
+}
+
+export async function insertDecision(tx: Tx, row: DecisionRow): Promise<void> {
+  await tx.insertInto('decision').values(row).execute();
+}
+
+/** A request to be made: with its decision, its event, the claim of its key, and what it rests on. */
+export interface NewAccessRequest {
+  readonly request: AccessRequestRow;
+  /** Whose project it is. */
+  readonly organisation: string;
+  /** UTF-8 of the decision's document. */
+  readonly document: Buffer;
+  readonly event: SealedEvent;
+  readonly idempotent: IdempotentCall | undefined;
+  /** Revisions of dataset, project, organisation, agreement and pack that were decided on. */
+  readonly basis: readonly Revision[];
+}
+
+// `held` comes first: each row is locked as it is now, not as it was when the statement began, and
+// is there only if it still has that revision. Everything that is written depends on it.
+const MAKE = `
+  with input as materialized (
+    select i.*, $1::timestamptz as time, 'submitAccessRequest' as type
+    from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+      $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::text[], $17::bytea[],
+      $18::bytea[], $19::bytea[], $20::text[], $21::text[])
+      as i (id, decision, dataset, dataset_version, project, organisation, agreement, purpose,
+        request, outcome, created_by, document, event_id, actor, role, leaf,
+        leaf_hash, body, key, request_sha256)
+  ), held as materialized (
+    select r.register, r.id
+    from register_revision r join unnest($22::text[], $23::text[], $24::uuid[]) as b (register, id, revision)
+      on r.register = b.register and r.id = b.id and r.revision = b.revision
+    for share of r
+  ), holding as materialized (
+    select * from input
+    where exists (select from held where register = 'pack')
+      and dataset in (select id from held where register = 'dataset')
+      and project in (select id from held where register = 'project')
+      and organisation in (select id from held where register = 'organisation')
+      and (agreement is null or agreement in (select id from held where register = 'agreement'))
+  ), claimed as (
+    ${claimFrom('holding')}
+  ), made as materialized (
+    select *, array[id::text, decision::text, dataset, project] as subject_ids from holding
+    where key is null or id::text in (select resource from claimed)
+  ), new_decision as (
+    insert into decision (id, simulation, effect, dataset, project, created_by, created_at, document, event_id)
+    select decision, false, outcome, dataset, project, created_by, time, document, event_id from made
+  ), new_request as (
     insert into access_request (id, dataset, dataset_version, project, agreement, purpose, request, decision,
       effect, created_at, created_by)
-    select id, dataset, dataset_version, project, agreement, purpose, request, decision, effect, created_at, created_by
-    from json_populate_recordset(null::access_request, ${JSON.stringify(rows)}::json)`.execute(tx);
+    select id, dataset, dataset_version::integer, project, agreement, purpose, request::jsonb, decision,
+      outcome, time, created_by from made
+  ), ${appendFrom('made')}
+  select id from made`;
+
+/**
+ * Makes those requests whose basis still holds and whose Idempotency-Key is free, whole or not at
+ * all, in one statement: outside a transaction that is one round trip and one commit. Returns
+ * their ids. All are of one moment: the first one's.
+ */
+export async function makeAccessRequests(
+  db: Db,
+  made: readonly NewAccessRequest[],
+): Promise<ReadonlySet<string>> {
+  const texts = (of: (each: NewAccessRequest) => string | null): Buffer =>
+    textArray(made.map((each) => of(each)));
+  const bytes = (of: (each: NewAccessRequest) => Buffer): Buffer =>
+    bytesArray(made.map((each) => of(each)));
+  const uuids = (of: (each: NewAccessRequest) => string): Buffer =>
+    uuidArray(made.map((each) => of(each)));
+  const basis = [
+    ...new Map(made.flatMap((each) => each.basis).map((each) => [each.revision, each])),
+  ];
+  const parameters = [
+    made[0]?.request.created_at,
+    uuids(({ request }) => request.id),
+    uuids(({ request }) => request.decision),
+    texts(({ request }) => request.dataset),
+    texts(({ request }) => String(request.dataset_version)),
+    texts(({ request }) => request.project),
+    texts(({ organisation }) => organisation),
+    texts(({ request }) => request.agreement),
+    texts(({ request }) => request.purpose),
+    texts(({ request }) => JSON.stringify(request.request)),
+    texts(({ request }) => request.effect),
+    texts(({ request }) => request.created_by),
+    bytesArray(
+      made.map(({ document }) => document),
+      'text',
+    ),
+    uuids(({ event }) => event.event_id),
+    texts(({ event }) => event.actor),
+    texts(({ event }) => event.role),
+    bytes(({ event }) => event.leaf),
+    bytes(({ event }) => event.leaf_hash),
+    bytes(({ event }) => event.body),
+    texts(({ idempotent }) => idempotent?.key ?? null),
+    texts(({ idempotent }) => idempotent?.request_sha256 ?? null),
+    textArray(basis.map(([, { register }]) => register)),
+    textArray(basis.map(([, { id }]) => id)),
+    uuidArray(basis.map(([revision]) => revision)),
+  ];
+  const { rows } = await db.executeQuery<{ id: string }>(CompiledQuery.raw(MAKE, parameters));
+  return new Set(rows.map(({ id }) => id));
 }
 
 export async function readDecision(db: Db, id: string): Promise<DecisionRow | undefined> {

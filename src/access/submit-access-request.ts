@@ -1,10 +1,10 @@
-import { canonicalText, sealEvent, type SealedEvent } from '../audit/event.ts';
+import { canonicalText } from '../audit/canonical.ts';
+import { sealEvent, type SealedEvent } from '../audit/event.ts';
 import { change, type Recorded, signReceipt } from '../audit/record.ts';
-import { insertEvents } from '../audit/store.ts';
 import type { Settled } from '../db/batch.ts';
-import { isDuplicate, type Tx } from '../db/connection.ts';
+import { retrying } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
-import { claimKeys, type IdempotentCall, readClaims } from '../idempotency.ts';
+import { type IdempotentCall, readClaims } from '../idempotency.ts';
 import { dayInZone } from '../pdp/calendar.ts';
 import type { FactProblem } from '../pdp/facts.ts';
 import { newId, sha256 } from '../ids.ts';
@@ -20,12 +20,13 @@ import {
   factsOfRegisters,
   overlay,
 } from './facts.ts';
+import type { KnownRegisters } from './known.ts';
 import { datasetFor, holdSnapshot, registersFor, type Snapshot } from './registers.ts';
 import {
   type AccessRequestRow,
-  type DecisionRow,
-  insertAccessRequests,
-  insertDecisions,
+  makeAccessRequests,
+  type NewAccessRequest,
+  type Revision,
 } from './store.ts';
 
 /** One call of `submitAccessRequest`. */
@@ -52,100 +53,125 @@ export type Submitted =
   | { readonly made: 'before'; readonly id: string };
 
 /**
- * Decides requests and makes them, each with its decision and its event, in one transaction. They
- * see the registers as of one moment (repeatable read). What is wrong with one member is that
- * member's error; an error of the database undoes all, and the batch runs them one by one.
+ * Decides requests from what is known of the registers and makes those whose facts still hold, in
+ * one statement. Undefined where that cannot be: something is not known, or was changed since, or
+ * the caller may have to be refused, or the key was used before; `submitHeld` settles those.
  */
-export async function submitAccessRequests(
+export async function submitKnown(
   writer: AccessWriter,
+  known: KnownRegisters,
+  submissions: readonly Submission[],
+): Promise<readonly Settled<Submitted | undefined>[]> {
+  const now = writer.clock();
+  const inForce = known.program(now);
+  const context = inForce && { writer, ...inForce, snapshot: known, now };
+  const drafts = submissions.map((submission) => context && tryDecide(context, submission));
+  const made = drafts.filter((draft) => draft !== undefined);
+  if (made.length === 0) return submissions.map(() => ({ ok: true, value: undefined }));
+  // Signed while the database writes; nobody gets a receipt of what was not written.
+  const [ids, receipts] = await Promise.all([
+    retrying(() => makeAccessRequests(writer.db, made)),
+    signAll(writer, made),
+  ]);
+  writer.log.wake();
+  return drafts.map((draft) => ({
+    ok: true,
+    value: draft && ids.has(draft.request.id) ? submitted(draft, receipts) : undefined,
+  }));
+}
+
+/**
+ * Decides requests from the registers and makes them, in one transaction that holds what it has
+ * read. They see the registers as of one moment (repeatable read). What is wrong with one member
+ * is that member's error; an error of the database undoes all, and the batch runs them one by one.
+ */
+export async function submitHeld(
+  writer: AccessWriter,
+  known: KnownRegisters,
   submissions: readonly Submission[],
 ): Promise<readonly Settled<Submitted>[]> {
-  const attempt = (): Promise<Settled<Submitted>[]> =>
-    change(writer, (tx) => submitAll(tx, writer, submissions), 'repeatable read');
-  try {
-    return await attempt();
-  } catch (error) {
-    // The same call, at the same time, here or in another replica: now its claim can be read.
-    if (!isDuplicate(error)) throw error;
-    return attempt();
-  }
+  return change(
+    writer,
+    async (tx) => {
+      const now = writer.clock();
+      const calls = submissions.flatMap(({ idempotent }) => idempotent ?? []);
+      const [snapshot, program, claimed] = await Promise.all([
+        holdSnapshot(
+          tx,
+          submissions.map(({ request }) => request),
+        ),
+        writer.inForce(tx, 'held'),
+        readClaims(tx, calls),
+      ]);
+      known.learn(snapshot, program, now);
+      const basis = snapshot.revisionOfPack();
+      if (!basis) throw new Error('what is in force has no revision');
+      const made: Draft[] = [];
+      const results = submissions.map((submission): Settled<Submitted> | Draft => {
+        try {
+          const { idempotent } = submission;
+          const earlier = idempotent && claimed.resourceOf(idempotent);
+          if (earlier !== undefined) return { ok: true, value: { made: 'before', id: earlier } };
+          const draft = decideOne({ writer, program, basis, snapshot, now }, submission);
+          made.push(draft);
+          if (idempotent) claimed.add(idempotent, draft.request.id);
+          return draft;
+        } catch (error) {
+          if (!(error instanceof ServiceError)) throw error;
+          return { ok: false, error };
+        }
+      });
+      if (made.length === 0) return results.filter((result) => 'ok' in result);
+      const [ids, receipts] = await Promise.all([
+        makeAccessRequests(tx, made),
+        signAll(writer, made),
+      ]);
+      if (ids.size < made.length) throw new Error('what is held was changed');
+      return results.map((result) =>
+        'ok' in result ? result : { ok: true, value: submitted(result, receipts) },
+      );
+    },
+    'repeatable read',
+  );
 }
 
-async function submitAll(
-  tx: Tx,
-  writer: AccessWriter,
-  submissions: readonly Submission[],
-): Promise<Settled<Submitted>[]> {
-  const now = writer.clock();
-  const calls = submissions.flatMap(({ idempotent }) => idempotent ?? []);
-  const [program, claimed, snapshot] = await Promise.all([
-    writer.inForce(tx, 'held'),
-    readClaims(tx, calls),
-    holdSnapshot(
-      tx,
-      submissions.map(({ request }) => request),
-    ),
-  ]);
-  const made: Made[] = [];
-  const results = submissions.map((submission): Settled<Submitted> | Made => {
-    try {
-      const earlier = submission.idempotent && claimed.resourceOf(submission.idempotent);
-      if (earlier !== undefined) return { ok: true, value: { made: 'before', id: earlier } };
-      const one = decideOne({ writer, program, snapshot, now }, submission);
-      made.push(one);
-      if (submission.idempotent) claimed.add(submission.idempotent, one.request.id);
-      return one;
-    } catch (error) {
-      if (!(error instanceof ServiceError)) throw error;
-      return { ok: false, error };
-    }
-  });
-  const receipts = await write(tx, writer, made, now);
-  return results.map((result) => {
-    if (!('event' in result)) return result;
-    const { request, decided, event } = result;
-    const recorded: Recorded = {
-      event_id: event.event_id,
-      leaf_hash: event.leaf_hash.toString('base64'),
-      index: null,
-      receipt: receipts.get(event.event_id) ?? '',
-    };
-    return { ok: true, value: { made: 'now', request, decided, recorded } };
-  });
-}
-
-interface Made {
-  readonly request: AccessRequestRow;
-  readonly decision: DecisionRow;
+interface Draft extends NewAccessRequest {
   readonly decided: Decided;
-  readonly event: SealedEvent;
-  readonly idempotent: IdempotentCall | undefined;
 }
 
 interface Context {
   readonly writer: AccessWriter;
   readonly program: Program;
+  /** The revision of what is in force. */
+  readonly basis: Revision;
   readonly snapshot: Snapshot;
   readonly now: Date;
 }
 
+/** A decision; undefined where there would be a refusal, which takes more than what is known. */
+function tryDecide(context: Context, submission: Submission): Draft | undefined {
+  try {
+    return decideOne(context, submission);
+  } catch (error) {
+    if (!(error instanceof ServiceError)) throw error;
+    return undefined;
+  }
+}
+
 function decideOne(
-  { writer, program, snapshot, now }: Context,
+  { writer, program, basis, snapshot, now }: Context,
   { principal, request, idempotent }: Submission,
-): Made {
+): Draft {
   const { dataset: _dataset, project: _project, agreement: _agreement, ...asked } = request;
   const today = dayInZone(program.pack.timezone)(now.getTime());
   refuse([...program.vocabulary.checkAt('request', asked), ...checkPeriod(asked, today)]);
-  const dataset = datasetFor(snapshot, principal, request.dataset);
+  const known = datasetFor(snapshot, principal, request.dataset);
+  const { dataset, totals } = known.said;
   const registers = registersFor(snapshot, principal, request);
   refuse(checkPurpose(program, request.purpose, dataset, registers));
   const id = newId(now.getTime());
   const asOf = now.toISOString();
-  const datasetFacts = factsOfDataset(
-    dataset,
-    snapshot.totals.get(dataset.id) ?? [],
-    request.purpose,
-  );
+  const datasetFacts = factsOfDataset(dataset, totals, request.purpose);
   const requestFacts = {
     ...overlay(asked, factsOfRegisters(program, registers, dataset.id)),
     id,
@@ -157,7 +183,7 @@ function decideOne(
     { dataset: datasetFacts, request: requestFacts },
     { asOf, simulation: false },
   );
-  const document = canonicalText(decided.stored);
+  const document = Buffer.from(canonicalText(decided.stored), 'utf8');
   const { effect, deny, review, obligations } = decided.stored;
   const decisionId = newId(now.getTime());
   const event = sealEvent(
@@ -180,27 +206,26 @@ function decideOne(
     asOf,
     writer.log.keys.pseudonym,
   );
-  const common = {
-    dataset: dataset.id,
-    project: registers.project.id,
-    effect,
-    created_at: asOf,
-    created_by: principal.actor,
-  };
   return {
     request: {
-      ...common,
       id,
+      dataset: dataset.id,
       dataset_version: dataset.version,
+      project: registers.project.id,
       agreement: request.agreement ?? null,
       purpose: request.purpose,
       request,
       decision: decisionId,
+      effect,
+      created_at: asOf,
+      created_by: principal.actor,
     },
-    decision: { ...common, id: decisionId, simulation: false, document, event_id: event.event_id },
-    decided,
+    organisation: registers.organisation.id,
+    document,
     event,
     idempotent,
+    basis: [basis, known.basis, ...registers.basis],
+    decided,
   };
 }
 
@@ -213,32 +238,22 @@ function refuse(problems: readonly FactProblem[]): void {
   );
 }
 
-/** Writes everything, in one round trip while the receipts are signed. */
-async function write(
-  tx: Tx,
+/** Receipts by event. */
+async function signAll(
   { log }: AccessWriter,
-  made: readonly Made[],
-  now: Date,
-): Promise<ReadonlyMap<string, string>> {
-  if (made.length === 0) return new Map();
-  const claims = made.flatMap(({ idempotent, request }) =>
-    idempotent ? [{ ...idempotent, resource: request.id }] : [],
-  );
-  const events = made.map(({ event }) => event);
-  const written = Promise.all([
-    claimKeys(tx, claims, now.toISOString()),
-    insertEvents(tx, events),
-    insertDecisions(
-      tx,
-      made.map(({ decision }) => decision),
-    ),
-    insertAccessRequests(
-      tx,
-      made.map(({ request }) => request),
-    ),
-  ]);
-  // Signed while the database writes.
-  const receipts = events.map((event) => [event.event_id, signReceipt(log, event)] as const);
-  await written;
-  return new Map(receipts);
+  made: readonly Draft[],
+): Promise<ReadonlyMap<SealedEvent, string>> {
+  const signed = made.map(async ({ event }) => [event, await signReceipt(log, event)] as const);
+  return new Map(await Promise.all(signed));
+}
+
+function submitted(draft: Draft, receipts: ReadonlyMap<SealedEvent, string>): Submitted {
+  const { event, request, decided } = draft;
+  const recorded: Recorded = {
+    event_id: event.event_id,
+    leaf_hash: event.leaf_hash.toString('base64'),
+    index: null,
+    receipt: receipts.get(event) ?? '',
+  };
+  return { made: 'now', request, decided, recorded };
 }

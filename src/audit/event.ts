@@ -1,6 +1,6 @@
-import canonicalize from 'canonicalize';
 import { newId, randomToken, sha256 } from '../ids.ts';
 import { leafHash } from '../tlog/leaf.ts';
+import { canonicalText } from './canonical.ts';
 
 /** What a change or a decision tells the record. */
 export interface EventInput {
@@ -101,10 +101,4 @@ export function leafShows(
 /** Canonical JSON (RFC 8785) in UTF-8. @throws TypeError for what JSON cannot hold. */
 function canonicalBytes(value: unknown): Buffer {
   return Buffer.from(canonicalText(value), 'utf8');
-}
-
-export function canonicalText(value: unknown): string {
-  const text = canonicalize(value);
-  if (text === undefined) throw new TypeError('not a JSON value');
-  return text;
 }

@@ -8,6 +8,7 @@ import {
 } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose';
 import { ed25519Signer, type NoteSigner } from '../tlog/note-key.ts';
 
@@ -23,7 +24,7 @@ export interface ReceiptSigner {
   /** The public key as a JWK (RFC 8037), for `/log/jwks.json`. */
   readonly jwk: JWK;
   /** JWS compact serialisation (RFC 7515, EdDSA) of a JSON object. */
-  sign(claims: Readonly<Record<string, unknown>>): string;
+  sign(claims: Readonly<Record<string, unknown>>): Promise<string>;
 }
 
 /**
@@ -82,14 +83,17 @@ async function receiptSigner(key: KeyObject): Promise<ReceiptSigner> {
   const header = base64url(JSON.stringify({ alg: 'EdDSA', kid, typ: 'receipt+jwt' }));
   return {
     jwk: { ...jwk, kid, alg: 'EdDSA', use: 'sig' },
-    // By node:crypto, at once: 50 us, where the Web Crypto that jose signs with takes 180 us and
-    // two hops over the thread pool. One is signed for each request.
-    sign: (claims) => {
+    // By node:crypto, on the thread pool: 8 us of this thread and 35 of another's, where the Web
+    // Crypto that jose signs with takes 180. One is signed for each request, while it is written.
+    sign: async (claims) => {
       const text = `${header}.${base64url(JSON.stringify(claims))}`;
-      return `${text}.${sign(null, Buffer.from(text), key).toString('base64url')}`;
+      const signature = await signAside(null, Buffer.from(text), key);
+      return `${text}.${signature.toString('base64url')}`;
     },
   };
 }
+
+const signAside = promisify(sign);
 
 function base64url(text: string): string {
   return Buffer.from(text, 'utf8').toString('base64url');

@@ -3,7 +3,7 @@ import { leafHash } from '../tlog/leaf.ts';
 import type { EventInput, SealedEvent } from './event.ts';
 import { sealEvent } from './event.ts';
 import type { LogKeys } from './keys.ts';
-import { insertEvents, readEvent } from './store.ts';
+import { insertEvent, readEvent } from './store.ts';
 
 /** The log, as those see it who write events. */
 export interface Log {
@@ -46,8 +46,8 @@ export async function change<T>(
 /** Writes an event in the caller's transaction and signs its receipt. `time` is RFC 3339 in UTC. */
 export async function record(tx: Tx, log: Log, time: string, input: EventInput): Promise<Recorded> {
   const event = sealEvent(input, time, log.keys.pseudonym);
-  await insertEvents(tx, [event]);
-  const receipt = signReceipt(log, event);
+  await insertEvent(tx, event);
+  const receipt = await signReceipt(log, event);
   return {
     event_id: event.event_id,
     leaf_hash: event.leaf_hash.toString('base64'),
@@ -64,7 +64,7 @@ export async function receiptOf(
   const row = await readEvent(db, eventId);
   if (!row) throw new Error(`the event ${eventId} is gone`);
   const leaf_hash = Buffer.from(leafHash(row.leaf));
-  const receipt = signReceipt(log, { event_id: eventId, time: row.time, leaf_hash });
+  const receipt = await signReceipt(log, { event_id: eventId, time: row.time, leaf_hash });
   return { event_id: eventId, leaf_hash: leaf_hash.toString('base64'), index: row.idx, receipt };
 }
 
@@ -76,7 +76,7 @@ export async function receiptOf(
 export function signReceipt(
   log: Log,
   event: Pick<SealedEvent, 'event_id' | 'time' | 'leaf_hash'>,
-): string {
+): Promise<string> {
   return log.keys.receipts.sign({
     iss: log.origin,
     iat: Math.floor(Date.parse(event.time) / 1000),

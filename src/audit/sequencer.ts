@@ -1,6 +1,5 @@
 import type { Db, Tx } from '../db/connection.ts';
 import { transact } from '../db/connection.ts';
-import { leafHash } from '../tlog/leaf.ts';
 import {
   appendLeaves,
   decodeFrontier,
@@ -14,13 +13,12 @@ import { newTiles, TILE_WIDTH } from '../tlog/tiles.ts';
 import {
   hasPending,
   insertHead,
-  insertLeaves,
   insertTile,
   lockHead,
   readHead,
   readLeafHashes,
   readTileRoots,
-  takePending,
+  sequencePending,
   updateHead,
 } from './store.ts';
 
@@ -49,16 +47,8 @@ export async function sequence(db: Db): Promise<number> {
   if (!(await hasPending(db))) return 0;
   return transact(db, async (tx) => {
     const head = await lockHead(tx);
-    const events = await takePending(tx, SEQUENCE_BATCH);
-    if (events.length === 0) return 0;
-    // Hashed again from the leaf's bytes: the queue's own column is not trusted.
-    const hashes = events.map(({ leaf }) => Buffer.from(leafHash(leaf)));
-    const leaves = events.map(({ event_id }, i) => ({
-      idx: head.size + i,
-      event_id,
-      leaf_hash: hashes[i] ?? Buffer.alloc(0),
-    }));
-    await insertLeaves(tx, leaves);
+    const hashes = await sequencePending(tx, head.size, SEQUENCE_BATCH);
+    if (hashes.length === 0) return 0;
     const frontier = appendLeaves(frontierOf(head.size, head.frontier), hashes);
     await storeFullTiles(tx, head.size, frontier.size);
     await updateHead(tx, {
@@ -66,7 +56,7 @@ export async function sequence(db: Db): Promise<number> {
       root: Buffer.from(rootOf(frontier)),
       frontier: Buffer.from(encodeFrontier(frontier)),
     });
-    return events.length;
+    return hashes.length;
   });
 }
 

@@ -6,28 +6,28 @@ import type { SealedEvent } from './event.ts';
 const LOG_ID = 1;
 
 /**
- * Writes events and queues their leaves in their order. One statement with one parameter however
- * many events, so that its plan is kept.
+ * Common table expressions that write events and queue their leaves, from a relation with the
+ * columns of `audit_event` and `leaf_hash`. Every change writes its event through this.
  */
-export async function insertEvents(tx: Tx, events: readonly SealedEvent[]): Promise<void> {
-  const rows = events.map(({ leaf, body, leaf_hash, ...row }) => ({
-    ...row,
-    leaf: leaf.toString('utf8'),
-    body: body.toString('utf8'),
-    leaf_hash: leaf_hash.toString('base64'),
-  }));
-  await sql`
-    with input as materialized (
-      select * from json_to_recordset(${JSON.stringify(rows)}::json) as r(event_id uuid, type text, time timestamptz,
-        actor text, role text, subject_ids text[], outcome text, leaf text, body text, leaf_hash text)
-    ), event as (
+export function appendFrom(relation: string): string {
+  return `
+    event as (
       insert into audit_event (event_id, type, time, actor, role, subject_ids, outcome, leaf, body)
-      select event_id, type, time, actor, role, subject_ids, outcome, convert_to(leaf, 'UTF8'), convert_to(body, 'UTF8')
-      from input
-    )
-    insert into audit_pending (event_id, leaf_hash) select event_id, decode(leaf_hash, 'base64') from input`.execute(
-    tx,
-  );
+      select event_id, type, time, actor, role, subject_ids, outcome, leaf, body from ${relation}
+    ), pending as (
+      insert into audit_pending (event_id, leaf_hash) select event_id, leaf_hash from ${relation}
+    )`;
+}
+
+export async function insertEvent(tx: Tx, event: SealedEvent): Promise<void> {
+  const { event_id, type, time, actor, role, subject_ids, outcome, leaf, body, leaf_hash } = event;
+  await sql`
+    with input as (
+      select ${event_id}::uuid as event_id, ${type}::text as type, ${time}::timestamptz as time,
+        ${actor}::text as actor, ${role}::text as role, ${subject_ids}::text[] as subject_ids,
+        ${outcome}::text as outcome, ${leaf}::bytea as leaf, ${body}::bytea as body, ${leaf_hash}::bytea as leaf_hash
+    ), ${sql.raw(appendFrom('input'))}
+    select 1`.execute(tx);
 }
 
 export interface Head {
@@ -69,38 +69,26 @@ export async function hasPending(db: Db): Promise<boolean> {
   return row !== undefined;
 }
 
-export interface PendingEvent {
-  readonly id: number;
-  readonly event_id: string;
-  readonly leaf: Buffer;
-}
-
-/** Takes the oldest events off the queue, in its order. Call it with the head locked. */
-export async function takePending(tx: Tx, limit: number): Promise<PendingEvent[]> {
-  const { rows } = await sql<PendingEvent>`
+/**
+ * Takes the oldest events off the queue, gives them the indices from `size` on in the queue's
+ * order, and returns their leaf hashes in that order. The hashes are computed from the leaves'
+ * bytes (RFC 6962: SHA-256 over 0x00 and the leaf); the queue's own column is not trusted. Call it
+ * with the head locked.
+ */
+export async function sequencePending(tx: Tx, size: number, limit: number): Promise<Buffer[]> {
+  const { rows } = await sql<{ leaf_hash: Buffer }>`
     with taken as (
       delete from audit_pending where id in (select id from audit_pending order by id limit ${limit})
       returning id, event_id
+    ), leaves as (
+      insert into log_leaf (log_id, idx, event_id, leaf_hash)
+      select ${LOG_ID}::integer, ${size}::bigint - 1 + row_number() over (order by taken.id), event_id,
+        sha256('\\x00'::bytea || audit_event.leaf)
+      from taken join audit_event using (event_id)
+      returning idx, leaf_hash
     )
-    select taken.id, taken.event_id, audit_event.leaf
-    from taken join audit_event using (event_id)
-    order by taken.id`.execute(tx);
-  return rows;
-}
-
-export interface Leaf {
-  readonly idx: number;
-  readonly event_id: string;
-  readonly leaf_hash: Buffer;
-}
-
-export async function insertLeaves(tx: Tx, leaves: readonly Leaf[]): Promise<void> {
-  await sql`
-    insert into log_leaf (log_id, idx, event_id, leaf_hash)
-    select ${LOG_ID}, * from unnest(
-      ${leaves.map(({ idx }) => idx)}::bigint[],
-      ${leaves.map(({ event_id }) => event_id)}::uuid[],
-      ${leaves.map(({ leaf_hash }) => leaf_hash)}::bytea[])`.execute(tx);
+    select leaf_hash from leaves order by idx`.execute(tx);
+  return rows.map(({ leaf_hash }) => leaf_hash);
 }
 
 export async function insertTile(

@@ -2,7 +2,7 @@ import { isDuplicate } from '../db/connection.ts';
 import type { DatasetStatus } from '../db/schema.ts';
 import { notFound, ServiceError } from '../errors.ts';
 import { type IdempotentCall, readClaims } from '../idempotency.ts';
-import type { Call, Handlers, Reply } from '../operation.ts';
+import type { AnswerOf, Call, Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { etagOf, expectedVersion, mergePatch, refuseManaged, staleVersion } from '../versions.ts';
@@ -212,7 +212,7 @@ async function registered(deps: CatalogueRoutes, id: string): Promise<Reply<'reg
 }
 
 function shown({ dataset, recorded }: DatasetChange): {
-  body: Reply<'changeDataset'>['body'];
+  body: AnswerOf<'changeDataset'>;
   headers: Record<string, string>;
 } {
   return {

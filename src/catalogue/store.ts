@@ -23,11 +23,11 @@ export async function readDataset(db: Db, id: string): Promise<Dataset | undefin
   return row as Dataset | undefined;
 }
 
-/** Datasets, held: until the transaction ends nobody changes what is decided about them. */
-export async function holdDatasets(tx: Tx, ids: readonly string[]): Promise<Dataset[]> {
+/** The datasets with these ids. */
+export async function readDatasetsById(db: Db, ids: readonly string[]): Promise<Dataset[]> {
   if (ids.length === 0) return [];
-  const query = tx.selectFrom('dataset').select(COLUMNS).where('id', 'in', ids).orderBy('id');
-  return (await query.forShare().execute()) as Dataset[];
+  const rows = await db.selectFrom('dataset').select(COLUMNS).where('id', 'in', ids).execute();
+  return rows as Dataset[];
 }
 
 /** Those of the ids that are there. */

@@ -1,4 +1,4 @@
-import { canonicalText } from '../audit/event.ts';
+import { canonicalText } from '../audit/canonical.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { type InputProblem, ServiceError } from '../errors.ts';
 import { sha256 } from '../ids.ts';

@@ -137,9 +137,17 @@ export async function transact<T>(
   work: (tx: Tx) => Promise<T>,
   isolation: 'read committed' | 'repeatable read' = 'read committed',
 ): Promise<T> {
+  return retrying(() => db.transaction().setIsolationLevel(isolation).execute(work));
+}
+
+/**
+ * Runs one transaction, or one statement that is its own, again if the database asks for it.
+ * @throws as `transact`.
+ */
+export async function retrying<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await db.transaction().setIsolationLevel(isolation).execute(work);
+      return await work();
     } catch (error) {
       const code = sqlState(error);
       const retriable = code !== undefined && RETRIABLE.has(code);

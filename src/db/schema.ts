@@ -159,6 +159,12 @@ export interface InForceHistoryTable {
   extension_sha256: string[];
 }
 
+export interface RegisterRevisionTable {
+  register: string;
+  id: string;
+  revision: string;
+}
+
 export interface DecisionTable {
   id: string;
   simulation: boolean;
@@ -259,6 +265,7 @@ export interface Schema {
   pack_version: PackVersionTable;
   pack_in_force: PackInForceTable;
   in_force_history: InForceHistoryTable;
+  register_revision: RegisterRevisionTable;
   decision: DecisionTable;
   access_request: AccessRequestTable;
   idempotency_key: IdempotencyKeyTable;

@@ -1,13 +1,13 @@
 import { type Context, Hono } from 'hono';
-import { secureHeaders } from 'hono/secure-headers';
 import { asUnavailable } from '../db/connection.ts';
 import { notFound, ServiceError } from '../errors.ts';
 import { sha256 } from '../ids.ts';
-import type { Call, Handlers, OperationId, Reply } from '../operation.ts';
+import { type Call, type Handlers, JsonText, type OperationId, type Reply } from '../operation.ts';
 import type { Principal } from '../principal.ts';
 import type { Contract, Operation } from './contract.ts';
 import { parseJson } from './json.ts';
 import { problemResponse } from './problems.ts';
+import { SECURITY_HEADERS } from './security.ts';
 
 export interface AppOptions {
   readonly contract: Contract;
@@ -30,7 +30,6 @@ const JSON_TYPE = 'application/json';
 export function createApp(options: AppOptions): Hono {
   const { contract, report } = options;
   const app = new Hono();
-  app.use(secureHeaders({ contentSecurityPolicy: PAGE_POLICY, xFrameOptions: 'DENY' }));
   for (const operation of contract.operations) {
     const path = operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
     app.on(operation.method, path, (context) => handle(operation, context, options));
@@ -50,19 +49,6 @@ export function createApp(options: AppOptions): Hono {
   app.onError((error) => problemResponse(asUnavailable(error), report));
   return app;
 }
-
-// Nothing on any page may come from elsewhere; the API reference needs inline styles.
-const PAGE_POLICY = {
-  defaultSrc: ["'none'"],
-  scriptSrc: ["'self'"],
-  styleSrc: ["'self'", "'unsafe-inline'"],
-  imgSrc: ["'self'", 'data:'],
-  connectSrc: ["'self'"],
-  fontSrc: ["'self'"],
-  baseUri: ["'none'"],
-  formAction: ["'self'"],
-  frameAncestors: ["'none'"],
-};
 
 async function handle(
   operation: Operation,
@@ -84,7 +70,7 @@ async function handle(
     const handler = options.handlers[operation.id] as (
       call: Call<never>,
     ) => Promise<Reply<'getDataset'>>;
-    return respond(await handler(call), url, context);
+    return respond(await handler(call), url);
   } catch (error) {
     return problemResponse(asUnavailable(error), options.report);
   }
@@ -137,6 +123,9 @@ async function limitedBody(context: Context): Promise<Uint8Array> {
   const tooLarge = (): ServiceError =>
     new ServiceError('body_too_large', `At most ${MAX_BODY} bytes.`);
   if (Number(context.req.header('content-length') ?? 0) > MAX_BODY) throw tooLarge();
+  // Node sees to it that a body is as long as its Content-Length says.
+  if (context.req.header('content-length') !== undefined)
+    return new Uint8Array(await context.req.raw.arrayBuffer());
   const stream = context.req.raw.body;
   if (!stream) return new Uint8Array();
   const chunks: Uint8Array[] = [];
@@ -149,12 +138,20 @@ async function limitedBody(context: Context): Promise<Uint8Array> {
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
 }
 
-function respond(reply: Reply<'getDataset'>, url: URL, context: Context): Response {
-  const headers: Record<string, string> = { 'cache-control': 'no-store', ...reply.headers };
+function respond(reply: Reply<'getDataset'>, url: URL): Response {
+  const headers: Record<string, string> = {
+    ...SECURITY_HEADERS,
+    'cache-control': 'no-store',
+    ...reply.headers,
+  };
   const body: unknown = reply.body;
+  if (body instanceof JsonText) {
+    headers['content-type'] = JSON_TYPE;
+    return new Response(body.text, { status: reply.status, headers });
+  }
   if (typeof body === 'string') {
     headers['content-type'] ??= 'text/plain; charset=utf-8';
-    return context.body(body, reply.status, headers);
+    return new Response(body, { status: reply.status, headers });
   }
   const next = (body as { next_cursor?: string | null }).next_cursor;
   if (typeof next === 'string') {
@@ -162,7 +159,7 @@ function respond(reply: Reply<'getDataset'>, url: URL, context: Context): Respon
     headers['link'] = `<${url.pathname}${url.search}>; rel="next"`;
   }
   headers['content-type'] = JSON_TYPE;
-  return context.body(JSON.stringify(body), reply.status, headers);
+  return new Response(JSON.stringify(body), { status: reply.status, headers });
 }
 
 function methodsByPath({ operations }: Contract): { pattern: RegExp; allowed: string }[] {

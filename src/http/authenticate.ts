@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
@@ -48,7 +48,7 @@ export function authenticator(
   return async (header) => {
     const token = tokenOf(header);
     const now = clock().getTime();
-    const name = createHash('sha256').update(token).digest('base64');
+    const name = hash('sha256', token, 'base64');
     const cached = cache.get(name);
     if (cached && now < cached.until) return cached.principal;
     const payload = await verify(token, issuer, keys, now);

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Hono } from 'hono';
+import { SECURITY_HEADERS } from './security.ts';
 
 // Swagger UI's own files, from the package: no CDN, the service runs without internet.
 const ASSETS: Readonly<Record<string, string>> = {
@@ -40,6 +41,10 @@ export function docsPage(): string {
 /** Pages and assets that are not in the contract. */
 export function pages(): Hono {
   const app = new Hono();
+  app.use(async (context, next) => {
+    for (const [name, value] of Object.entries(SECURITY_HEADERS)) context.header(name, value);
+    await next();
+  });
   app.get('/', (context) => context.redirect('/docs'));
   app.get('/docs/init.js', (context) =>
     context.body(INIT, 200, { 'content-type': 'text/javascript; charset=utf-8' }),

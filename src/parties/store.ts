@@ -125,64 +125,51 @@ export async function missingReferences(
   return missing;
 }
 
-/** What the authority knows of these projects: what a decision about them may read. */
+/** What the authority knows of some projects: what a decision about them may read. */
 export interface ProjectRecords {
-  readonly projects: ReadonlyMap<
-    string,
-    { readonly project: Parties['project']; readonly organisation: Parties['organisation'] }
-  >;
+  readonly projects: readonly Parties['project'][];
+  readonly organisations: readonly Parties['organisation'][];
   readonly registrations: readonly Parties['registration'][];
   readonly authorisations: readonly Parties['authorisation'][];
 }
 
-/**
- * Projects with their organisations, registrations and authorisations, revoked ones left out; held:
- * until the transaction ends nobody changes what is decided on them.
- */
-export async function holdProjectRecords(tx: Tx, ids: readonly string[]): Promise<ProjectRecords> {
+/** Projects with their organisations, registrations and authorisations, revoked ones left out. */
+export async function readProjectRecords(db: Db, ids: readonly string[]): Promise<ProjectRecords> {
+  if (ids.length === 0)
+    return { projects: [], organisations: [], registrations: [], authorisations: [] };
   const [projects, organisations, registrations, authorisations] = await Promise.all([
-    tx.selectFrom('project').selectAll().where('id', 'in', ids).forShare().execute(),
-    tx
+    db.selectFrom('project').selectAll().where('id', 'in', ids).execute(),
+    db
       .selectFrom('organisation')
       .selectAll()
       .where('id', 'in', (inner) =>
         inner.selectFrom('project').select('organisation').where('project.id', 'in', ids),
       )
-      .forShare()
       .execute(),
-    tx
+    db
       .selectFrom('registration')
       .selectAll()
       .where('revoked', '=', false)
       .where('organisation', 'in', (inner) =>
         inner.selectFrom('project').select('project.organisation').where('project.id', 'in', ids),
       )
-      .forShare()
       .execute(),
-    tx
+    db
       .selectFrom('authorisation')
       .selectAll()
       .where('revoked', '=', false)
       .where('project', 'in', ids)
-      .forShare()
       .execute(),
   ]);
-  const organisationOf = new Map(
-    organisations.map((organisation) => [organisation.id, organisation]),
-  );
-  const entries = projects.flatMap((project) => {
-    const organisation = organisationOf.get(project.organisation);
-    return organisation ? [[project.id, { project, organisation }] as const] : [];
-  });
-  return { projects: new Map(entries), registrations, authorisations };
+  return { projects, organisations, registrations, authorisations };
 }
 
-/** Agreements, held as `holdProjectRecords` does. */
-export async function holdAgreements(
-  tx: Tx,
+/** The agreements with these ids. */
+export async function readAgreements(
+  db: Db,
   ids: readonly string[],
 ): Promise<Parties['agreement'][]> {
   return ids.length === 0
     ? []
-    : tx.selectFrom('agreement').selectAll().where('id', 'in', ids).execute();
+    : db.selectFrom('agreement').selectAll().where('id', 'in', ids).execute();
 }

@@ -1,7 +1,7 @@
 import type { Recorded } from '../audit/record.ts';
 import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
-import type { Handlers, Reply } from '../operation.ts';
+import type { AnswerOf, Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { parsePolicy, type PolicyDocument } from '../pdp/document.ts';
 import type { Program } from '../pdp/program.ts';
@@ -219,7 +219,7 @@ function statusOf(
   { status, sha256 }: PolicyVersion,
   { from, until }: PolicyDocument['in_force'],
   { deciding, today }: Present,
-): Reply<'getPolicyStatus'>['body']['status'] {
+): AnswerOf<'getPolicyStatus'>['status'] {
   if (status !== 'approved') return status;
   if (deciding.has(sha256)) return 'in_force';
   if (from > today) return 'approved';

@@ -48,8 +48,17 @@ export async function readGenerationOn(
   return row?.generation;
 }
 
-/** The row that says what is in force, locked, so that two changes cannot cross. */
+/**
+ * The row that says what is in force, locked, so that two changes cannot cross; and its revision,
+ * so that until the transaction ends no request is decided by what it says.
+ */
 export async function lockInForce(tx: Tx): Promise<InForce | undefined> {
+  await tx
+    .selectFrom('register_revision')
+    .select('revision')
+    .where('register', '=', 'pack')
+    .forUpdate()
+    .execute();
   return tx
     .selectFrom('pack_in_force')
     .select(['pack_sha256', 'policy_sha256', 'extension_sha256'])

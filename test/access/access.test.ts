@@ -7,7 +7,7 @@ import { compactVerify, createLocalJWKSet, SignJWT } from 'jose';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decide, type StoredDecision } from '../../src/access/decision.ts';
-import { canonicalText } from '../../src/audit/event.ts';
+import { canonicalText } from '../../src/audit/canonical.ts';
 import { compilePack } from '../../src/policies/files.ts';
 import { type Answer, type Ask, startTestService, type TestService } from '../support/service.ts';
 

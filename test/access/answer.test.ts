@@ -1,0 +1,24 @@
+/** The answer's own way of writing JSON says what the plain one says. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { answerText } from '../../src/access/answer.ts';
+import { decide, viewOf } from '../../src/access/decision.ts';
+import { casesOf } from '../../src/pdp/cases.ts';
+import { compilePack, readPackFolder } from '../../src/policies/files.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const file = join(ROOT, 'policies/cases/rwanda.json');
+const cases = casesOf(file, readFileSync(file, 'utf8'));
+const recorded = { event_id: 'e', leaf_hash: 'h', index: null, receipt: 'r' };
+
+test.each(cases.map((each) => [each.id, each.facts] as const))('%s', async (id, facts) => {
+  const program = compilePack(await readPackFolder(join(ROOT, 'policies/rwanda')));
+  // Twice, and beside facts of another case: what is kept from one answer must not show in the next.
+  for (const each of [facts, cases[0]?.facts ?? {}, facts]) {
+    const decided = decide(program, each, { asOf: '2026-10-15T07:00:00.000Z', simulation: false });
+    const answer = { id, request: { text: '"€\\' }, decision: viewOf('d', decided, recorded) };
+    expect(JSON.parse(answerText(answer).text)).toEqual(JSON.parse(JSON.stringify(answer)));
+  }
+});

@@ -1,0 +1,55 @@
+/** Canonical JSON: the same bytes as another implementation of RFC 8785, and none where that has none. */
+
+import canonicalize from 'canonicalize';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { canonicalText } from '../../src/audit/canonical.ts';
+
+const text = fc.oneof(
+  fc.string(),
+  fc.string({ unit: 'binary' }),
+  fc.constantFrom(
+    '10',
+    '9',
+    '1e3',
+    '',
+    '__proto__',
+    'toJSON',
+    '\\ud',
+    '\ud800',
+    '\u20ac',
+    '\u2028',
+    'é',
+  ),
+);
+const json = fc.letrec((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 5 },
+    fc.constant(null),
+    fc.boolean(),
+    fc.double(),
+    fc.integer(),
+    fc.constant(undefined),
+    text,
+    fc.array(tie('value')),
+    fc.dictionary(text, tie('value')),
+    fc.date({ noInvalidDate: true }),
+  ),
+})).value;
+
+function outcome(work: () => string | undefined): string {
+  try {
+    return work() ?? 'nothing';
+  } catch {
+    return 'nothing';
+  }
+}
+
+test('is what another implementation writes, or refuses', () => {
+  fc.assert(
+    fc.property(json, (value) => {
+      expect(outcome(() => canonicalText(value))).toBe(outcome(() => canonicalize(value)));
+    }),
+    { numRuns: 3_000 },
+  );
+});
