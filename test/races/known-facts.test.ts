@@ -106,8 +106,12 @@ const CHANGES: Readonly<Record<string, readonly [change: string, undo: string, m
     /"valid_until":"2031-03-03"/,
   ],
   'the policies in force': [
-    `update pack_in_force set policy_sha256 = policy_sha256[1:1]`,
-    `update pack_in_force set policy_sha256 = (select array_agg(sha256 order by created_at, policy) from policy_version)`,
+    `with next as (
+      insert into in_force_history (generation, since, pack_sha256, policy_sha256, extension_sha256)
+      select gen_random_uuid(), now(), pack_sha256, policy_sha256[1:1], '{}' from pack_in_force
+      returning generation
+    ) update pack_in_force set generation = (select generation from next)`,
+    `update pack_in_force set generation = (select generation from in_force_history order by since limit 1)`,
     /"policies":\[{[^}]*}\]/,
   ],
 };
