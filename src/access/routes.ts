@@ -10,6 +10,7 @@ import { explain } from '../pdp/explain.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
+import { replayDecision } from './replay.ts';
 import { simulateDecision } from './simulate-decision.ts';
 import {
   type AccessRequestFilter,
@@ -26,7 +27,8 @@ type AccessOperation =
   | 'submitAccessRequest'
   | 'getAccessRequest'
   | 'simulateDecision'
-  | 'getDecision';
+  | 'getDecision'
+  | 'replayDecision';
 
 // Measured with `npm run bench`: two lanes keep the database busy while the next batch is decided;
 // larger batches gain nothing once one sync serves 64 callers.
@@ -93,12 +95,25 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
       status: 200,
       body: await simulateDecision(deps, principal, body),
     }),
-    getDecision: async ({ principal, path }) => {
-      const row = await readDecision(deps.db, path.id);
-      if (!row || !(await mayRead(deps, principal, row))) throw notFound();
-      return { status: 200, body: await loadDecision(deps, row) };
-    },
+    getDecision: async ({ principal, path }) => ({
+      status: 200,
+      body: await loadDecision(deps, await readable(deps, principal, path.id)),
+    }),
+    replayDecision: async ({ principal, path }) => ({
+      status: 200,
+      body: await replayDecision(deps.db, await readable(deps, principal, path.id)),
+    }),
   };
+}
+
+async function readable(
+  deps: AccessWriter,
+  principal: Principal,
+  id: string,
+): Promise<DecisionRow> {
+  const row = await readDecision(deps.db, id);
+  if (!row || !(await mayRead(deps, principal, row))) throw notFound();
+  return row;
 }
 
 function scopeOf(principal: Principal): Partial<AccessRequestFilter> {

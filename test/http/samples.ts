@@ -243,6 +243,10 @@ export const samples: Readonly<Record<string, (service: TestService) => Promise<
   checkPolicyVersion: (service) => policySample(service, 'check'),
   approvePolicyVersion: (service) => policySample(service, 'approve'),
   withdrawPolicyVersion: (service) => policySample(service, 'withdraw'),
+  assessPolicyImpact: async (service) => {
+    const { path } = await drafted(service);
+    return { method: 'POST', path: `${path}/impact`, role: 'steward' };
+  },
   submitAccessRequest: async () => ({
     method: 'POST',
     path: '/v1/access-requests',
