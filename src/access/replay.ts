@@ -6,7 +6,7 @@ import type { Db } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import { sha256 } from '../ids.ts';
 import { isObject } from '../pdp/facts.ts';
-import { Programs } from '../policies/programs.ts';
+import type { Programs } from '../policies/programs.ts';
 import { readPackDocument, readPolicyDocuments } from '../policies/store.ts';
 import { decide, type StoredDecision } from './decision.ts';
 import { type AccessRequestRow, type DecisionRow, readAccessRequest } from './store.ts';
@@ -53,10 +53,15 @@ export interface ReplayReport {
 
 /**
  * Decides a stored decision again from the very policy versions and facts that it names, and
- * compares byte for byte: with what is stored, and with what its event bound. Everything is read
- * and compiled anew, nothing is taken from what the service holds. Never throws for bad data.
+ * compares byte for byte: with what is stored, and with what its event bound. Every text is read
+ * anew and hashed; a program in `programs` was compiled from texts of the same hashes. Never throws
+ * for bad data.
  */
-export async function replayDecision(db: Db, row: DecisionRow): Promise<ReplayReport> {
+export async function replayDecision(
+  db: Db,
+  programs: Programs,
+  row: DecisionRow,
+): Promise<ReplayReport> {
   const differences: ReplayDifference[] = [];
   const stored_sha256 = sha256(row.document);
   const event_sha256 = boundBy(await readEvent(db, row.event_id), row, differences);
@@ -67,7 +72,7 @@ export async function replayDecision(db: Db, row: DecisionRow): Promise<ReplayRe
     versions = await readVersions(db, stored);
     differences.push(...versions.flatMap(damageOf));
     if (differences.every(({ at }) => !versions.some((each) => nameOf(each) === at)))
-      recomputed = await decideAgain(db, stored, differences);
+      recomputed = await decideAgain({ db, programs }, stored, differences);
   } else {
     differences.push({
       code: 'document_damaged',
@@ -199,12 +204,12 @@ function damageOf(version: ReplayedVersion): ReplayDifference[] {
 
 /** The canonical bytes that come out, or null, with why. */
 async function decideAgain(
-  db: Db,
+  { db, programs }: { readonly db: Db; readonly programs: Programs },
   { as_of, simulation, pack, policies, facts }: StoredDecision,
   differences: ReplayDifference[],
 ): Promise<string | null> {
   try {
-    const program = await new Programs().ofVersions(db, {
+    const program = await programs.ofVersions(db, {
       pack_sha256: pack.sha256,
       policy_sha256: policies.map((each) => each.sha256),
     });

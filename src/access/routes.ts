@@ -101,7 +101,7 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
     }),
     replayDecision: async ({ principal, path }) => ({
       status: 200,
-      body: await replayDecision(deps.db, await readable(deps, principal, path.id)),
+      body: await replayDecision(deps.db, deps.programs, await readable(deps, principal, path.id)),
     }),
   };
 }

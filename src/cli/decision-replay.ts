@@ -2,6 +2,7 @@ import { type ReplayReport, replayDecision } from '../access/replay.ts';
 import { readDecision } from '../access/store.ts';
 import type { Config } from '../config.ts';
 import { connect } from '../db/connection.ts';
+import { Programs } from '../policies/programs.ts';
 import { openStoredDatabase } from './stored-database.ts';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -16,7 +17,7 @@ export async function runDecisionReplay(
   await using connection = connect(database.url, 2);
   const row = UUID.test(id) ? await readDecision(connection.db, id) : undefined;
   if (!row) throw new Error(`There is no decision ${id}.`);
-  const report = await replayDecision(connection.db, row);
+  const report = await replayDecision(connection.db, new Programs(), row);
   console.log(json ? JSON.stringify(report) : linesOf(report));
   return report.same ? 0 : 1;
 }
