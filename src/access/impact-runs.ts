@@ -110,7 +110,9 @@ export class ImpactRuns implements AsyncDisposable {
       };
       await this.#replay(job, cuts, { tell, signal });
       await stopBeat();
-      await write({ status: 'done', finished_at: clock().toISOString() });
+      // Requests that were being made when they were counted may be among them.
+      const total = tally.done;
+      await write({ status: 'done', total, finished_at: clock().toISOString() });
     } catch (error) {
       await stopBeat();
       const failure: ImpactFailure = this.#stop.signal.aborted ? 'service_stopped' : 'error';
@@ -149,7 +151,7 @@ interface Telling {
 }
 
 /** One worker, fed with parts until there are no more. @throws when it ends before that. */
-function replayIn(
+async function replayIn(
   work: ImpactWork,
   parts: Iterator<Range>,
   { tell, signal }: Telling,
@@ -163,20 +165,24 @@ function replayIn(
   const stop = (): void => void worker.terminate();
   signal.addEventListener('abort', stop);
   let isFed = false;
-  return new Promise<void>((resolve, reject) => {
-    worker.on('message', (told: Tally | null) => {
-      if (told) return tell(told);
-      const part = parts.next();
-      isFed = part.done === true;
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, no window
-      worker.postMessage(part.done ? null : part.value);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      worker.on('message', (told: Tally | null) => {
+        if (told) return tell(told);
+        const part = parts.next();
+        isFed = part.done === true;
+        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, no window
+        worker.postMessage(part.done ? null : part.value);
+      });
+      worker.on('error', reject);
+      worker.on('exit', (code) => {
+        if (isFed && code === 0) resolve();
+        else reject(new Error(`a worker ended early (${code})`));
+      });
     });
-    worker.on('error', reject);
-    worker.on('exit', (code) => {
-      if (isFed && code === 0) resolve();
-      else reject(new Error(`a worker ended early (${code})`));
-    });
-  }).finally(() => signal.removeEventListener('abort', stop));
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }
 
 /**
