@@ -12,7 +12,8 @@ const { databaseUrl, impact, change: texts } = workerData as ImpactWork;
 if (!parentPort) throw new Error('This is a thread of the service.');
 const port = parentPort;
 
-await using connection = connect(databaseUrl, 1);
+// One reads the next page while the other writes what was found in the last.
+await using connection = connect(databaseUrl, 2);
 const { db } = connection;
 const change = programsOf(new Programs(), texts);
 for (;;) {

@@ -180,23 +180,31 @@ export interface PageOfTurns {
   readonly turned: readonly TurnedRequest[];
 }
 
-/** Replays recorded requests page by page; holds one page at a time. */
+/**
+ * Replays recorded requests page by page. The next page is read while one is decided: two pages
+ * are held at a time.
+ */
 export async function* replayRecorded(
   db: Db | Tx,
   change: PolicyChange,
   { after, upTo }: Range,
 ): AsyncGenerator<PageOfTurns> {
-  for (let from = after; ; ) {
-    const rows = await readRecorded(db, { publisher: change.owner, after: from, upTo }, PAGE);
+  const read = (from: string | null): ReturnType<typeof readRecorded> => {
+    const page = readRecorded(db, { publisher: change.owner, after: from, upTo }, PAGE);
+    // Its failure is met when the page is awaited; until then nobody else must.
+    page.catch(() => {});
+    return page;
+  };
+  for (let next: ReturnType<typeof read> | undefined = read(after); next; ) {
+    const rows: Awaited<typeof next> = await next;
     const last = rows.at(-1);
     if (!last) return;
+    next = rows.length === PAGE ? read(last.id) : undefined;
     const turned = rows.flatMap(({ id, effect, document }): TurnedRequest[] => {
       const turn = turnOf(change, (JSON.parse(document) as StoredDecision).facts);
       return turn ? [{ ...turn, access_request: id, recorded: effect }] : [];
     });
     yield { done: rows.length, last: last.id, turned };
-    if (rows.length < PAGE) return;
-    from = last.id;
   }
 }
 
