@@ -1,6 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createAdaptorServer, type ServerType } from '@hono/node-server';
+import { ImpactRuns } from './access/impact-runs.ts';
+import { forgetImpacts } from './access/impact-store.ts';
 import { loadLogKeys } from './audit/keys.ts';
 import { checkLogKeys } from './audit/publisher.ts';
 import { runLog } from './audit/runner.ts';
@@ -35,7 +37,8 @@ export interface Voice {
   warn(line: string): void;
 }
 
-const KEEP_KEYS_MS = 30 * 24 * 3_600_000;
+/** Idempotency keys, and runs that tried a policy. */
+const KEEP_MS = 30 * 24 * 3_600_000;
 const HOUSEKEEPING_MS = 3_600_000;
 
 /** The database of a configuration: the one that is named, or the embedded one. */
@@ -73,8 +76,13 @@ export async function startService(
     clock,
     log,
     contract: loadContract(),
-    readPack: () => readPackFolder(config.packDir),
-    templates: await readTemplates(join(dirname(config.packDir), 'templates')),
+    files: {
+      readPack: () => readPackFolder(config.packDir),
+      templates: await readTemplates(join(dirname(config.packDir), 'templates')),
+    },
+    runs: stack.use(
+      new ImpactRuns({ db, databaseUrl: database.url, clock, warn: (line) => voice.warn(line) }),
+    ),
   };
   await loadPolicies(deps, voice);
   if (config.demo) await prepareDemo(deps, voice);
@@ -110,7 +118,7 @@ async function startLog(
 /** Files with mistakes do not stop a service that has a good version: it says so and goes on. */
 async function loadPolicies(deps: Deps, voice: Voice): Promise<void> {
   try {
-    const { changed } = await reloadPack(deps, SERVICE, await deps.readPack());
+    const { changed } = await reloadPack(deps, SERVICE, await deps.files.readPack());
     if (changed.length > 0) voice.say(`Policies loaded: ${changed.join(', ')}`);
   } catch (error) {
     if (!(error instanceof ServiceError) || error.code !== 'invalid_policy') throw error;
@@ -142,8 +150,10 @@ async function issuerOf(config: Config) {
 }
 
 async function housekeeping(db: Db, clock: () => Date): Promise<void> {
+  const before = new Date(clock().getTime() - KEEP_MS).toISOString();
   // Next hour again; a database that is away is said elsewhere.
-  await forgetKeys(db, new Date(clock().getTime() - KEEP_KEYS_MS).toISOString()).catch(() => {});
+  await forgetKeys(db, before).catch(() => {});
+  await forgetImpacts(db, before).catch(() => {});
 }
 
 function listen(server: ServerType, { host, port }: Config): Promise<number> {

@@ -52,6 +52,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
     'catalogue/store.ts',
     'catalogue/search.ts', // the one module of text search
     'access/store.ts',
+    'access/impact-store.ts',
     'policies/store.ts',
     'idempotency.ts',
     'http/handlers.ts', // `select 1` of /readyz

@@ -14,6 +14,7 @@ import type { AccessWriter } from './access.ts';
 import { answerText } from './answer.ts';
 import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
 import { KnownRegisters } from './known.ts';
+import { replayDecision } from './replay.ts';
 import { simulateDecision } from './simulate-decision.ts';
 import {
   type AccessRequestFilter,
@@ -31,7 +32,8 @@ type AccessOperation =
   | 'getAccessRequest'
   | 'simulateDecision'
   | 'getDecision'
-  | 'getDecisionExplanation';
+  | 'getDecisionExplanation'
+  | 'replayDecision';
 
 // Measured with `npm run bench`: two lanes keep the database busy while the next batch is decided;
 // larger batches gain nothing once one sync serves 64 callers.
@@ -99,20 +101,32 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
       status: 200,
       body: await simulateDecision(deps, principal, body),
     }),
-    getDecision: async ({ principal, path }) => {
-      const row = await readDecision(deps.db, path.id);
-      if (!row || !(await mayRead(deps, principal, row))) throw notFound();
-      return { status: 200, body: await loadDecision(deps, row) };
-    },
+    getDecision: async ({ principal, path }) => ({
+      status: 200,
+      body: await loadDecision(deps, await readable(deps, principal, path.id)),
+    }),
     getDecisionExplanation: async ({ principal, path, query }) => {
-      const row = await readDecision(deps.db, path.id);
-      if (!row || !(await mayRead(deps, principal, row))) throw notFound();
+      const row = await readable(deps, principal, path.id);
       const { program, stored, explanation } = await decidedAgain(deps, row);
       const ways = remedies(program, stored.facts, explanation);
       const body = explanationText(explanation, query.language ?? 'en', program.pack, ways);
       return { status: 200, body };
     },
+    replayDecision: async ({ principal, path }) => ({
+      status: 200,
+      body: await replayDecision(deps.db, deps.programs, await readable(deps, principal, path.id)),
+    }),
   };
+}
+
+async function readable(
+  deps: AccessWriter,
+  principal: Principal,
+  id: string,
+): Promise<DecisionRow> {
+  const row = await readDecision(deps.db, id);
+  if (!row || !(await mayRead(deps, principal, row))) throw notFound();
+  return row;
 }
 
 function scopeOf(principal: Principal): Partial<AccessRequestFilter> {

@@ -176,7 +176,15 @@ export async function readAccessRequest(db: Db, id: string): Promise<AccessReque
 /** Requests with what was decided of them, oldest first: of one publisher's datasets, or of all. */
 export async function readRecorded(
   db: Db,
-  { publisher, after }: { readonly publisher: string | null; readonly after: string | null },
+  {
+    publisher,
+    after,
+    upTo,
+  }: {
+    readonly publisher: string | null;
+    readonly after: string | null;
+    readonly upTo: string | null;
+  },
   limit: number,
 ): Promise<{ id: string; effect: DecisionRow['effect']; document: string }[]> {
   let query = db
@@ -186,6 +194,7 @@ export async function readRecorded(
     .orderBy('access_request.id')
     .limit(limit);
   if (after !== null) query = query.where('access_request.id', '>', after);
+  if (upTo !== null) query = query.where('access_request.id', '<=', upTo);
   if (publisher !== null) {
     query = query
       .innerJoin('dataset', 'dataset.id', 'access_request.dataset')

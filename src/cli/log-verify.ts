@@ -1,11 +1,9 @@
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { verifyStoredLog, type StoredLogReport } from '../audit/verify.ts';
 import type { Config } from '../config.ts';
 import { connect } from '../db/connection.ts';
-import { openDatabase } from '../service.ts';
 import { parseVerifierKey } from '../tlog/note-key.ts';
+import { openStoredDatabase } from './stored-database.ts';
 
 interface Options {
   readonly vkey?: string;
@@ -18,12 +16,7 @@ export async function runLogVerify(config: Config, options: Options): Promise<nu
   const verifier = options.vkey === undefined ? undefined : await readVerifier(options.vkey);
   const trustedCheckpoint =
     options.checkpoint === undefined ? undefined : await readFile(options.checkpoint, 'utf8');
-  if (config.databaseUrl === null && !existsSync(join(config.dataDir, 'postgres'))) {
-    throw new Error(
-      `There is no database in ${config.dataDir}: set DATA_DIR or DATABASE_URL as for the service.`,
-    );
-  }
-  await using database = await openDatabase(config, { say: () => {}, warn: () => {} });
+  await using database = await openStoredDatabase(config);
   await using connection = connect(database.url, 2);
   const trust = {
     ...(verifier ? { verifiers: [verifier] } : {}),

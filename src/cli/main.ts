@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { readConfig } from '../config.ts';
+import { type Config, readConfig } from '../config.ts';
 import { demoToken } from '../demo.ts';
 import { type Role, ROLES } from '../principal.ts';
+import { runDecisionReplay } from './decision-replay.ts';
 import { runLogVerify } from './log-verify.ts';
 import { runPolicyCheck } from './policy-check.ts';
 import { runPolicyDiff, runPolicyRender } from './policy-diff.ts';
@@ -116,11 +117,23 @@ log
   )
   .option('--json', 'the whole report')
   .action(async (options: { vkey?: string; checkpoint?: string; json?: boolean }) => {
-    process.exitCode = await runLogVerify(
-      readConfig({ ...process.env, DEMO: 'on', HOST: '' }, new Date()),
-      options,
-    );
+    process.exitCode = await runLogVerify(readerConfig(), options);
   });
+
+const decision = program.command('decision').description('stored decisions');
+decision
+  .command('replay')
+  .description('decide a stored decision again from the policy versions and facts that it names')
+  .argument('<id>', 'the id of the decision')
+  .option('--json', 'the whole report')
+  .action(async (id: string, options: { json?: boolean }) => {
+    process.exitCode = await runDecisionReplay(readerConfig(), id, options);
+  });
+
+/** What reading the database takes: whose tokens are accepted does not matter. */
+function readerConfig(): Config {
+  return readConfig({ ...process.env, DEMO: 'on', HOST: '' }, new Date());
+}
 
 function slug(text: string): string {
   if (/^[a-z0-9][a-z0-9_-]{0,99}$/.test(text)) return text;

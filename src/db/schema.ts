@@ -191,6 +191,49 @@ export interface AccessRequestTable {
   created_by: string;
 }
 
+export interface ImpactTransition {
+  readonly from: DecisionTable['effect'];
+  readonly to: DecisionTable['effect'];
+  readonly count: number;
+  readonly rules: readonly {
+    readonly rule: string;
+    readonly added: number;
+    readonly removed: number;
+  }[];
+}
+
+export interface ImpactTable {
+  id: string;
+  policy: string;
+  version: number;
+  sha256: string;
+  generation: string;
+  status: 'running' | 'done' | 'failed';
+  failure: 'service_stopped' | 'abandoned' | 'error' | null;
+  total: number | null;
+  done: number;
+  changed: number;
+  more_permitted: number;
+  less_permitted: number;
+  transitions: Json<readonly ImpactTransition[]>;
+  created_by: string;
+  created_at: Instant;
+  finished_at: Instant | null;
+  heartbeat_at: Instant;
+  event_id: string;
+}
+
+export interface ImpactChangeTable {
+  impact: string;
+  access_request: string;
+  recorded: DecisionTable['effect'];
+  from: DecisionTable['effect'];
+  to: DecisionTable['effect'];
+  rules_added: string[];
+  rules_removed: string[];
+  more_permitted: boolean;
+}
+
 export interface IdempotencyKeyTable {
   actor: string;
   operation: string;
@@ -268,6 +311,8 @@ export interface Schema {
   register_revision: RegisterRevisionTable;
   decision: DecisionTable;
   access_request: AccessRequestTable;
+  impact: ImpactTable;
+  impact_change: ImpactChangeTable;
   idempotency_key: IdempotencyKeyTable;
   audit_event: AuditEventTable;
   audit_pending: AuditPendingTable;

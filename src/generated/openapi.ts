@@ -713,6 +713,81 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/policies/{policy}/versions/{version}/impact": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Replay the recorded requests against a version
+         * @description Decides every recorded request twice, on its facts as they were recorded: by the policies
+         *     in force now, and by the same with this version in its place. Of an approved version it
+         *     says what its withdrawal would change. A steward's policy is tried on the requests for
+         *     their organisation's datasets. The answer comes when it is done, or after two seconds with
+         *     what is done by then; read the run until it is no longer `running`.
+         */
+        readonly post: operations["assessPolicyImpact"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/policies/{policy}/versions/{version}/impact/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * How far a run is, and what it found
+         * @description Kept for 30 days.
+         */
+        readonly get: operations["getPolicyImpact"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/policies/{policy}/versions/{version}/impact/{id}/changes": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * The requests whose decision would change
+         * @description Oldest first. While the run is under way, those found so far.
+         */
+        readonly get: operations["getPolicyImpactChanges"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/facts": {
         readonly parameters: {
             readonly query?: never;
@@ -812,6 +887,30 @@ export interface paths {
         };
         /** Read a decision */
         readonly get: operations["getDecision"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/decisions/{id}/replay": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * Decide a stored decision again
+         * @description From the very policy versions and facts that it names, read anew and checked against their
+         *     hashes. `same`: the bytes come out the same, and are those that the decision's event on the
+         *     log bound. Where they are not, `differences` says what differs.
+         */
+        readonly get: operations["replayDecision"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -1456,6 +1555,73 @@ export interface components {
                 }[];
             };
         };
+        readonly PolicyImpact: {
+            readonly id: components["schemas"]["Uuid"];
+            readonly policy: string;
+            readonly version: number;
+            /** @description Of the text that was tried; a draft may have changed since. */
+            readonly sha256: string;
+            /**
+             * Format: uuid
+             * @description The set of policies in force that it was compared with.
+             */
+            readonly generation: string;
+            /** @enum {string} */
+            readonly status: "running" | "done" | "failed";
+            /**
+             * @description Why it failed: `service_stopped`, `abandoned` (nobody worked on it any more), `error`.
+             *     What it counted until then stays; start another one.
+             * @enum {string|null}
+             */
+            readonly failure: "service_stopped" | "abandoned" | "error" | null;
+            /** @description Requests decided so far. */
+            readonly done: number;
+            /** @description Requests in all; null until counted. */
+            readonly total: number | null;
+            /** @description Requests with another effect, or the same for other rules (of a permit: with other obligations). */
+            readonly changed: number;
+            /** @description From deny to review or permit, or from review to permit. */
+            readonly more_permitted: number;
+            readonly less_permitted: number;
+            readonly transitions: readonly {
+                readonly from: components["schemas"]["Effect"];
+                readonly to: components["schemas"]["Effect"];
+                readonly count: number;
+                /** @description Because of which rules; several may turn one decision. */
+                readonly rules: readonly {
+                    readonly rule: string;
+                    /** @description Decisions that it newly yields. */
+                    readonly added: number;
+                    /** @description Decisions that it no longer yields. */
+                    readonly removed: number;
+                }[];
+            }[];
+            readonly created_by: string;
+            readonly created_at: components["schemas"]["Instant"];
+            /** Format: date-time */
+            readonly finished_at: string | null;
+            readonly event_id: components["schemas"]["Uuid"];
+        };
+        readonly PolicyImpactStarted: components["schemas"]["PolicyImpact"] & components["schemas"]["Recorded"];
+        readonly PolicyImpactChangePage: {
+            readonly items: readonly {
+                readonly access_request: components["schemas"]["Uuid"];
+                readonly dataset: string;
+                readonly project: string;
+                /** @description What was decided when it was asked. */
+                readonly recorded: components["schemas"]["Effect"];
+                /** @description By the policies in force. */
+                readonly from: components["schemas"]["Effect"];
+                /** @description With the version in its place. */
+                readonly to: components["schemas"]["Effect"];
+                /** @description Rules that newly yield the effect. */
+                readonly rules_added: readonly string[];
+                /** @description Rules that yielded the earlier effect and do so no longer. */
+                readonly rules_removed: readonly string[];
+                readonly more_permitted: boolean;
+            }[];
+            readonly next_cursor: string | null;
+        };
         readonly PolicyList: {
             readonly items: readonly {
                 readonly policy: string;
@@ -1669,6 +1835,37 @@ export interface components {
             readonly remaining: readonly string[];
             /** @description Rules that would oblige. */
             readonly obligations: readonly string[];
+        };
+        readonly Replay: {
+            readonly decision: components["schemas"]["Uuid"];
+            readonly same: boolean;
+            /** @description Of the stored decision's bytes. */
+            readonly stored_sha256: string;
+            /** @description Of the bytes that came out; null where a version is damaged or missing. */
+            readonly recomputed_sha256: string | null;
+            readonly event_id: components["schemas"]["Uuid"];
+            /** @description What the decision's event bound; null where the event is damaged or missing. */
+            readonly event_sha256: string | null;
+            /** @description What was loaded: the pack's own file, then the policies in their order. */
+            readonly versions: readonly {
+                /** @enum {string} */
+                readonly kind: "pack" | "policy";
+                readonly name: string;
+                readonly version: number;
+                readonly sha256: string;
+                /**
+                 * @description Whole: the SHA-256 of its bytes is its name.
+                 * @enum {string}
+                 */
+                readonly state: "whole" | "damaged" | "missing";
+            }[];
+            readonly differences: readonly {
+                /** @enum {string} */
+                readonly code: "version_damaged" | "version_missing" | "document_damaged" | "event_missing" | "event_damaged" | "document_differs_from_event" | "cannot_decide" | "answer_differs" | "row_differs_from_document" | "fact_differs_from_register";
+                /** @description The member of the decision, the fact, the column, or the version. */
+                readonly at: string;
+                readonly detail: string;
+            }[];
         };
         readonly Event: {
             readonly event_id: components["schemas"]["Uuid"];
@@ -3100,6 +3297,92 @@ export interface operations {
             readonly "4XX": components["responses"]["Problem"];
         };
     };
+    readonly assessPolicyImpact: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The run. */
+            readonly 201: {
+                headers: {
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyImpactStarted"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getPolicyImpact: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The run. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyImpact"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getPolicyImpactChanges: {
+        readonly parameters: {
+            readonly query?: {
+                readonly from?: components["schemas"]["Effect"];
+                readonly to?: components["schemas"]["Effect"];
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path: {
+                readonly policy: components["schemas"]["Slug"];
+                readonly version: components["parameters"]["Version"];
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of changed decisions. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyImpactChangePage"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
     readonly listFacts: {
         readonly parameters: {
             readonly query?: never;
@@ -3327,6 +3610,30 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Decision"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly replayDecision: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description What came of it. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Replay"];
                 };
             };
             readonly 503: components["responses"]["Unavailable"];

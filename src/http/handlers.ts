@@ -1,4 +1,6 @@
 import { sql } from 'kysely';
+import { impactHandlers } from '../access/impact-routes.ts';
+import type { ImpactRuns } from '../access/impact-runs.ts';
 import { countMorePermitted } from '../access/impact.ts';
 import { accessHandlers } from '../access/routes.ts';
 import type { Log } from '../audit/record.ts';
@@ -22,6 +24,12 @@ export interface Deps {
   readonly clock: () => Date;
   readonly log: Log;
   readonly contract: Contract;
+  readonly files: PolicyFiles;
+  readonly runs: ImpactRuns;
+}
+
+/** What the policies have on disk. */
+export interface PolicyFiles {
   readonly readPack: () => Promise<PackFiles>;
   readonly templates: readonly Template[];
 }
@@ -32,8 +40,8 @@ export function createHandlers({
   clock,
   log,
   contract,
-  readPack,
-  templates,
+  files: { readPack, templates },
+  runs,
 }: Deps): Handlers<OperationId> {
   const programs = new Programs();
   const inForce = (from: Db, held?: 'held') => programs.inForce(from, clock(), held);
@@ -46,6 +54,7 @@ export function createHandlers({
     ...consentHandlers({ ...writer, datasetOf: consentSubject }),
     ...policyHandlers({ ...writer, templates, countMorePermitted }),
     ...accessHandlers(writer),
+    ...impactHandlers({ ...writer, runs }),
     ...auditHandlers(writer),
   };
 }

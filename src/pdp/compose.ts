@@ -22,15 +22,16 @@ export function withExtensions(base: Program, extensions: readonly Extension[]):
 /**
  * The program of one case: the pack's policies, and those of the extensions that are about its
  * dataset, or of which it is unknown whether they are. How many others there are does not matter.
+ * `loaded`: the facts as the program's vocabulary loads them, where the caller has that already.
  */
-export function boundTo(program: Program, facts: Facts): Program {
+export function boundTo(program: Program, facts: Facts, loaded?: Frame): Program {
   if (program.extensions.length === 0) return program;
   const index = indexOf(program);
   const publisher = isObject(facts.dataset) ? facts.dataset['publisher'] : undefined;
   const owned = typeof publisher === 'string' ? index.byOwner.get(publisher) : undefined;
   const candidates = owned ? [...index.national, ...owned] : index.national;
   if (candidates.length === 0) return composed(program, index, []);
-  const frame: Frame = loadFacts(program, facts);
+  const frame = loaded ?? loadFacts(program, facts);
   return composed(
     program,
     index,

@@ -18,20 +18,43 @@ export interface PolicyChange {
   readonly owner: string | null;
 }
 
-/** The programs without and with what a version would do: come into force, or leave it. */
-export async function changeOf(
+/** A change as texts, to be compiled where its programs are needed. */
+export interface ChangeOfSets {
+  readonly before: PolicySet;
+  readonly after: PolicySet;
+  /** `YYYY-MM-DD`; what applies is what applies on that day. */
+  readonly day: string;
+  readonly owner: string | null;
+}
+
+/** The sets without and with what a version would do, and the name of the one in force now. */
+export async function changeOfSets(
   { programs, clock }: Policies,
   db: Db,
   row: PolicyVersion,
+): Promise<ChangeOfSets & { readonly generation: string }> {
+  const { generation, ...before } = await programs.present(db);
+  const day = dayOf(before, clock());
+  // As if it had begun: what it will do is asked before its first day.
+  const after = nextSet(before, row, day, 'begun');
+  return { before, after, day, owner: row.owner, generation };
+}
+
+/** The programs of a change. @throws ServiceError `invalid_policy` when they do not fit together. */
+export function programsOf(
+  programs: Programs,
+  { before, after, day, owner }: ChangeOfSets,
+): PolicyChange {
+  return { before: programs.on(before, day), after: programs.on(after, day), owner };
+}
+
+/** The programs without and with what a version would do: come into force, or leave it. */
+export async function changeOf(
+  policies: Policies,
+  db: Db,
+  row: PolicyVersion,
 ): Promise<PolicyChange> {
-  const set = await programs.present(db);
-  const day = dayOf(set, clock());
-  return {
-    before: programs.on(set, day),
-    // As if it had begun: what it will do is asked before its first day.
-    after: programs.on(nextSet(set, row, day, 'begun'), day),
-    owner: row.owner,
-  };
+  return programsOf(policies.programs, await changeOfSets(policies, db, row));
 }
 
 interface NextSet extends PolicyChange {

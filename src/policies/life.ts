@@ -312,7 +312,8 @@ async function refusePermissive(
   );
 }
 
-function mayApprove(owner: string | null, principal: Principal): boolean {
+/** May this person be the second one? Those who may write may, and the authority always. */
+export function mayApprove(owner: string | null, principal: Principal): boolean {
   return principal.role === 'authority' || mayWrite(owner, principal);
 }
 

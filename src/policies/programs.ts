@@ -4,7 +4,7 @@ import { buildExtension } from '../pdp/build.ts';
 import { dayInZone, formatDate } from '../pdp/calendar.ts';
 import { withExtensions } from '../pdp/compose.ts';
 import { parsePack, parsePolicy } from '../pdp/document.ts';
-import type { Extension, Program } from '../pdp/program.ts';
+import { type Extension, type Program, sha256 as hashOf } from '../pdp/program.ts';
 import { compilePack, problemOf } from './files.ts';
 import {
   type InForce,
@@ -67,13 +67,13 @@ function dayAfter(day: string): string {
   return new Date(Date.parse(`${day}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10);
 }
 
-/** A policy's text with its days. @throws Error for a text that is no policy. */
+/** A policy's text with its days. @throws Error for a text that is no policy, or not the one named. */
 export function loadedPolicy(
   text: { readonly policy: string; readonly sha256: string; readonly document: string },
   isExtension: boolean,
 ): LoadedPolicy {
   const parsed = parsePolicy(text.policy, text.document);
-  if (!parsed.ok)
+  if (!parsed.ok || hashOf(text.document) !== text.sha256)
     throw new Error(`the policy ${text.policy} ${text.sha256} is none, or was stored damaged`);
   const { policy, version, in_force } = parsed.source.content;
   const { sha256, document } = text;
@@ -90,7 +90,8 @@ export function loadedPolicy(
 
 export function loadedPack(sha256: string, document: string): LoadedPack {
   const parsed = parsePack('pack', document);
-  if (!parsed.ok) throw new Error(`the pack ${sha256} is none, or was stored damaged`);
+  if (!parsed.ok || hashOf(document) !== sha256)
+    throw new Error(`the pack ${sha256} is none, or was stored damaged`);
   return { sha256, document, timezone: parsed.source.content.timezone };
 }
 
@@ -136,8 +137,9 @@ export class Programs {
   }
 
   /** Everything in force now, loaded. @throws ServiceError `unavailable` without a pack. */
-  async present(db: Db): Promise<PolicySet> {
-    return this.#set(db, await present(db));
+  async present(db: Db): Promise<PolicySet & { readonly generation: string }> {
+    const generation = await present(db);
+    return { ...(await this.#set(db, generation)), generation };
   }
 
   /** A set that may not be stored, loaded. */

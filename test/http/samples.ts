@@ -140,7 +140,7 @@ const newDataset = (service: TestService): Promise<{ path: string; etag: string 
 const subject = (): string => freshId('p');
 
 /** A policy of the ministry with a case that passes, and what follows in a state of its life. */
-function policyText(policy: string = freshId('policy')): {
+export function policyText(policy: string = freshId('policy')): {
   document: string;
   cases: string;
 } {
@@ -243,6 +243,10 @@ export const samples: Readonly<Record<string, (service: TestService) => Promise<
   checkPolicyVersion: (service) => policySample(service, 'check'),
   approvePolicyVersion: (service) => policySample(service, 'approve'),
   withdrawPolicyVersion: (service) => policySample(service, 'withdraw'),
+  assessPolicyImpact: async (service) => {
+    const { path } = await drafted(service);
+    return { method: 'POST', path: `${path}/impact`, role: 'steward' };
+  },
   submitAccessRequest: async () => ({
     method: 'POST',
     path: '/v1/access-requests',
