@@ -2,10 +2,10 @@ import { type Dataset, mayRead } from '../catalogue/dataset.ts';
 import { holdDatasets } from '../catalogue/store.ts';
 import type { ConsentTotal } from '../consent/consent.ts';
 import { readTotals } from '../consent/store.ts';
-import type { Tx } from '../db/connection.ts';
+import type { Db, Tx } from '../db/connection.ts';
 import { ServiceError, unknownReference } from '../errors.ts';
 import { PARTIES, type Parties } from '../parties/party.ts';
-import { type ProjectRecords, holdAgreements, holdProjectRecords } from '../parties/store.ts';
+import { type ProjectRecords, readAgreements, readProjectRecords } from '../parties/store.ts';
 import type { Principal } from '../principal.ts';
 import type { Registers } from './facts.ts';
 
@@ -38,9 +38,9 @@ export async function holdSnapshot(tx: Tx, references: readonly References[]): P
   const projects = distinct('project');
   const [datasets, agreements, totals, records] = await Promise.all([
     holdDatasets(tx, ids),
-    holdAgreements(tx, distinct('agreement')),
+    readAgreements(tx, distinct('agreement')),
     readTotals(tx, ids),
-    projects.length > 0 ? holdProjectRecords(tx, projects) : NO_RECORDS,
+    projects.length > 0 ? readProjectRecords(tx, projects, 'held') : NO_RECORDS,
   ]);
   return {
     datasets: new Map(datasets.map((row) => [row.id, row])),
@@ -69,7 +69,7 @@ export function datasetFor(snapshot: Snapshot, principal: Principal, id: string)
  * @throws ServiceError `unknown_reference`.
  */
 export function registersFor(
-  { agreements, records }: Snapshot,
+  { agreements, records }: Pick<Snapshot, 'agreements' | 'records'>,
   principal: Principal,
   {
     project: projectId,
@@ -96,4 +96,18 @@ export function registersFor(
     registrations: records.registrations.filter((each) => each.organisation === organisation.id),
     authorisations: records.authorisations.filter((each) => each.project === project.id),
   };
+}
+
+/** As `registersFor`, read for a question that changes nothing. */
+export async function readRegisters(
+  db: Db,
+  principal: Principal,
+  names: { readonly project: string; readonly agreement?: string | undefined },
+): Promise<Registers> {
+  const [agreements, records] = await Promise.all([
+    readAgreements(db, names.agreement === undefined ? [] : [names.agreement]),
+    readProjectRecords(db, [names.project]),
+  ]);
+  const byId = new Map(agreements.map((row) => [row.id, row]));
+  return registersFor({ agreements: byId, records }, principal, names);
 }

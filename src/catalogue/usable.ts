@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
+import { ServiceError } from '../errors.ts';
 import type { Predicate } from '../pdp/predicate.ts';
 import type { PolicyReference } from '../pdp/program.ts';
 import type { Dataset } from './dataset.ts';
@@ -31,7 +32,8 @@ const MAX_TESTS = 30_000;
  * Active datasets for which `usable` holds, newest registration first. Each profile is tested once,
  * however many datasets have it; what hangs on a dataset itself (its numbers, dates, consent) is
  * tested among the datasets of those profiles only.
- * @throws RangeError where policies refer to one another so much that the question gets too long.
+ * @throws ServiceError `unavailable` where policies refer to one another so much that the question
+ * gets too long.
  */
 export async function readUsableDatasets(
   tx: Tx,
@@ -77,7 +79,10 @@ class Plan {
     { usable, permit, purpose }: Pick<Usability, 'usable' | 'permit' | 'purpose'>,
   ) {
     if (sizeOf(usable) + sizeOf(permit) > MAX_TESTS)
-      throw new RangeError('the policies refer to one another too much');
+      throw new ServiceError(
+        'unavailable',
+        'The policies in force are too intricate to be asked this.',
+      );
     this.#tests = tests;
     this.#purpose = purpose;
     this.#fits = this.#upper(usable);

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { accessHandlers } from '../access/routes.ts';
+import { usableQuestion } from '../access/usable.ts';
 import type { Log } from '../audit/record.ts';
 import { auditHandlers } from '../audit/routes.ts';
 import { catalogueHandlers } from '../catalogue/routes.ts';
@@ -38,7 +39,7 @@ export function createHandlers({
   const writer = { db, clock, log, inForce, programs, checkSchema, readPack };
   return {
     ...serviceHandlers(contract, db, inForce),
-    ...catalogueHandlers(writer),
+    ...catalogueHandlers({ ...writer, usableQuestion: (query) => usableQuestion(writer, query) }),
     ...partyHandlers(writer),
     ...consentHandlers({ ...writer, datasetOf: consentSubject }),
     ...policyHandlers(writer),

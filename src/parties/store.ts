@@ -136,36 +136,43 @@ export interface ProjectRecords {
 }
 
 /**
- * Projects with their organisations, registrations and authorisations, revoked ones left out; held:
- * until the transaction ends nobody changes what is decided on them.
+ * Projects with their organisations, registrations and authorisations, revoked ones left out;
+ * `held`, until the transaction ends nobody changes what is decided on them.
  */
-export async function holdProjectRecords(tx: Tx, ids: readonly string[]): Promise<ProjectRecords> {
+export async function readProjectRecords(
+  db: Db,
+  ids: readonly string[],
+  held?: 'held',
+): Promise<ProjectRecords> {
   const [projects, organisations, registrations, authorisations] = await Promise.all([
-    tx.selectFrom('project').selectAll().where('id', 'in', ids).forShare().execute(),
-    tx
-      .selectFrom('organisation')
-      .selectAll()
-      .where('id', 'in', (inner) =>
-        inner.selectFrom('project').select('organisation').where('project.id', 'in', ids),
-      )
-      .forShare()
-      .execute(),
-    tx
-      .selectFrom('registration')
-      .selectAll()
-      .where('revoked', '=', false)
-      .where('organisation', 'in', (inner) =>
-        inner.selectFrom('project').select('project.organisation').where('project.id', 'in', ids),
-      )
-      .forShare()
-      .execute(),
-    tx
-      .selectFrom('authorisation')
-      .selectAll()
-      .where('revoked', '=', false)
-      .where('project', 'in', ids)
-      .forShare()
-      .execute(),
+    shared(db.selectFrom('project').selectAll().where('id', 'in', ids), held).execute(),
+    shared(
+      db
+        .selectFrom('organisation')
+        .selectAll()
+        .where('id', 'in', (inner) =>
+          inner.selectFrom('project').select('organisation').where('project.id', 'in', ids),
+        ),
+      held,
+    ).execute(),
+    shared(
+      db
+        .selectFrom('registration')
+        .selectAll()
+        .where('revoked', '=', false)
+        .where('organisation', 'in', (inner) =>
+          inner.selectFrom('project').select('project.organisation').where('project.id', 'in', ids),
+        ),
+      held,
+    ).execute(),
+    shared(
+      db
+        .selectFrom('authorisation')
+        .selectAll()
+        .where('revoked', '=', false)
+        .where('project', 'in', ids),
+      held,
+    ).execute(),
   ]);
   const organisationOf = new Map(
     organisations.map((organisation) => [organisation.id, organisation]),
@@ -177,12 +184,15 @@ export async function holdProjectRecords(tx: Tx, ids: readonly string[]): Promis
   return { projects: new Map(entries), registrations, authorisations };
 }
 
-/** Agreements, held as `holdProjectRecords` does. */
-export async function holdAgreements(
-  tx: Tx,
+function shared<Query extends { forShare(): Query }>(query: Query, held?: 'held'): Query {
+  return held ? query.forShare() : query;
+}
+
+export async function readAgreements(
+  db: Db,
   ids: readonly string[],
 ): Promise<Parties['agreement'][]> {
   return ids.length === 0
     ? []
-    : tx.selectFrom('agreement').selectAll().where('id', 'in', ids).execute();
+    : db.selectFrom('agreement').selectAll().where('id', 'in', ids).execute();
 }
