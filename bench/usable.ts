@@ -13,8 +13,8 @@ import type { Principal } from '../src/principal.ts';
 const DATASETS = 100_000;
 const ROUNDS = 9;
 const PAGE = 50;
-const NOW = new Date('2026-10-15T09:00:00+02:00');
-const AUTHORITY: Principal = {
+export const NOW: Date = new Date('2026-10-15T09:00:00+02:00');
+export const AUTHORITY: Principal = {
   actor: 'bench',
   role: 'authority',
   organisation: null,
@@ -103,7 +103,7 @@ const AT_HOME = {
 } as const satisfies Question extends infer Q ? Partial<Q> : never;
 
 /** The purposes that datasets permit: one that many do, one that only the oldest do, one that none does. */
-const QUESTIONS: Readonly<Record<string, Question>> = {
+export const QUESTIONS: Readonly<Record<string, Question>> = {
   'many are usable': { ...AT_HOME, purpose: 'outbreak_forecasting' },
   'many are usable, or after review': {
     ...AT_HOME,
@@ -164,7 +164,7 @@ async function fill(client: pg.Client): Promise<void> {
 const CITES = [{ instrument: 'national-choice', article: 'bench', confidence: 'high' }];
 
 /** 75 of each kind; most say something of the request, some also of the dataset. */
-function extensionsOf(base: Program): Extension[] {
+export function extensionsOf(base: Program): Extension[] {
   return Array.from({ length: 300 }, (_, i) => {
     const publisher = `bench-${1 + (i % 200)}`;
     const targets = [

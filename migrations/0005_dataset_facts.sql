@@ -10,7 +10,7 @@
 --
 -- Datasets that state the same share one profile, and are found through it by an index. Numbers,
 -- dates, titles and texts that are no codes hardly ever agree: a profile says only that there is
--- one (null), and the value is beside the dataset.
+-- one (null), and the value is beside the dataset; titles are left in its document.
 
 create table fact_profile (
   sha256 bytea primary key check (octet_length(sha256) = 32),
@@ -47,63 +47,59 @@ create function instant_ms(value text) returns bigint language sql stable strict
   from regexp_match(value, '^([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))$') p
 $$;
 
--- The facts of a dataset: those of its profile, and those beside it.
-create function stored_facts(document jsonb, publisher text, out profile jsonb, out apart jsonb)
-language sql stable parallel safe as $$
-  with recursive member (path, value, type) as (
-    select key, value, jsonb_typeof(value)
-    from jsonb_each(
+create function store_facts(ids text[]) returns void language sql as $$
+  with recursive member (id, path, value, type) as (
+    select id, key, value, jsonb_typeof(value)
+    from dataset, jsonb_each(
       document
         - '{id,title,description,keyword,theme,language,identifier,landing_page,issued,modified,spatial,temporal,accrual_periodicity,creator,access_rights,provenance,contact_point,distribution}'::text[]
         || jsonb_build_object('title', document -> 'title', 'publisher', publisher))
-    where strpos(key, '.') = 0
+    where id = any(ids) and strpos(key, '.') = 0
     union all
-    select path || '.' || each.key, each.value, jsonb_typeof(each.value)
+    select id, path || '.' || each.key, each.value, jsonb_typeof(each.value)
     from member, jsonb_each(case member.type when 'object' then member.value else '{}' end) each
     where strpos(each.key, '.') = 0
+  ), text as (
+    select id, path, value, value #>> '{}' as text from member where type = 'string'
+  ), dated as (
+    select id, path, text from text where text ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}'
   ), list as (
-    select path, value, type, value #>> '{}' as text,
-      case type when 'array' then (
-        select jsonb_agg(distinct item order by item) from jsonb_array_elements(value) item) end as items,
-      case type when 'array' then not jsonb_path_exists(value, 'strict $[*] ? (@.type() != "string")') end as texts,
-      case type when 'array' then
-        jsonb_array_length(value) > 64 or jsonb_path_exists(value, 'strict $[*] ? (!(@ like_regex "^[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,199}$"))')
-      end as loose
-    from member where type <> 'null'
-  ), fact (key, value, apart) as (
-    select 'o:' || path, 'true'::jsonb, false from list where type = 'object'
+    select id, path, value, items, texts, loose
+    from member, lateral (
+      select coalesce(jsonb_agg(distinct item order by item), '[]') as items,
+        coalesce(bool_and(jsonb_typeof(item) = 'string'), true) as texts,
+        coalesce(count(*) > 64 or bool_or(item #>> '{}' !~ '^[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,199}$'), false) as loose
+      from jsonb_array_elements(case type when 'array' then value else '[]' end) item
+    ) items
+    where type = 'array'
+  ), fact (id, key, value, apart) as (
+    select id, 'o:' || path, 'true'::jsonb, false from member where type = 'object'
     union all
-    select 'b:' || path, value, false from list where type = 'boolean'
+    select id, 'b:' || path, value, false from member where type = 'boolean'
     union all
-    select 'n:' || path, value, true from list where type = 'number'
+    select id, 'n:' || path, value, true from member where type = 'number'
     union all
-    select case when texts then 't:' else 'a:' end || path,
-      case when texts then coalesce(items, '[]') else value end, loose or not texts
-    from list where type = 'array'
-    union all
-    select 's:' || path, value,
-      text !~ '^[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,199}$' or text ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' or path ~ '^title(\.|$)'
-    from list where type = 'string'
-    union all
-    select 'd:' || path, to_jsonb(text::date - date '1970-01-01'), true
+    select id, case when texts then 't:' else 'a:' end || path, case when texts then items else value end,
+      loose or not texts
     from list
-    where case when type = 'string' and text ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' then pg_input_is_valid(text, 'date') else false end
     union all
-    select 'i:' || path, to_jsonb(instant_ms(text)), true
-    from list where case when type = 'string' then instant_ms(text) is not null else false end
-  )
-  select coalesce(jsonb_object_agg(key, case when fact.apart then 'null' else value end), '{}'),
-    coalesce(jsonb_object_agg(key, value) filter (where fact.apart), '{}')
-  from fact
-$$;
-
-create function store_facts(ids text[]) returns void language sql as $$
-  with stated as materialized (
-    select d.id, d.created_at, d.status = 'active' as active,
-      exists (select from consent_total t where t.dataset = d.id) as consented,
-      sha256(convert_to(f.profile::text, 'UTF8')) as sha256, f.profile, f.apart
-    from dataset d cross join lateral stored_facts(d.document, d.publisher) f
-    where d.id = any(ids)
+    select id, 's:' || path, value,
+      text !~ '^[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,199}$' or text ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' or path ~ '^title(\.|$)'
+    from text
+    union all
+    select id, 'd:' || path, to_jsonb(text::date - date '1970-01-01'), true
+    from dated where case length(text) when 10 then pg_input_is_valid(text, 'date') else false end
+    union all
+    select id, 'i:' || path, to_jsonb(instant_ms(text)), true from dated where instant_ms(text) is not null
+  ), split as materialized (
+    select id, coalesce(jsonb_object_agg(key, case when apart then 'null' else value end), '{}') as profile,
+      coalesce(jsonb_object_agg(key, value) filter (where apart and key !~ '^s:title(\.|$)'), '{}') as apart
+    from fact group by id
+  ), stated as materialized (
+    select id, d.created_at, d.status = 'active' as active,
+      exists (select from consent_total t where t.dataset = id) as consented,
+      sha256(convert_to(profile::text, 'UTF8')) as sha256, profile, apart
+    from split join dataset d using (id)
   ), profiles as (
     insert into fact_profile select distinct on (sha256) sha256, profile from stated order by sha256
     on conflict do nothing

@@ -108,12 +108,13 @@ async function usability(
   const predicates = new Predicates();
   const left = residualOf({ program, registers, predicates }, asked, now);
   const named = known.includes(purpose) ? predicates.always : namedBy(purpose, predicates);
-  const permit = predicates.and(left.permit, named);
-  const review = predicates.and(left.review, named);
+  const { and, or, not } = predicates;
+  const allowed = and(left.allowed, named);
   const { pack, packSha256: sha256 } = program;
   return {
-    usable: query.usable === 'review' ? predicates.or(permit, review) : permit,
-    permit,
+    ...(query.usable === 'review'
+      ? { usable: and(allowed, or(left.permitted, left.review)), review: left.review }
+      : { usable: and(allowed, left.permitted, not(left.review)), review: predicates.never }),
     purpose,
     as_of: now.toISOString(),
     pack: { pack: pack.pack, version: pack.version, sha256 },
@@ -154,7 +155,7 @@ function residualOf(
     where: predicates.test(
       {
         kind: 'in',
-        fact: { path: 'id', load: 'text', absences: [] },
+        fact: { name: 'dataset.id', path: 'id', load: 'text', absences: [] },
         values: members.map(({ dataset }) => dataset).toSorted(),
       },
       'true',
@@ -168,7 +169,7 @@ function residualOf(
       predicates.and(others, left[key]),
       ...special.map((each) => predicates.and(each.where, each.left[key])),
     );
-  return { permit: whole('permit'), review: whole('review') };
+  return { allowed: whole('allowed'), permitted: whole('permitted'), review: whole('review') };
 }
 
 /** Of a purpose that neither the pack nor the agreement knows: the dataset names it itself. */
@@ -176,7 +177,7 @@ function namedBy(purpose: string, predicates: Predicates): Predicate {
   const none = { items: [], open: false };
   const facts = ['permitted_purposes', 'prohibited_purposes'].map(
     (path): { fact: StoredFact; without: [] } => ({
-      fact: { path, load: 'set', absences: [{ path, value: none }] },
+      fact: { name: `stated ${path}`, path, load: 'set', absences: [{ path, value: none }] },
       without: [],
     }),
   );

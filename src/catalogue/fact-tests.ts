@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import type { FactTest, Load, Members, Predicate, Scalar, StoredFact } from '../pdp/predicate.ts';
+import type { FactTest, Load, Members, Reading, Scalar, StoredFact } from '../pdp/predicate.ts';
 
 /** An expression whose NULL is the logic's "unknown". */
 export type Expression = RawBuilder<unknown>;
@@ -32,12 +32,31 @@ const ID = 'id';
 const CONSENT = 'consent';
 
 /**
- * Writes tests of stored facts as SQL, over `p` (a fact_profile), `f` (a dataset_facts) and `t` (the
- * dataset's consent_total for the purpose asked). Names and values of facts are parameters.
+ * What a test must have come out as. NULL or false where it did not: "and" and "or" of such
+ * expressions are true exactly where the predicate is.
+ */
+export function readAs(truth: Expression, is: Reading): Expression {
+  switch (is) {
+    case 'true':
+      return truth;
+    case 'false':
+      return sql`(not ${truth})`;
+    case 'not_true':
+      return sql`(${truth} is not true)`;
+    case 'not_false':
+      return sql`(${truth} is not false)`;
+  }
+}
+
+/**
+ * Writes tests of stored facts as SQL, over `p` (a fact_profile), `f` (a dataset_facts), `r` (the
+ * numbers and dates read of it) and `t` (the dataset's consent_total for the purpose asked). Names
+ * and values of facts are parameters.
  */
 export class FactTests {
   /** Facts that some dataset has beside its profile although its type belongs in one. */
   readonly #apart: ReadonlySet<string>;
+  readonly #reads = new Map<string, Expression>();
 
   constructor(apart: ReadonlySet<string>) {
     this.#apart = apart;
@@ -54,25 +73,13 @@ export class FactTests {
     );
   }
 
-  /**
-   * A test with what it must come out as. NULL where it did not, for readings of known answers:
-   * "and" and "or" of such expressions are true exactly where the predicate is.
-   */
-  expression({ test, is }: Predicate & { kind: 'test' }): Expression {
-    const truth = this.#truth(test);
-    switch (is) {
-      case 'true':
-        return truth;
-      case 'false':
-        return sql`(not ${truth})`;
-      case 'not_true':
-        return sql`(${truth} is not true)`;
-      case 'not_false':
-        return sql`(${truth} is not false)`;
-    }
+  /** The numbers and dates that tests have read, as columns of `r`. */
+  get reads(): readonly Expression[] {
+    return [...this.#reads.values()];
   }
 
-  #truth(test: FactTest): Expression {
+  /** What a test comes out as. */
+  truth(test: FactTest): Expression {
     switch (test.kind) {
       case 'stated':
         return this.#stated(test.fact);
@@ -115,7 +122,7 @@ export class FactTests {
     if (values.length === 0) return sql`(${value} <> ${value} and not ${none})`;
     const found =
       values.length === 1 ? sql`${value} = ${values[0]}` : sql`${value} = any(${values}::text[])`;
-    return none === NO ? sql`(${found})` : sql`(${found} and not ${none})`;
+    return unless(found, none);
   }
 
   #related(
@@ -125,7 +132,7 @@ export class FactTests {
     const load = [left, right].flatMap((each) => ('fact' in each ? [each] : []))[0];
     const type = load?.ranks ? 'number' : (load?.fact.load ?? 'text');
     const [a, b] = [this.#scalar(left, type), this.#scalar(right, type)];
-    return sql`(${a.value} ${operator} ${b.value} and not ${a.none} and not ${b.none})`;
+    return unless(sql`${a.value} ${operator} ${b.value}`, a.none, b.none);
   }
 
   #contains(set: Members, value: Scalar): Expression {
@@ -187,6 +194,13 @@ export class FactTests {
       items: sql`coalesce((select jsonb_agg(distinct each.value -> ${key}::text) from jsonb_array_elements(${list}) each where ${text}), '[]')`,
       open: sql`(${list} is null or exists (select from jsonb_array_elements(${list}) each where (${text}) is not true))`,
     };
+  }
+
+  #read(key: string): Expression {
+    const known = [...this.#reads.keys()].indexOf(key);
+    const at = known < 0 ? this.#reads.size : known;
+    this.#reads.set(key, sql`(f.apart ->> ${key}::text)::float8`);
+    return sql`r.${sql.ref(`r${at}`)}`;
   }
 
   #list(path: string): Expression {
@@ -261,6 +275,8 @@ export class FactTests {
       const key = `${tag}:${path}`;
       switch (tag) {
         case 's':
+          if (isTitle(path))
+            return sql`(select o.document #>> ${path.split('.')}::text[] from dataset o where o.id = f.dataset and p.facts ? ${key})`;
           return this.#apart.has(key)
             ? sql`coalesce(f.apart ->> ${key}::text, p.facts ->> ${key}::text)`
             : sql`(p.facts ->> ${key}::text)`;
@@ -272,11 +288,12 @@ export class FactTests {
           return sql`(p.facts ->> ${key}::text)::boolean`;
         case 'o':
           return sql`(p.facts -> ${key}::text)`;
-        case 'a':
         case 'n':
         case 'd':
         case 'i':
-          return sql`(f.apart ->> ${key}::text)::float8`;
+          return this.#read(key);
+        case 'a':
+          return sql`(f.apart -> ${key}::text)`;
       }
     },
     has: (path) =>
@@ -332,9 +349,13 @@ function isConsent(path: string): boolean {
   return path === CONSENT || path.startsWith(`${CONSENT}.`);
 }
 
-/** Neither the identifier nor consent, which hang on the dataset. */
+function isTitle(path: string): boolean {
+  return path === 'title' || path.startsWith('title.');
+}
+
+/** Neither the identifier, nor the title, nor consent, which hang on the dataset. */
 function isOfProfile({ path }: StoredFact): boolean {
-  return path !== ID && !isConsent(path);
+  return path !== ID && !isTitle(path) && !isConsent(path);
 }
 
 /** The absences of a fact that mean something, and where each is the case. */
@@ -378,6 +399,12 @@ function literal(value: unknown, load: Load): Expression {
     case 'member':
       return sql`${value ?? null}::text`;
   }
+}
+
+/** A comparison, which is false where one of the values is known to be none. */
+function unless(comparison: Expression, ...nones: readonly Expression[]): Expression {
+  const possible = nones.filter((none) => none !== NO).map((none) => sql` and not ${none}`);
+  return sql`(${comparison}${sql.join(possible, sql``)})`;
 }
 
 function less(items: Expression, without: readonly string[]): Expression {

@@ -144,8 +144,8 @@ async function usableDatasets(
   return transact(
     db,
     async (tx) => {
-      const { usable, permit, purpose, ...computed } = await question(tx, principal);
-      const rows = await readUsableDatasets(tx, { usable, permit, purpose }, filter, limit + 1);
+      const { usable, review, purpose, ...computed } = await question(tx, principal);
+      const rows = await readUsableDatasets(tx, { usable, review, purpose }, filter, limit + 1);
       const page = toPage(
         rows,
         limit,

@@ -18,6 +18,8 @@ export type Load =
 
 /** A fact of a dataset, and what it is where the dataset does not state it. */
 export interface StoredFact {
+  /** Its own: facts of one name are the same fact. */
+  readonly name: string;
   /** Below the dataset, `consent.model`; of a list's member the list. */
   readonly path: string;
   readonly load: Load;
@@ -117,7 +119,7 @@ export class Predicates {
   }
 
   test(test: FactTest, is: Reading): Predicate {
-    return this.#intern(`${is} ${JSON.stringify(test)}`, { kind: 'test', test, is });
+    return this.#intern(`${is} ${nameOf(test)}`, { kind: 'test', test, is });
   }
 
   /** A test as a condition. */
@@ -125,22 +127,18 @@ export class Predicates {
     return { isTrue: this.test(test, 'true'), isFalse: this.test(test, 'false') };
   }
 
-  and(...parts: readonly Predicate[]): Predicate {
-    return this.#join('and', parts);
-  }
+  readonly and = (...parts: readonly Predicate[]): Predicate => this.#join('and', parts);
 
-  or(...parts: readonly Predicate[]): Predicate {
-    return this.#join('or', parts);
-  }
+  readonly or = (...parts: readonly Predicate[]): Predicate => this.#join('or', parts);
 
-  not(predicate: Predicate): Predicate {
+  readonly not = (predicate: Predicate): Predicate => {
     const known = this.#negations.get(predicate);
     if (known) return known;
     const negated = this.#negate(predicate);
     this.#negations.set(predicate, negated);
     this.#negations.set(negated, predicate);
     return negated;
-  }
+  };
 
   #negate(predicate: Predicate): Predicate {
     switch (predicate.kind) {
@@ -180,9 +178,11 @@ export class Predicates {
       kind === 'and' ? [this.always, this.never] : [this.never, this.always];
     const flat = new Set<Predicate>();
     for (const part of parts) {
+      if (part === settled) return settled;
       if (part.kind === kind) for (const inner of part.of) flat.add(inner);
       else if (part !== neutral) flat.add(part);
     }
+    if (flat.size < 2) return [...flat][0] ?? neutral;
     const joined = new Set(this.#joinMemberships(kind, [...flat]));
     const left = [...joined].filter((part) => !isImplied(part, DUAL[kind], joined));
     if (left.length === 0) return neutral;
@@ -204,7 +204,9 @@ export class Predicates {
         continue;
       }
       const key = `${factName(selection)} ${this.#name(selection.rest)}`;
-      groups.set(key, [...(groups.get(key) ?? []), selection]);
+      const group = groups.get(key);
+      if (group) group.push(selection);
+      else groups.set(key, [selection]);
     }
     const joined = [...groups.values()].map((group) => {
       const [first] = group;
@@ -247,6 +249,7 @@ export class Predicates {
    * are passed over at once where the dataset is nobody's of those.
    */
   #guard(kind: Junction, branches: readonly Predicate[]): Predicate {
+    if (branches.length < GUARD_FROM) return this.#junction(kind, branches);
     const selections = branches.flatMap((branch) => {
       const selection = branch.kind === DUAL[kind] ? this.#select(kind, branch) : undefined;
       return selection ?? [];
@@ -270,7 +273,20 @@ export class Predicates {
 }
 
 function factName({ selector: { test, is } }: Selection): string {
-  return `${is} ${JSON.stringify(test.fact)}`;
+  return `${is} ${test.fact.name}`;
+}
+
+/** Equal for equal tests: everything but its name follows from a fact's name. */
+function nameOf(test: FactTest): string {
+  if (test.kind === 'in') return `in ${test.fact.name} ${JSON.stringify(test.values)}`;
+  return JSON.stringify(test, (_key, value: unknown) => {
+    if (value === undefined) return { unknown: true }; // and not null, which is none
+    return isFact(value) ? value.name : value;
+  });
+}
+
+function isFact(value: unknown): value is StoredFact {
+  return typeof value === 'object' && value !== null && 'absences' in value;
 }
 
 function isMembership(part: Predicate, readings: readonly Reading[]): part is Membership {

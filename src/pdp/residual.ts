@@ -1,4 +1,4 @@
-import { compileCondition, type Scope, type Variable } from './compile.ts';
+import { compileCondition, type Scope, type Test, type Variable } from './compile.ts';
 import { type Condition, type Constant, type Operator, parseCondition } from './condition.ts';
 import type { Effect, Rule } from './document.ts';
 import { type FactSpec, type Frame, NONE_SET } from './facts.ts';
@@ -14,11 +14,17 @@ import {
 } from './predicate.ts';
 import { loadFacts, type Program, scopeOf } from './program.ts';
 
-/** What the policies leave to the dataset once the request is known. */
+/**
+ * What the policies leave to the dataset once the request is known. The answer is `deny` where it is
+ * not `allowed`, or neither `permitted` nor for `review`; else `review` where a rule asks for it;
+ * else `permit`.
+ */
 export interface Residual {
-  /** The answer is `permit`. */
-  readonly permit: Predicate;
-  /** The answer is `review`. */
+  /** No rule denies. */
+  readonly allowed: Predicate;
+  /** A rule permits. */
+  readonly permitted: Predicate;
+  /** A rule asks for a person. */
   readonly review: Predicate;
 }
 
@@ -30,9 +36,9 @@ export type Mirrored = Readonly<Record<string, string>>;
 
 /**
  * Evaluates a program, with its extensions, for a request of which every fact is given and a
- * dataset of which none is. For every dataset exactly one of the two predicates holds, or neither
- * (deny), as `evaluate` says of the program that `boundTo` gives for it. What a dataset does not
- * state keeps its meaning, and unknown never permits.
+ * dataset of which none is: for every dataset the predicates answer what `evaluate` answers by the
+ * program that `boundTo` gives for it. What a dataset does not state keeps its meaning, and unknown
+ * never permits.
  */
 export function residual(
   program: Program,
@@ -67,9 +73,32 @@ interface Given {
   readonly predicates: Predicates;
 }
 
+/** Of truths of conditions, by slot. */
+type Assumed = ReadonlyMap<number, boolean | undefined>;
+
+/** What is the same for every request. */
+interface Prepared {
+  readonly scope: Scope;
+  readonly tests: WeakMap<Condition, Test>;
+  readonly derived: ReadonlyMap<string, Condition>;
+}
+
+const preparations = new WeakMap<Program, Prepared>();
+
+function prepare(program: Program): Prepared {
+  const known = preparations.get(program);
+  if (known) return known;
+  const derived = Object.entries(program.pack.derived).flatMap(([name, { condition }]) =>
+    condition === undefined ? [] : [[name, parseCondition(condition, [])] as const],
+  );
+  const prepared = { scope: scopeOf(program), tests: new WeakMap(), derived: new Map(derived) };
+  preparations.set(program, prepared);
+  return prepared;
+}
+
 class Reading {
   readonly #program: Program;
-  readonly #scope: Scope;
+  readonly #prepared: Prepared;
   readonly #frame: Frame;
   readonly #mirrored: Mirrored;
   readonly #make: Predicates;
@@ -80,30 +109,29 @@ class Reading {
 
   constructor(program: Program, { request, mirrored, predicates }: Given) {
     this.#program = program;
-    this.#scope = scopeOf(program);
+    this.#prepared = prepare(program);
     this.#mirrored = mirrored;
     this.#make = predicates;
     this.#frame = loadFacts(program, { request });
     for (const { slot, compute } of program.derivations) this.#frame[slot] = compute(this.#frame);
-    for (const [name, variable] of this.#scope.variables) {
+    for (const [name, variable] of this.#prepared.scope.variables) {
       this.#values.set(name, this.#valueOf(name, variable));
     }
   }
 
   residual(): Residual {
-    const { or, and, not } = bound(this.#make);
-    const allowed = not(or(...this.#deny));
-    const review = or(...this.#review);
+    const { or, not } = this.#make;
     return {
-      permit: and(or(...this.#permitted), allowed, not(review)),
-      review: and(review, allowed),
+      allowed: not(or(...this.#deny)),
+      permitted: or(...this.#permitted),
+      review: or(...this.#review),
     };
   }
 
   /** Adds what rules say; they may refer to one another, to an earlier one, and to `others`. */
   judge(rules: readonly { readonly rule: Rule }[], others: Rules): Rules {
     const known = new Map(others);
-    const { and, not } = bound(this.#make);
+    const { and, not } = this.#make;
     for (const { rule } of rules) {
       const applies = this.#condition(rule.applies, known);
       const holds = rule.holds && this.#condition(rule.holds, known);
@@ -122,7 +150,7 @@ class Reading {
   }
 
   #outcomes(rule: Rule, applies: Three, reached: Predicate, rules: Rules): void {
-    const { and } = bound(this.#make);
+    const { and } = this.#make;
     let at = reached;
     for (const { when, effect } of rule.outcomes) {
       if (!when) return this.#add(effect, applies, at);
@@ -134,7 +162,7 @@ class Reading {
   }
 
   #add(effect: Effect | undefined, applies: Three, where: Predicate): void {
-    const { and, not } = bound(this.#make);
+    const { and, not } = this.#make;
     if (effect === 'deny') this.#deny.push(where);
     else if (effect === 'review') this.#review.push(where);
     else if (effect === 'permit') {
@@ -179,12 +207,12 @@ class Reading {
         return this.#make.three({ kind: 'nonempty', set: membersOf(value) });
       }
       case 'compare':
-        return this.#compare(condition, new Map());
+        return this.#compare(condition);
     }
   }
 
   #combined(kind: 'and' | 'or' | 'xone', parts: readonly Three[]): Three {
-    const { and, or } = bound(this.#make);
+    const { and, or } = this.#make;
     const trues = parts.map(({ isTrue }) => isTrue);
     const falses = parts.map(({ isFalse }) => isFalse);
     if (kind === 'and') return { isTrue: and(...trues), isFalse: or(...falses) };
@@ -203,7 +231,7 @@ class Reading {
       const { isTrue, isFalse } = first;
       return { none: isFalse, one: isTrue, some: isTrue, two: this.#make.never };
     }
-    const { and, or } = bound(this.#make);
+    const { and, or } = this.#make;
     const middle = Math.ceil(parts.length / 2);
     const left = this.#count(parts.slice(0, middle));
     const right = this.#count(parts.slice(middle));
@@ -233,42 +261,46 @@ class Reading {
     }
   }
 
-  /** What the evaluator says of a condition of which every variable is known. */
-  #test(condition: Condition, assumed: ReadonlyMap<number, unknown> = new Map()): Three {
+  /** What the evaluator says of a condition of which every variable is known, or assumed. */
+  #test(condition: Condition, assumed?: Assumed): Three {
+    const { scope, tests } = this.#prepared;
+    const test = tests.get(condition) ?? compileCondition(condition, scope, []);
+    tests.set(condition, test);
+    if (!assumed) return this.#constant(test(this.#frame));
     const frame = [...this.#frame];
     for (const [slot, value] of assumed) frame[slot] = value;
-    return this.#constant(compileCondition(condition, this.#scope, [])(frame));
+    return this.#constant(test(frame));
   }
 
-  #compare(condition: Comparison, assumed: ReadonlyMap<number, unknown>): Three {
-    const names = [
-      condition.fact,
-      ...('fact' in condition.right ? [condition.right.fact] : []),
-    ] as const;
-    const values = names.map((name): Value => {
-      const slot = this.#scope.variables.get(name)?.slot ?? -1;
-      return assumed.has(slot) ? { kind: 'known', value: assumed.get(slot) } : this.#value(name);
-    });
-    for (const [i, value] of values.entries()) {
-      if (value.kind !== 'truth') continue;
-      const slot = this.#scope.variables.get(names[i] ?? '')?.slot ?? -1;
-      return this.#byCases(value.three, (each) =>
-        this.#compare(condition, new Map([...assumed, [slot, each]])),
-      );
-    }
-    const [left, right] = values;
-    if (!left || values.every(({ kind }) => kind === 'known'))
+  #compare(condition: Comparison, assumed?: Assumed): Three {
+    const { fact, right: other } = condition;
+    const left = this.#assumed(fact, assumed);
+    const right = 'fact' in other ? this.#assumed(other.fact, assumed) : undefined;
+    if (left.kind === 'known' && (!right || right.kind === 'known'))
       return this.#test(condition, assumed);
+    if (left.kind === 'truth') return this.#byCases(left.three, fact, condition, assumed);
+    if (right?.kind === 'truth' && 'fact' in other)
+      return this.#byCases(right.three, other.fact, condition, assumed);
     return this.#relate(condition, left, right);
   }
 
-  /** A test of a condition's truth: what it is for each of the three, where the condition is that. */
-  #byCases(three: Three, testOf: (value: boolean | undefined) => Three): Three {
-    const { and, or } = bound(this.#make);
+  #assumed(name: string, assumed: Assumed | undefined): Value {
+    const slot = assumed && this.#prepared.scope.variables.get(name)?.slot;
+    return slot !== undefined && assumed?.has(slot)
+      ? { kind: 'known', value: assumed.get(slot) }
+      : this.#value(name);
+  }
+
+  /** A comparison with a condition's truth: what it is for each of the three, where it is that. */
+  #byCases(three: Three, name: string, condition: Comparison, assumed?: Assumed): Three {
+    const { and, or } = this.#make;
+    const slot = this.#prepared.scope.variables.get(name)?.slot ?? -1;
+    const given = (value: boolean | undefined): Three =>
+      this.#compare(condition, new Map([...(assumed ?? []), [slot, value]]));
     const cases = [
-      { where: three.isTrue, then: testOf(true) },
-      { where: three.isFalse, then: testOf(false) },
-      { where: this.#unknown(three), then: testOf(undefined) },
+      { where: three.isTrue, then: given(true) },
+      { where: three.isFalse, then: given(false) },
+      { where: this.#unknown(three), then: given(undefined) },
     ];
     return {
       isTrue: or(...cases.map(({ where, then }) => and(where, then.isTrue))),
@@ -326,10 +358,10 @@ class Reading {
     left: Value,
     right: Value | undefined,
   ): Three {
-    const ranks = this.#scope.variables.get(condition.fact)?.spec?.ranks;
+    const ranks = this.#prepared.scope.variables.get(condition.fact)?.spec?.ranks;
     const rightRanks =
       'fact' in condition.right
-        ? this.#scope.variables.get(condition.right.fact)?.spec?.ranks
+        ? this.#prepared.scope.variables.get(condition.right.fact)?.spec?.ranks
         : ranks;
     return this.#make.three({
       kind: 'order',
@@ -342,7 +374,7 @@ class Reading {
   /** The constant of a comparison in the form of the frame, as the evaluator reads it. */
   #known({ fact, right }: Comparison): Value {
     const constant = 'constant' in right ? right.constant : undefined;
-    const spec = this.#scope.variables.get(fact)?.spec;
+    const spec = this.#prepared.scope.variables.get(fact)?.spec;
     const isTime = spec?.type === 'date' || spec?.type === 'datetime';
     if (!isTime) return { kind: 'known', value: constant };
     const { vocabulary } = this.#program;
@@ -351,7 +383,7 @@ class Reading {
   }
 
   #kindOf(left: Value, right: Value | undefined, constant: Constant | undefined): Three {
-    const { broader } = this.#scope;
+    const { broader } = this.#prepared.scope;
     const kinds = (code: unknown): readonly unknown[] => broader.get(code as string) ?? [code];
     if (left.kind === 'fact' && right?.kind === 'fact') {
       return this.#make.three({
@@ -380,7 +412,7 @@ class Reading {
   /** The operand on the right as a set; a named group of places stands for its members. */
   #setOf(right: Value | undefined, constant: Constant | undefined, operator: Operator): Members {
     if (right) return membersOf(right);
-    const groups = operator === 'isPartOf' ? this.#scope.groups : undefined;
+    const groups = operator === 'isPartOf' ? this.#prepared.scope.groups : undefined;
     const named = typeof constant === 'string' ? groups?.get(constant) : undefined;
     return { items: named ?? [constant].flat(), open: false, facts: [] };
   }
@@ -427,11 +459,8 @@ class Reading {
     }
     const derived = this.#program.pack.derived[name];
     if (derived?.union) return this.#union(derived.union, derived.without_home, known);
-    if (derived?.condition === undefined) return known;
-    return {
-      kind: 'truth',
-      three: this.#condition(parseCondition(derived.condition, []), new Map()),
-    };
+    const condition = this.#prepared.derived.get(name);
+    return condition ? { kind: 'truth', three: this.#condition(condition, new Map()) } : known;
   }
 
   #union(names: readonly string[], withoutHome: true | undefined, known: Value): Value {
@@ -461,9 +490,10 @@ class Reading {
       path: storedKeys.slice(0, i + 1).join('.'),
       value: shown(vocabulary.load(nested(keys.slice(0, outside + i), {}))[slot]),
     }));
-    if (!isMember) return { path: stored, load: LOADS[spec.type], absences };
+    if (!isMember) return { name: spec.path, path: stored, load: LOADS[spec.type], absences };
     const key = LOADS[spec.type] === 'text' ? (storedKeys.at(-1) ?? null) : null;
-    return { path: storedKeys.slice(0, -1).join('.'), load: 'member', key, absences };
+    const path = storedKeys.slice(0, -1).join('.');
+    return { name: spec.path, path, load: 'member', key, absences };
   }
 
   #storedPath(path: string): string | undefined {
@@ -500,14 +530,6 @@ function nested(keys: readonly string[], value: unknown): Record<string, unknown
     string,
     unknown
   >;
-}
-
-function bound(make: Predicates): Pick<Predicates, 'and' | 'or' | 'not'> {
-  return {
-    and: (...parts) => make.and(...parts),
-    or: (...parts) => make.or(...parts),
-    not: (part) => make.not(part),
-  };
 }
 
 function swapped({ isTrue, isFalse }: Three): Three {

@@ -563,7 +563,7 @@ async function bySql(
   asked: Record<string, unknown>,
 ): Promise<Map<string, string>> {
   const predicates = new Predicates();
-  const { permit, review } = residual(
+  const { allowed, permitted, review } = residual(
     program,
     { ...asked, as_of: AS_OF },
     { 'request.sector': 'sector' },
@@ -572,7 +572,11 @@ async function bySql(
   const rows = await transact(database.db, (tx) =>
     readUsableDatasets(
       tx,
-      { usable: predicates.or(permit, review), permit, purpose: String(asked['purpose']) },
+      {
+        usable: predicates.and(allowed, predicates.or(permitted, review)),
+        review,
+        purpose: String(asked['purpose']),
+      },
       { allOf: null },
       DATASETS + 1,
     ),
