@@ -1,18 +1,24 @@
+import { readActiveDatasets } from '../catalogue/store.ts';
 import type { Usability } from '../catalogue/usable.ts';
+import { readTotals } from '../consent/store.ts';
 import type { Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import { newId } from '../ids.ts';
 import type { Call } from '../operation.ts';
 import { dayInZone } from '../pdp/calendar.ts';
 import type { FactProblem } from '../pdp/facts.ts';
+import { boundTo } from '../pdp/compose.ts';
+import { evaluate } from '../pdp/evaluate.ts';
 import { type Predicate, Predicates, type StoredFact } from '../pdp/predicate.ts';
-import type { Program } from '../pdp/program.ts';
-import { type Residual, residual } from '../pdp/residual.ts';
+import { loadFacts, type Program } from '../pdp/program.ts';
+import { residual } from '../pdp/residual.ts';
 import type { Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import {
   type Asked,
   checkPeriod,
+  checkPurpose,
+  factsOfDataset,
   factsOfRegisters,
   knownPurposes,
   overlay,
@@ -106,70 +112,78 @@ async function usability(
     ...(purpose === WILDCARD ? [unknownPurpose(purpose, known)] : []),
   ]);
   const predicates = new Predicates();
-  const left = residualOf({ program, registers, predicates }, asked, now);
-  const named = known.includes(purpose) ? predicates.always : namedBy(purpose, predicates);
   const { and, or, not } = predicates;
+  const request = requestFor({ program, registers, asked, now });
+  const left = residual(program, request(null), { 'request.sector': 'sector' }, predicates);
+  const named = known.includes(purpose) ? predicates.always : namedBy(purpose, predicates);
   const allowed = and(left.allowed, named);
   const { pack, packSha256: sha256 } = program;
+  const isReview = query.usable === 'review';
   return {
-    ...(query.usable === 'review'
-      ? { usable: and(allowed, or(left.permitted, left.review)), review: left.review }
-      : { usable: and(allowed, left.permitted, not(left.review)), review: predicates.never }),
+    usable: isReview
+      ? and(allowed, or(left.permitted, left.review))
+      : and(allowed, left.permitted, not(left.review)),
+    review: isReview ? left.review : predicates.never,
     purpose,
+    exceptions: await exceptions(tx, { program, registers, request, purpose, isReview }),
     as_of: now.toISOString(),
     pack: { pack: pack.pack, version: pack.version, sha256 },
     policies: [...program.policies, ...program.extensions.flatMap(({ part }) => part.policies)],
   };
 }
 
-interface Context {
+interface Asking {
   readonly program: Program;
   readonly registers: Registers;
-  readonly predicates: Predicates;
+  readonly asked: Asked;
+  readonly now: Date;
 }
 
-/**
- * What the policies leave to the dataset. An authorisation for one dataset makes the facts of the
- * request others there: such datasets have predicates of their own.
- */
-function residualOf(
-  { program, registers, predicates }: Context,
-  asked: Asked,
-  now: Date,
-): Residual {
+/** The facts of a request for one dataset, or for one that no authorisation names. */
+function requestFor({ program, registers, asked, now }: Asking): RequestFor {
   const common = { id: newId(now.getTime()), as_of: now.toISOString() };
-  const factsFor = (dataset: string | null): Record<string, unknown> => ({
+  return (dataset) => ({
     ...overlay(asked, factsOfRegisters(program, registers, dataset)),
     ...common,
   });
-  const general = factsFor(null);
+}
+
+type RequestFor = (dataset: string | null) => Record<string, unknown>;
+
+interface Exceptional {
+  readonly program: Program;
+  readonly registers: Registers;
+  readonly request: RequestFor;
+  readonly purpose: string;
+  readonly isReview: boolean;
+}
+
+/**
+ * An authorisation for one dataset makes the facts of a request for it others: those few datasets
+ * are decided by themselves.
+ */
+async function exceptions(
+  tx: Tx,
+  { program, registers, request, purpose, isReview }: Exceptional,
+): Promise<Usability['exceptions']> {
+  const general = JSON.stringify(request(null));
   const authorised = new Set(registers.authorisations.flatMap(({ dataset }) => dataset ?? []));
-  const cases = Map.groupBy(
-    [...authorised].map((dataset) => ({ dataset, facts: factsFor(dataset) })),
-    ({ facts }) => JSON.stringify(facts),
-  );
-  cases.delete(JSON.stringify(general));
-  const leaveOf = (request: unknown): Residual =>
-    residual(program, request, { 'request.sector': 'sector' }, predicates);
-  const special = [...cases.values()].map((members) => ({
-    where: predicates.test(
-      {
-        kind: 'in',
-        fact: { name: 'dataset.id', path: 'id', load: 'text', absences: [] },
-        values: members.map(({ dataset }) => dataset).toSorted(),
-      },
-      'true',
-    ),
-    left: leaveOf(members[0]?.facts),
-  }));
-  const others = predicates.not(predicates.or(...special.map(({ where }) => where)));
-  const left = leaveOf(general);
-  const whole = (key: keyof Residual): Predicate =>
-    predicates.or(
-      predicates.and(others, left[key]),
-      ...special.map((each) => predicates.and(each.where, each.left[key])),
-    );
-  return { allowed: whole('allowed'), permitted: whole('permitted'), review: whole('review') };
+  const ids = [...authorised].filter((id) => JSON.stringify(request(id)) !== general);
+  const [datasets, totals] = await Promise.all([readActiveDatasets(tx, ids), readTotals(tx, ids)]);
+  const effects = datasets.map((dataset) => {
+    const own = totals.filter((each) => each.dataset === dataset.id);
+    const facts = factsOfDataset(dataset, own, purpose);
+    const whole = {
+      dataset: facts,
+      request: { ...request(dataset.id), sector: facts['sector'] ?? null },
+    };
+    const bound = boundTo(program, whole);
+    const { effect } = evaluate(bound, loadFacts(bound, whole));
+    const refused = checkPurpose(program, purpose, dataset, registers).length > 0;
+    const isListed = !refused && (effect === 'permit' || isReview);
+    return [dataset.id, isListed ? effect : 'deny'] as const;
+  });
+  return new Map(effects);
 }
 
 /** Of a purpose that neither the pack nor the agreement knows: the dataset names it itself. */

@@ -136,16 +136,27 @@ export class FactTests {
   }
 
   #contains(set: Members, value: Scalar): Expression {
-    const { items, open } = this.#set(set);
     const wanted = this.#scalar(value, 'fact' in value ? value.fact.load : 'text');
     // A set has codes only: a number or a date is none of them.
     const isText = 'fact' in value ? value.fact.load === 'text' : typeof value.value === 'string';
+    const { items, open } = this.#set(set);
     const member = isText ? sql`${items} ? ${wanted.value}` : NO;
-    if ('value' in value && typeof value.value === 'string')
-      return sql`(${member} or ${maybe(open)})`;
+    if ('value' in value && typeof value.value === 'string') {
+      const only = this.#onlyFact(set);
+      // NULL where the set is unknown.
+      return only ? sql`(${only} ? ${value.value})` : sql`(${member} or ${maybe(open)})`;
+    }
     return sql`(case when ${wanted.none} then false
       when ${wanted.value} is null then ${maybe(sql`(${open} or ${items} <> '[]')`)}
       else ${member} or ${maybe(open)} end)`;
+  }
+
+  /** The set that is one fact and nothing else. */
+  #onlyFact({ items, open, facts }: Members): Expression | undefined {
+    const [only] = facts;
+    if (!only || facts.length > 1 || open || items.length > 0) return undefined;
+    if (only.without.length > 0 || only.fact.load !== 'set') return undefined;
+    return this.#fact(only.fact).value;
   }
 
   /** A scalar of a type, NULL where it is unknown or none, and whether it is known to be none. */
@@ -213,7 +224,10 @@ export class FactTests {
     const recorded = this.#load(fact, this.#recorded);
     return {
       value: sql`(case when f.consented then ${recorded.value} else ${declared.value} end)`,
-      none: sql`(case when f.consented then ${recorded.none} else ${declared.none} end)`,
+      none:
+        recorded.none === declared.none
+          ? declared.none
+          : sql`(case when f.consented then ${recorded.none} else ${declared.none} end)`,
     };
   }
 
@@ -308,6 +322,7 @@ export class FactTests {
       DECLARED_CONSENT.includes(path) ? this.#declared.get(tag, path) : RECORDED[path]?.[tag],
     has: (path) => {
       if (DECLARED_CONSENT.includes(path)) return this.#declared.has(path);
+      if (path === CONSENT) return YES;
       const values = Object.values(RECORDED[path] ?? {});
       return values.length === 0
         ? NO
@@ -368,7 +383,9 @@ function absencesOf(
     const outer = absences[i - 1]?.path;
     const inside = outer === undefined ? undefined : source.get('o', outer);
     if (outer !== undefined && !inside) return [];
-    const absent = sql`not ${source.has(path)}`;
+    const stated = source.has(path);
+    if (stated === YES) return [];
+    const absent = sql`not ${stated}`;
     return [
       { where: inside ? sql`(${inside} is not null and ${absent})` : sql`(${absent})`, value },
     ];

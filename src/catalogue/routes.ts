@@ -144,8 +144,9 @@ async function usableDatasets(
   return transact(
     db,
     async (tx) => {
-      const { usable, review, purpose, ...computed } = await question(tx, principal);
-      const rows = await readUsableDatasets(tx, { usable, review, purpose }, filter, limit + 1);
+      const asked = await question(tx, principal);
+      const { as_of, pack, policies } = asked;
+      const rows = await readUsableDatasets(tx, asked, filter, limit + 1);
       const page = toPage(
         rows,
         limit,
@@ -154,7 +155,7 @@ async function usableDatasets(
       );
       return {
         status: 200,
-        body: { ...page, computed: { ...computed, policies: [...computed.policies] } },
+        body: { ...page, computed: { as_of, pack, policies: [...policies] } },
       };
     },
     'repeatable read',

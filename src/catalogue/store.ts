@@ -23,6 +23,13 @@ export async function readDataset(db: Db, id: string): Promise<Dataset | undefin
   return row as Dataset | undefined;
 }
 
+/** Those of some datasets that are active. */
+export async function readActiveDatasets(db: Db, ids: readonly string[]): Promise<Dataset[]> {
+  if (ids.length === 0) return [];
+  const query = db.selectFrom('dataset').select(COLUMNS).where('id', 'in', ids);
+  return (await query.where('status', '=', 'active').execute()) as Dataset[];
+}
+
 /** Datasets, held: until the transaction ends nobody changes what is decided about them. */
 export async function holdDatasets(tx: Tx, ids: readonly string[]): Promise<Dataset[]> {
   if (ids.length === 0) return [];

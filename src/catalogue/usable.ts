@@ -13,19 +13,23 @@ export interface Usability {
   /** Of those datasets: a person has to look at it first. */
   readonly review: Predicate;
   readonly purpose: string;
+  /** Datasets of which the predicates say nothing, and what is answered for each. */
+  readonly exceptions: ReadonlyMap<string, 'permit' | 'review' | 'deny'>;
   readonly as_of: string;
   readonly pack: { readonly pack: string; readonly version: number; readonly sha256: string };
   readonly policies: readonly PolicyReference[];
 }
 
-type Asked = Pick<Usability, 'usable' | 'review' | 'purpose'>;
+type Asked = Pick<Usability, 'usable' | 'review' | 'purpose' | 'exceptions'>;
 
 export interface UsableDataset extends Dataset {
   readonly usable: 'permit' | 'review';
 }
 
-/** With so few profiles their datasets are found by an index; with more, the newest are gone through. */
+/** With so few profiles their newest datasets are found by an index. */
 const FEW_PROFILES = 200;
+/** With more, the page is looked for among so many of the newest datasets before it is among all. */
+const NEWEST = 4_000;
 /** Tests in one statement at the most. */
 const MAX_TESTS = 30_000;
 
@@ -42,41 +46,100 @@ export async function readUsableDatasets(
   filter: DatasetFilter,
   limit: number,
 ): Promise<UsableDataset[]> {
-  if (question.usable.kind === 'constant' && !question.usable.value) return [];
   // Compiling the question would take longer than asking it.
   await sql`set local jit = off`.execute(tx);
-  const tests = new FactTests(await readApart(tx));
-  const plan = new Plan(tests, question);
-  const few = await plan.fewProfiles(tx);
-  if (few?.length === 0) return [];
-  const rows = plan.rows(few, filter, limit);
-  const { rows: found } = await sql<UsableDataset>`
-    select d.id, d.version, d.status, d.publisher, d.document, d.created_at, d.updated_at, u.usable
-    from (${rows}) u join dataset d on d.id = u.dataset
-    order by u.created_at desc, u.dataset desc`.execute(tx);
-  return found;
+  const general = await readGeneral(tx, question, filter, limit);
+  const special = await readExceptions(tx, question, filter, limit);
+  if (special.length === 0) return general;
+  const position = ({ created_at, id }: Dataset): string => `${created_at} ${id}`;
+  return [...general, ...special]
+    .toSorted((a, b) => (position(a) < position(b) ? 1 : -1))
+    .slice(0, limit);
 }
+
+async function readGeneral(
+  tx: Tx,
+  question: Asked,
+  filter: DatasetFilter,
+  limit: number,
+): Promise<UsableDataset[]> {
+  if (question.usable.kind === 'constant' && !question.usable.value) return [];
+  const plan = new Plan(new FactTests(await readApart(tx)), question);
+  const profiles = await plan.profiles(tx);
+  if (profiles?.length === 0) return [];
+  const read = async (among: Among): Promise<UsableDataset[]> =>
+    readRows(tx, plan.rows({ profiles, among, filter, limit }));
+  if (profiles && profiles.length <= FEW_PROFILES) return read('profile');
+  const newest = await read('newest');
+  return newest.length === limit ? newest : read('all');
+}
+
+async function readExceptions(
+  tx: Tx,
+  { exceptions }: Asked,
+  filter: DatasetFilter,
+  limit: number,
+): Promise<UsableDataset[]> {
+  const usable = [...exceptions].filter(([, effect]) => effect !== 'deny');
+  if (usable.length === 0) return [];
+  const where = sql.join([sql`f.active`, ...narrowing(filter), ...after(filter)], sql` and `);
+  return readRows(
+    tx,
+    sql`
+      select f.dataset, f.created_at, e.effect as usable
+      from unnest(${usable.map(([id]) => id)}::text[], ${usable.map(([, effect]) => effect)}::text[]) e (id, effect)
+        join dataset_facts f on f.dataset = e.id join dataset d on d.id = e.id
+      where ${where} ${NEWEST_FIRST} limit ${limit}`,
+  );
+}
+
+async function readRows(tx: Tx, found: Expression): Promise<UsableDataset[]> {
+  const { rows } = await sql<UsableDataset>`
+    select d.id, d.version, d.status, d.publisher, d.document, d.created_at, d.updated_at, u.usable
+    from (${found}) u join dataset d on d.id = u.dataset
+    order by u.created_at desc, u.dataset desc`.execute(tx);
+  return rows;
+}
+
+const NEWEST_FIRST: Expression = sql`order by f.created_at desc, f.dataset desc`;
+
+function after({ after: last }: DatasetFilter): Expression[] {
+  if (!last) return [];
+  return [sql`(f.created_at, f.dataset) < (${last.created_at}::timestamptz, ${last.id})`];
+}
+
+/** Where a page is looked for: each profile by itself, the newest datasets, or all of them. */
+type Among = 'profile' | 'newest' | 'all';
 
 async function readApart(db: Db): Promise<ReadonlySet<string>> {
   const rows = await db.selectFrom('fact_apart').select('fact').execute();
   return new Set(rows.map(({ fact }) => fact));
 }
 
+interface Search {
+  readonly profiles: readonly Buffer[] | undefined;
+  readonly among: Among;
+  readonly filter: DatasetFilter;
+  readonly limit: number;
+}
+
 /** A question in two steps: what a profile settles, and the rest. */
 export class Plan {
   readonly #tests: FactTests;
   readonly #purpose: string;
+  readonly #exceptions: readonly string[];
   readonly #profileOnly = new Map<Predicate, boolean>();
   /** Tests of a profile that are needed more than once. */
   readonly #repeated: ReadonlyMap<FactTest, number>;
   /** True for each profile of which a dataset may be usable; undefined where all of them are. */
-  readonly #fits: Expression | undefined;
+  readonly fits: Expression | undefined;
   /** What a profile settles of the predicates. */
-  readonly #columns = new Map<Predicate, Expression>();
+  readonly #columns = new Map<string, { name: Expression; value: Expression }>();
+  readonly #names = new Map<Predicate, number>();
   readonly #usable: Expression;
   readonly #review: Expression;
 
-  constructor(tests: FactTests, { usable, review, purpose }: Asked) {
+  constructor(tests: FactTests, { usable, review, purpose, exceptions }: Asked) {
     if (sizeOf(usable) + sizeOf(review) > MAX_TESTS)
       throw new ServiceError(
         'unavailable',
@@ -84,9 +147,10 @@ export class Plan {
       );
     this.#tests = tests;
     this.#purpose = purpose;
+    this.#exceptions = [...exceptions.keys()];
     const repeated = repeatedTests([usable, review]).filter((test) => tests.ofProfile(test));
     this.#repeated = new Map(repeated.map((test, i) => [test, i]));
-    this.#fits = this.#upper(usable);
+    this.fits = this.#upper(usable);
     // What the profile alone has settled holds already.
     const open = (usable.kind === 'and' ? usable.of : [usable]).filter(
       (part) => !this.#ofProfile(part),
@@ -95,56 +159,69 @@ export class Plan {
     this.#review = this.#settle(review);
   }
 
-  /** The profiles that fit, where they are few. */
-  async fewProfiles(tx: Tx): Promise<Buffer[] | undefined> {
-    if (!this.#fits) return undefined;
+  /** The profiles that fit; undefined where all of them do. */
+  async profiles(tx: Tx): Promise<Buffer[] | undefined> {
+    if (!this.fits) return undefined;
     const { rows } = await sql<{ sha256: Buffer }>`
-      select p.sha256 from ${this.#profiles} where ${this.#fits} limit ${FEW_PROFILES + 1}`.execute(
-      tx,
-    );
-    return rows.length > FEW_PROFILES ? undefined : rows.map(({ sha256 }) => sha256);
+      select p.sha256 from fact_profile p where ${this.fits}`.execute(tx);
+    return rows.map(({ sha256 }) => sha256);
   }
 
-  rows(few: readonly Buffer[] | undefined, filter: DatasetFilter, limit: number): Expression {
+  rows({ profiles, among, filter, limit }: Search): Expression {
     const narrowed = narrowing(filter);
     const dataset = narrowed.length === 0 ? sql`` : sql`join dataset d on d.id = f.dataset`;
-    const after = filter.after
-      ? [
-          sql`(f.created_at, f.dataset) < (${filter.after.created_at}::timestamptz, ${filter.after.id})`,
-        ]
-      : [];
     const reads = named('r', this.#tests.reads);
     const beside = sql`
       left join consent_total t on t.dataset = f.dataset and t.purpose = ${this.#purpose} and f.consented
       ${dataset} cross join lateral (select${reads} offset 0) r`;
+    const others =
+      this.#exceptions.length === 0 ? [] : [sql`f.dataset <> all(${this.#exceptions}::text[])`];
+    const listed = sql.join([sql`f.active`, ...after(filter), ...others], sql` and `);
     // One condition, or the planner would weigh each of its parts.
-    const usable = sql`(${this.#usable} is true)`;
-    const where = sql.join([sql`f.active`, ...narrowed, ...after, usable], sql` and `);
+    const where = sql.join([sql`(${this.#usable} is true)`, ...narrowed], sql` and `);
     const shown = sql`f.dataset, f.created_at, case when ${this.#review} then 'review' else 'permit' end as usable`;
-    const newest = sql`order by f.created_at desc, f.dataset desc limit ${limit}`;
-    const settled = sql`select p.sha256, p.facts, ${named('c', [...this.#columns.values()])} from ${this.#profiles}`;
-    if (few) {
-      return sql`
-        select u.* from (${settled} where p.sha256 = any(${few}::bytea[]) offset 0) p cross join lateral (
-          select ${shown} from dataset_facts f ${beside} where f.profile = p.sha256 and ${where} ${newest}
-        ) u order by u.created_at desc, u.dataset desc limit ${limit}`;
+    const settled = this.#settledOf(profiles);
+    switch (among) {
+      case 'profile':
+        return sql`
+          select u.* from (${settled}) p cross join lateral (
+            select ${shown} from dataset_facts f ${beside}
+            where f.profile = p.sha256 and ${listed} and ${where} ${NEWEST_FIRST} limit ${limit}
+          ) u order by u.created_at desc, u.dataset desc limit ${limit}`;
+      case 'newest':
+        return sql`
+          with p as materialized (${settled}),
+            f as materialized (select * from dataset_facts f where ${listed} ${NEWEST_FIRST} limit ${NEWEST})
+          select ${shown} from f join p on p.sha256 = f.profile ${beside}
+          where ${where} ${NEWEST_FIRST} limit ${limit}`;
+      case 'all':
+        return sql`
+          with p as materialized (${settled})
+          select ${shown} from dataset_facts f join p on p.sha256 = f.profile ${beside}
+          where ${listed} and ${where} ${NEWEST_FIRST} limit ${limit}`;
     }
-    return sql`
-      with p as materialized (${settled} where ${this.#fits ?? sql`true`})
-      select ${shown} from dataset_facts f join p on p.sha256 = f.profile ${beside}
-      where ${where} ${newest}`;
   }
 
-  /** Profiles, with the tests of them that are needed more than once. */
-  get #profiles(): Expression {
+  /** Profiles and what they settle; tests that are needed more than once are done once. */
+  #settledOf(profiles: readonly Buffer[] | undefined): Expression {
     const tests = [...this.#repeated.keys()].map((test) => this.#tests.truth(test));
-    return sql`(select p.sha256, p.facts, ${named('t', tests)} from fact_profile p offset 0) p`;
+    const fitting = profiles ? sql`where p.sha256 = any(${profiles}::bytea[])` : sql``;
+    return sql`
+      select p.sha256, p.facts, ${named(
+        'c',
+        [...this.#columns.values()].map(({ value }) => value),
+      )} from (
+        select p.sha256, p.facts, ${named('t', tests)} from fact_profile p ${fitting} offset 0
+      ) p offset 0`;
   }
 
   /** The predicate over a profile alone, as if all else were as the predicate wants it. */
   #upper(predicate: Predicate): Expression | undefined {
-    if (this.#ofProfile(predicate)) return this.#whole(predicate);
-    if (!('of' in predicate)) return undefined;
+    if (predicate.kind === 'constant') return sql`${predicate.value}::boolean`;
+    if (predicate.kind === 'test') {
+      if (!this.#ofProfile(predicate)) return undefined;
+      return readAs(this.#tests.truth(predicate.test), predicate.is);
+    }
     const parts = predicate.of.map((part) => this.#upper(part));
     const known = parts.filter((part) => part !== undefined);
     const lost = predicate.kind === 'or' ? known.length < parts.length : known.length === 0;
@@ -154,20 +231,31 @@ export class Plan {
   /** The predicate for one dataset; what its profile settles is a column of the profile's. */
   #settle(predicate: Predicate): Expression {
     if (predicate.kind === 'constant') return sql`${predicate.value}::boolean`;
-    if (this.#ofProfile(predicate)) return this.#column(predicate);
+    if (this.#ofProfile(predicate)) return this.#column('and', [predicate]);
     if (!('of' in predicate)) return this.#test(predicate);
     const settled = predicate.of.filter((part) => this.#ofProfile(part));
     const open = predicate.of.filter((part) => !this.#ofProfile(part));
-    const columns =
-      settled.length === 0 ? [] : [this.#column({ kind: predicate.kind, of: settled })];
+    const columns = settled.length === 0 ? [] : [this.#column(predicate.kind, settled)];
     return joined(predicate.kind, [...columns, ...open.map((part) => this.#settle(part))]);
   }
 
-  #column(predicate: Predicate): Expression {
-    const known = [...this.#columns.keys()].indexOf(predicate);
-    const at = known < 0 ? this.#columns.size : known;
-    if (known < 0) this.#columns.set(predicate, this.#whole(predicate));
-    return sql`p.${sql.ref(`c${at}`)}`;
+  #column(kind: 'and' | 'or', parts: readonly Predicate[]): Expression {
+    const key = `${kind} ${parts.map((part) => this.#nameOf(part)).join()}`;
+    const column = this.#columns.get(key);
+    if (column) return column.name;
+    const name = sql`p.${sql.ref(`c${this.#columns.size}`)}`;
+    const value = joined(
+      kind,
+      parts.map((part) => this.#whole(part)),
+    );
+    this.#columns.set(key, { name, value });
+    return name;
+  }
+
+  #nameOf(predicate: Predicate): number {
+    const name = this.#names.get(predicate) ?? this.#names.size;
+    this.#names.set(predicate, name);
+    return name;
   }
 
   #whole(predicate: Predicate): Expression {

@@ -576,6 +576,7 @@ async function bySql(
         usable: predicates.and(allowed, predicates.or(permitted, review)),
         review,
         purpose: String(asked['purpose']),
+        exceptions: new Map(),
       },
       { allOf: null },
       DATASETS + 1,
