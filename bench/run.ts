@@ -11,6 +11,7 @@ import { startEmbedded } from '../src/db/embedded.ts';
 import { demoToken } from '../src/demo.ts';
 import { type Load, loadHttp, type Rate } from './client.ts';
 import { measureDecisions } from './decisions.ts';
+import { measureUsable } from './usable.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const POOL = 10;
@@ -74,6 +75,8 @@ async function main(): Promise<void> {
   console.log('One decision among 1,000 and among 100,000 datasets, 8 connections');
   const growth = await measureGrowth(load, url);
   console.table([growth]);
+  const usable = await measureUsable(url);
+  console.table(usable);
   const result = {
     measured_at: new Date().toISOString(),
     node: process.version,
@@ -82,6 +85,7 @@ async function main(): Promise<void> {
     decisions,
     rows,
     growth,
+    usable,
   };
   const file = join(ROOT, 'bench/results', `${result.measured_at.slice(0, 10)}.json`);
   await writeFile(file, `${JSON.stringify(result, null, 2)}\n`);

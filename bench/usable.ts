@@ -13,8 +13,8 @@ import type { Principal } from '../src/principal.ts';
 const DATASETS = 100_000;
 const ROUNDS = 9;
 const PAGE = 50;
-export const NOW: Date = new Date('2026-10-15T09:00:00+02:00');
-export const AUTHORITY: Principal = {
+const NOW = new Date('2026-10-15T09:00:00+02:00');
+const AUTHORITY: Principal = {
   actor: 'bench',
   role: 'authority',
   organisation: null,
@@ -103,7 +103,7 @@ const AT_HOME = {
 } as const satisfies Question extends infer Q ? Partial<Q> : never;
 
 /** The purposes that datasets permit: one that many do, one that only the oldest do, one that none does. */
-export const QUESTIONS: Readonly<Record<string, Question>> = {
+const QUESTIONS: Readonly<Record<string, Question>> = {
   'many are usable': { ...AT_HOME, purpose: 'outbreak_forecasting' },
   'many are usable, or after review': {
     ...AT_HOME,
@@ -112,9 +112,11 @@ export const QUESTIONS: Readonly<Record<string, Question>> = {
   },
   'the oldest 60 are usable': { ...AT_HOME, purpose: 'hiv_care' },
   'one in 100,000 is usable': { ...AT_HOME, purpose: 'insurance_pricing' },
-  'nothing is usable': { ...AT_HOME, purpose: 'profiling_for_sale' },
-  'nothing is usable, each for its own number': { ...AT_HOME, purpose: 'service_improvement' },
-  'nothing is usable for want of consent': { ...AT_HOME, purpose: 'advertising' },
+  'no profile is usable': { ...AT_HOME, purpose: 'profiling_for_sale' },
+  'profiles are usable, but no dataset: each for its own number': {
+    ...AT_HOME,
+    purpose: 'service_improvement',
+  },
 };
 
 /**
@@ -122,12 +124,15 @@ export const QUESTIONS: Readonly<Record<string, Question>> = {
  * together; numbers and dates are each one's own. A tenth has consent records.
  */
 async function fill(client: pg.Client): Promise<void> {
+  // What was measured before has left other datasets.
+  await client.query(`delete from dataset_facts where dataset like 'bench-%'`);
+  await client.query(`delete from dataset where id like 'bench-%'`);
   await client.query(`
-    insert into organisation select 'bench-' || i, 1, '{"en": "Bench"}', 'RW', 'public_body', null, now(), now()
+    insert into organisation select 'use-' || i, 1, '{"en": "Bench"}', 'RW', 'public_body', null, now(), now()
     from generate_series(1, 200) i`);
   await client.query(
     `insert into dataset (id, version, status, publisher, sector, classification, document, search, created_at, updated_at)
-     select 'bench-' || i, 1, 'active', 'bench-' || 1 + k % 200, facts ->> 'sector', facts ->> 'classification', facts,
+     select 'use-' || i, 1, 'active', 'use-' || 1 + k % 200, facts ->> 'sector', facts ->> 'classification', facts,
        to_tsvector('simple', 'bench ' || i), timestamptz '2020-01-01Z' + i * interval '1 minute', now()
      from generate_series(1, ${DATASETS}) i,
        lateral (select hashint4(i) & 4095 as k) kind,
@@ -156,7 +161,7 @@ async function fill(client: pg.Client): Promise<void> {
        ) || case when i <= 61 then '{"sector": "health", "personal_data": "none", "deidentification": "aggregate", "classification": "public"}'::jsonb else '{}' end as facts) document`,
   );
   await client.query(`
-    insert into consent_total select 'bench-' || i * 10, p, 50 + i % 40, 1, i % 3, 0, 50, null
+    insert into consent_total select 'use-' || i * 10, p, 50 + i % 40, 1, i % 3, 0, 50, null
     from generate_series(7, ${DATASETS / 10}) i, unnest(array['outbreak_forecasting', 'academic_research']) p`);
   await client.query('analyze dataset, dataset_facts, fact_profile, consent_total');
 }
@@ -164,13 +169,13 @@ async function fill(client: pg.Client): Promise<void> {
 const CITES = [{ instrument: 'national-choice', article: 'bench', confidence: 'high' }];
 
 /** 75 of each kind; most say something of the request, some also of the dataset. */
-export function extensionsOf(base: Program): Extension[] {
+function extensionsOf(base: Program): Extension[] {
   return Array.from({ length: 300 }, (_, i) => {
-    const publisher = `bench-${1 + (i % 200)}`;
+    const publisher = `use-${1 + (i % 200)}`;
     const targets = [
       {
         owner: publisher,
-        target: { fact: 'dataset.id', isAnyOf: [`bench-${i * 7}`, `bench-${i * 11}`] },
+        target: { fact: 'dataset.id', isAnyOf: [`use-${i * 7}`, `use-${i * 11}`] },
       },
       { owner: publisher },
       { target: { fact: 'dataset.sector', eq: SECTORS[i % SECTORS.length] } },
@@ -215,7 +220,7 @@ export function extensionsOf(base: Program): Extension[] {
       ...rule,
       id: `BENCH-OWN-${i}`,
       applies: { fact: 'request.purpose', eq: 'service_improvement' },
-      holds: { fact: 'dataset.subject_count', lt: 100 },
+      holds: { fact: 'dataset.subject_count', lt: 1 + (i % 90) },
       otherwise: 'deny',
     };
     const text = JSON.stringify({

@@ -124,7 +124,7 @@ interface Search {
 }
 
 /** A question in two steps: what a profile settles, and the rest. */
-export class Plan {
+class Plan {
   readonly #tests: FactTests;
   readonly #purpose: string;
   readonly #exceptions: readonly string[];
@@ -132,7 +132,7 @@ export class Plan {
   /** Tests of a profile that are needed more than once. */
   readonly #repeated: ReadonlyMap<FactTest, number>;
   /** True for each profile of which a dataset may be usable; undefined where all of them are. */
-  readonly fits: Expression | undefined;
+  readonly #fits: Expression | undefined;
   /** What a profile settles of the predicates. */
   readonly #columns = new Map<string, { name: Expression; value: Expression }>();
   readonly #names = new Map<Predicate, number>();
@@ -150,7 +150,7 @@ export class Plan {
     this.#exceptions = [...exceptions.keys()];
     const repeated = repeatedTests([usable, review]).filter((test) => tests.ofProfile(test));
     this.#repeated = new Map(repeated.map((test, i) => [test, i]));
-    this.fits = this.#upper(usable);
+    this.#fits = this.#upper(usable);
     // What the profile alone has settled holds already.
     const open = (usable.kind === 'and' ? usable.of : [usable]).filter(
       (part) => !this.#ofProfile(part),
@@ -161,9 +161,9 @@ export class Plan {
 
   /** The profiles that fit; undefined where all of them do. */
   async profiles(tx: Tx): Promise<Buffer[] | undefined> {
-    if (!this.fits) return undefined;
+    if (!this.#fits) return undefined;
     const { rows } = await sql<{ sha256: Buffer }>`
-      select p.sha256 from fact_profile p where ${this.fits}`.execute(tx);
+      select p.sha256 from fact_profile p where ${this.#fits}`.execute(tx);
     return rows.map(({ sha256 }) => sha256);
   }
 

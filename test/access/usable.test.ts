@@ -45,7 +45,7 @@ function parametersOf(request: DemoRequest): Parameters {
     recipients?: { country: string }[];
   };
   const text = (name: string): string | undefined => {
-    const value = request[name];
+    const value = request[name] as string | boolean | null | undefined;
     return value === undefined || value === null ? undefined : String(value);
   };
   return {
@@ -82,7 +82,7 @@ function pathOf(parameters: Parameters): string {
     const values = [value].flat();
     for (const each of values.length === 0 ? [''] : values) query.append(name, each);
   }
-  return `/v1/datasets?${query}`;
+  return `/v1/datasets?${query.toString()}`;
 }
 
 function list(parameters: Parameters, ask: Ask): Promise<Answer> {

@@ -14,12 +14,22 @@ import { boundTo, withExtensions } from '../../src/pdp/compose.ts';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import { explain } from '../../src/pdp/explain.ts';
 import { Predicates } from '../../src/pdp/predicate.ts';
-import { loadFacts, type Program } from '../../src/pdp/program.ts';
+import { type Extension, loadFacts, type Program } from '../../src/pdp/program.ts';
 import { residual } from '../../src/pdp/residual.ts';
-import { build, built, policyDocument, ruleOf, smallPack } from '../pdp/support.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import {
+  build,
+  built,
+  mutatedFacts,
+  policyDocument,
+  program as rwanda,
+  ruleOf,
+  smallPack,
+} from '../pdp/support.ts';
+import { migrate } from '../../src/db/migrate.ts';
+import { createEmptyDatabase, createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const DATASETS = 3_000;
+const RWANDAN = 500;
 const PUBLISHERS = ['moh', 'rbc', 'nisr'];
 const PURPOSES = ['care', 'hiv_care', 'research'];
 
@@ -40,7 +50,10 @@ beforeAll(async () => {
       [id],
     );
   }
-  await store(fc.sample(row, { seed: 20261015, numRuns: DATASETS }));
+  await store([
+    ...fc.sample(row, { seed: 20261015, numRuns: DATASETS }),
+    ...fc.sample(rwandanRow, { seed: 20261015, numRuns: RWANDAN }),
+  ]);
 }, 120_000);
 afterAll(async () => {
   await client.end();
@@ -138,6 +151,11 @@ const row = fc.record({
   publisher: fc.constantFrom(...PUBLISHERS),
   document: documents,
   totals: fc.uniqueArray(total, { maxLength: 2, selector: (each) => each.purpose }),
+});
+/** Datasets of the shipped pack's cases, changed at random. */
+const rwandanRow = fc.tuple(row, mutatedFacts).map(([each, { dataset }]) => {
+  const { id: _id, title: _title, publisher: _publisher, ...document } = dataset as Row['document'];
+  return { ...each, document };
 });
 type Row = typeof row extends fc.Arbitrary<infer T> ? T : never;
 
@@ -539,6 +557,12 @@ const request = object({
   people: fc.array(object({ place }), { maxLength: 2 }),
 }) as fc.Arbitrary<Record<string, unknown>>;
 
+function extensionOn(base: Program, document: object): Extension {
+  const made = buildExtension(base, { file: 'extension.yaml', text: JSON.stringify(document) });
+  if (made.ok) return made.value;
+  throw new Error(made.problems.map(({ message }) => message).join());
+}
+
 function programOf(
   thePack: object,
   rules: readonly object[],
@@ -547,11 +571,7 @@ function programOf(
   const base = built(thePack, policyDocument([permitting, ...rules]));
   return withExtensions(
     base,
-    extensions.map((document, i) => {
-      const made = buildExtension(base, { file: `x${i}.yaml`, text: JSON.stringify(document) });
-      if (!made.ok) throw new Error(made.problems.map(({ message }) => message).join());
-      return made.value;
-    }),
+    extensions.map((document) => extensionOn(base, document)),
   );
 }
 
@@ -579,7 +599,7 @@ async function bySql(
         exceptions: new Map(),
       },
       { allOf: null },
-      DATASETS + 1,
+      DATASETS + RWANDAN + 1,
     ),
   );
   const effects = new Map(datasets.map(({ id }) => [id, 'deny']));
@@ -633,7 +653,42 @@ describe('SQL, evaluation and explanation', () => {
           expect((await disagreements(program, asked, 10)).slice(0, 1)).toEqual([]);
         },
       ),
-      { numRuns: Number(process.env['USABLE_RUNS'] ?? 40) },
+      { numRuns: 25 },
+    );
+  }, 600_000);
+
+  test('say the same by the shipped pack with policies of stewards and of the nation', async () => {
+    const cites = [{ instrument: 'national-choice', article: 'test', confidence: 'high' }];
+    const own = (i: number, parts: object, rule: object): Extension =>
+      extensionOn(
+        rwanda,
+        policyDocument([ruleOf(`X${i}`, { ...rule, cites })], {
+          policy: `x${i}`,
+          layer: 'owner' in parts ? 'steward' : 'national_choice',
+          instrument: 'national-choice',
+          ...parts,
+        }),
+      );
+    const program = withExtensions(rwanda, [
+      own(
+        1,
+        { owner: 'moh' },
+        { holds: { fact: 'dataset.subject_count', lt: 5000 }, otherwise: 'deny' },
+      ),
+      own(
+        2,
+        { owner: 'rbc', target: { fact: 'dataset.sector', eq: 'health' } },
+        { outcome: 'review' },
+      ),
+      own(3, { target: { fact: 'dataset.consent.coverage_pct', lt: 50 } }, { outcome: 'review' }),
+      own(4, { target: { fact: 'dataset.id', isAnyOf: ['ds-3', 'ds-3001'] } }, { outcome: 'deny' }),
+    ]);
+    await fc.assert(
+      fc.asyncProperty(mutatedFacts, async ({ request: asked }) => {
+        const found = await disagreements(program, asked as Record<string, unknown>, 5);
+        expect(found.slice(0, 1)).toEqual([]);
+      }),
+      { numRuns: 15 },
     );
   }, 600_000);
 
@@ -649,7 +704,56 @@ describe('SQL, evaluation and explanation', () => {
           (await disagreements(programOf(thePack, rules, []), asked, 100)).slice(0, 1),
         ).toEqual([]);
       }),
-      { numRuns: Number(process.env['USABLE_RUNS'] ?? 100) },
+      { numRuns: 60 },
     );
   }, 600_000);
+});
+
+describe('The stored facts of datasets', () => {
+  const PICTURE = `
+    select dataset, created_at, active, consented, profile, apart, facts
+    from dataset_facts join fact_profile on sha256 = profile order by dataset`;
+
+  test('are made by an upgrade of the datasets and consent records that are there', async () => {
+    await using old = await createEmptyDatabase();
+    await migrate(old.connectionString);
+    const upgraded = new Client(old.connectionString);
+    await upgraded.connect();
+    try {
+      await upgraded.query(`
+        drop table dataset_facts, fact_profile, fact_apart;
+        drop function keep_dataset_facts, keep_consented cascade;
+        drop function store_facts, instant_ms;
+        delete from kysely_migration where name = '0005_dataset_facts'`);
+      for (const table of ['organisation', 'dataset', 'consent_total']) {
+        const { rows } = await client.query(`select json_agg(t) as all from ${table} t`);
+        await upgraded.query(
+          `insert into ${table} select * from json_populate_recordset(null::${table}, $1)`,
+          [JSON.stringify((rows[0] as { all: unknown }).all)],
+        );
+      }
+      await migrate(old.connectionString);
+      expect((await upgraded.query(PICTURE)).rows).toEqual((await client.query(PICTURE)).rows);
+    } finally {
+      await upgraded.end();
+    }
+  });
+
+  test('are shared by datasets that differ in numbers, dates and titles only', async () => {
+    const { rows } = await client.query(
+      `select count(distinct profile)::integer as profiles from dataset_facts where dataset like 'same-%'`,
+    );
+    expect(rows).toEqual([{ profiles: 0 }]);
+    await client.query('begin');
+    await client.query(`
+      insert into dataset (id, version, status, publisher, document, search, created_at, updated_at)
+      select 'same-' || i, 1, 'active', 'moh', jsonb_build_object('title', jsonb_build_object('en', 'T' || i),
+        'number', i, 'day', (date '2026-01-01' + i)::text, 'codes', case when i % 2 = 0 then '["a", "b"]'::jsonb else '["b", "a", "a"]' end), '', now(), now()
+      from generate_series(1, 50) i`);
+    const after = await client.query(
+      `select count(distinct profile)::integer as profiles from dataset_facts where dataset like 'same-%'`,
+    );
+    await client.query('rollback');
+    expect(after.rows).toEqual([{ profiles: 1 }]);
+  });
 });
