@@ -100,6 +100,7 @@ const AT_HOME = {
   release_to: ['RW'],
   custody: 'rw_state',
   automated_decision: 'none',
+  safeguards: ['access_logging'],
 } as const satisfies Question extends infer Q ? Partial<Q> : never;
 
 /** The purposes that datasets permit: one that many do, one that only the oldest do, one that none does. */
@@ -178,7 +179,7 @@ function extensionsOf(base: Program): Extension[] {
         target: { fact: 'dataset.id', isAnyOf: [`use-${i * 7}`, `use-${i * 11}`] },
       },
       { owner: publisher },
-      { target: { fact: 'dataset.sector', eq: SECTORS[i % SECTORS.length] } },
+      { target: { fact: 'dataset.sector', eq: SECTORS[Math.floor(i / 4) % SECTORS.length] } },
       {
         target: {
           and: [

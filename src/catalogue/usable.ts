@@ -26,10 +26,12 @@ export interface UsableDataset extends Dataset {
   readonly usable: 'permit' | 'review';
 }
 
-/** With so few profiles their newest datasets are found by an index. */
+/** With so few profiles their newest datasets are found by an index at once. */
 const FEW_PROFILES = 200;
-/** With more, the page is looked for among so many of the newest datasets before it is among all. */
+/** With more, the page is first looked for among so many of the newest datasets. */
 const NEWEST = 4_000;
+/** With so many profiles going through all datasets takes less than going from profile to profile. */
+const MANY_PROFILES = 4_000;
 /** Tests in one statement at the most. */
 const MAX_TESTS = 30_000;
 
@@ -71,7 +73,8 @@ async function readGeneral(
     readRows(tx, plan.rows({ profiles, among, filter, limit }));
   if (profiles && profiles.length <= FEW_PROFILES) return read('profile');
   const newest = await read('newest');
-  return newest.length === limit ? newest : read('all');
+  if (newest.length === limit) return newest;
+  return read(profiles && profiles.length < MANY_PROFILES ? 'profile' : 'all');
 }
 
 async function readExceptions(
@@ -171,9 +174,14 @@ class Plan {
     const narrowed = narrowing(filter);
     const dataset = narrowed.length === 0 ? sql`` : sql`join dataset d on d.id = f.dataset`;
     const reads = named('r', this.#tests.reads);
+    const total = sql`t.dataset = f.dataset and t.purpose = ${this.#purpose} and f.consented`;
+    // One by one where few are looked at, or the planner would gather the totals of everybody.
+    const totals =
+      among === 'all'
+        ? sql`left join consent_total t on ${total}`
+        : sql`left join lateral (select * from consent_total t where ${total} offset 0) t on true`;
     const beside = sql`
-      left join consent_total t on t.dataset = f.dataset and t.purpose = ${this.#purpose} and f.consented
-      ${dataset} cross join lateral (select${reads} offset 0) r`;
+      ${totals} ${dataset} cross join lateral (select${reads} offset 0) r`;
     const others =
       this.#exceptions.length === 0 ? [] : [sql`f.dataset <> all(${this.#exceptions}::text[])`];
     const listed = sql.join([sql`f.active`, ...after(filter), ...others], sql` and `);

@@ -119,12 +119,17 @@ export class Predicates {
   }
 
   test(test: FactTest, is: Reading): Predicate {
-    return this.#intern(`${is} ${nameOf(test)}`, { kind: 'test', test, is });
+    return this.#test(nameOf(test), test, is);
+  }
+
+  #test(name: string, test: FactTest, is: Reading): Predicate {
+    return this.#intern(`${is} ${name}`, { kind: 'test', test, is });
   }
 
   /** A test as a condition. */
   three(test: FactTest): Three {
-    return { isTrue: this.test(test, 'true'), isFalse: this.test(test, 'false') };
+    const name = nameOf(test);
+    return { isTrue: this.#test(name, test, 'true'), isFalse: this.#test(name, test, 'false') };
   }
 
   readonly and = (...parts: readonly Predicate[]): Predicate => this.#join('and', parts);
@@ -176,13 +181,14 @@ export class Predicates {
   #join(kind: Junction, parts: readonly Predicate[]): Predicate {
     const [neutral, settled] =
       kind === 'and' ? [this.always, this.never] : [this.never, this.always];
-    const flat = new Set<Predicate>();
+    const telling: Predicate[] = [];
     for (const part of parts) {
       if (part === settled) return settled;
-      if (part.kind === kind) for (const inner of part.of) flat.add(inner);
-      else if (part !== neutral) flat.add(part);
+      if (part !== neutral) telling.push(part);
     }
-    if (flat.size < 2) return [...flat][0] ?? neutral;
+    const [first] = telling;
+    if (!first || telling.length === 1) return first ?? neutral;
+    const flat = new Set(telling.flatMap((part) => (part.kind === kind ? part.of : [part])));
     const joined = new Set(this.#joinMemberships(kind, [...flat]));
     const left = [...joined].filter((part) => !isImplied(part, DUAL[kind], joined));
     if (left.length === 0) return neutral;
