@@ -12,6 +12,7 @@ import { demoToken } from '../src/demo.ts';
 import { type Load, loadHttp, type Rate } from './client.ts';
 import { measureDecisions } from './decisions.ts';
 import { measureImpact } from './impact.ts';
+import { measureUsable } from './usable.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const POOL = 10;
@@ -78,6 +79,8 @@ async function main(): Promise<void> {
   console.log('A policy tried on 100,000 recorded requests');
   const impact = await measureImpact();
   console.table([impact]);
+  const usable = await measureUsable(url);
+  console.table(usable);
   const result = {
     measured_at: new Date().toISOString(),
     node: process.version,
@@ -87,6 +90,7 @@ async function main(): Promise<void> {
     rows,
     growth,
     impact,
+    usable,
   };
   const file = join(ROOT, 'bench/results', `${result.measured_at.slice(0, 10)}.json`);
   await writeFile(file, `${JSON.stringify(result, null, 2)}\n`);

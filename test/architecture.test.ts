@@ -51,6 +51,8 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
     'consent/store.ts',
     'catalogue/store.ts',
     'catalogue/search.ts', // the one module of text search
+    'catalogue/usable.ts',
+    'catalogue/fact-tests.ts', // predicates over facts, as SQL
     'access/store.ts',
     'access/impact-store.ts',
     'policies/store.ts',

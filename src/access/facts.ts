@@ -40,26 +40,39 @@ export function checkPeriod({ duration }: Asked, today?: number): FactProblem[] 
  * agreement knows would slip past a prohibition of what it really is; `any` is no purpose.
  */
 export function checkPurpose(
-  { pack }: Program,
+  program: Program,
   purpose: string,
   { document }: Dataset,
-  { agreement }: Pick<Registers, 'agreement'>,
+  registers: Pick<Registers, 'agreement'>,
 ): FactProblem[] {
   const { permitted_purposes, prohibited_purposes } = document;
-  const named = [permitted_purposes ?? [], prohibited_purposes ?? [], agreement?.purposes ?? []];
-  const known = [...Object.keys(pack.purposes), ...(named.flat() as string[])].filter(
-    (code) => code !== WILDCARD,
-  );
-  if (known.includes(purpose)) return [];
-  return [
-    {
-      path: '/purpose',
-      expected: `one of ${[...new Set(known)].toSorted().join(', ')}${suggestion(purpose, known)}`,
-    },
+  const named = [permitted_purposes ?? [], prohibited_purposes ?? []].flat() as string[];
+  const known = [
+    ...knownPurposes(program, registers),
+    ...named.filter((code) => code !== WILDCARD),
   ];
+  return known.includes(purpose) ? [] : [unknownPurpose(purpose, known)];
 }
 
-const WILDCARD = 'any';
+/** The purposes that the pack and the agreement know, whatever the dataset. */
+export function knownPurposes(
+  { pack }: Program,
+  { agreement }: Pick<Registers, 'agreement'>,
+): string[] {
+  return [...Object.keys(pack.purposes), ...(agreement?.purposes ?? [])].filter(
+    (code) => code !== WILDCARD,
+  );
+}
+
+export function unknownPurpose(purpose: string, known: readonly string[]): FactProblem {
+  return {
+    path: '/purpose',
+    expected: `one of ${[...new Set(known)].toSorted().join(', ')}${suggestion(purpose, known)}`,
+  };
+}
+
+/** Permits every purpose where it is among those permitted; nothing is asked for it. */
+export const WILDCARD = 'any';
 
 /** The dataset's facts for a request with this purpose: its own, and the consent on record. */
 export function factsOfDataset(

@@ -37,7 +37,7 @@ export class KnownRegisters implements Snapshot {
 
   /** Takes over what one transaction has read, with the program in force in it at `now`. */
   learn(snapshot: HeldSnapshot, program: Program, now: Date): void {
-    const basis = snapshot.revisionOfPack();
+    const basis = snapshot.revisionOfPack;
     if (basis) this.#pack = { program, basis, day: dayOf(program, now) };
     for (const [name, known] of snapshot.entries()) {
       this.#forget(name);

@@ -2,10 +2,10 @@ import { type Dataset, mayRead } from '../catalogue/dataset.ts';
 import { readDatasetsById } from '../catalogue/store.ts';
 import type { ConsentTotal } from '../consent/consent.ts';
 import { readTotals } from '../consent/store.ts';
-import type { Tx } from '../db/connection.ts';
+import type { Db, Tx } from '../db/connection.ts';
 import { ServiceError, unknownReference } from '../errors.ts';
 import { PARTIES, type Parties } from '../parties/party.ts';
-import { readAgreements, readProjectRecords } from '../parties/store.ts';
+import { type ProjectRecords, readAgreements, readProjectRecords } from '../parties/store.ts';
 import type { Principal } from '../principal.ts';
 import type { Registers } from './facts.ts';
 import { holdRevisions, type Register, type Revision } from './store.ts';
@@ -43,21 +43,16 @@ export interface Snapshot {
 }
 
 /** A snapshot that was read whole: all of one moment. */
-export class HeldSnapshot implements Snapshot {
+class ReadSnapshot implements Snapshot {
   readonly #known = new Map<string, Known<unknown>>();
-  readonly #revisions: ReadonlyMap<string, Revision>;
+  readonly #basisOf: (register: Register, id: string) => Revision | undefined;
 
-  constructor(revisions: readonly Revision[]) {
-    this.#revisions = new Map(revisions.map((each) => [nameOf(each.register, each.id), each]));
+  constructor(basisOf: (register: Register, id: string) => Revision | undefined) {
+    this.#basisOf = basisOf;
   }
 
   get<R extends keyof Said>(register: R, id: string): Known<Said[R]> | undefined {
     return this.#known.get(nameOf(register, id)) as Known<Said[R]> | undefined;
-  }
-
-  /** What is in force hangs on no id. */
-  revisionOfPack(): Revision | undefined {
-    return this.#revisions.get(nameOf('pack', PACK_IN_FORCE));
   }
 
   entries(): Iterable<[string, Known<unknown>]> {
@@ -65,11 +60,26 @@ export class HeldSnapshot implements Snapshot {
   }
 
   add<R extends keyof Said>(register: R, id: string, said: Said[R]): void {
-    const basis = this.#revisions.get(nameOf(register, id));
+    const basis = this.#basisOf(register, id);
     if (!basis) throw new Error(`the ${register} ${id} has no revision`);
     this.#known.set(nameOf(register, id), { said, basis });
   }
 }
+
+/** A snapshot whose revisions are held until its transaction ends. */
+export class HeldSnapshot extends ReadSnapshot {
+  /** Of what is in force, which hangs on no id. */
+  readonly revisionOfPack: Revision | undefined;
+
+  constructor(revisions: readonly Revision[]) {
+    const byName = new Map(revisions.map((each) => [nameOf(each.register, each.id), each]));
+    super((register, id) => byName.get(nameOf(register, id)));
+    this.revisionOfPack = byName.get(nameOf('pack', PACK_IN_FORCE));
+  }
+}
+
+/** The basis of what nobody holds: no request is ever made on it. */
+const UNHELD: Revision = { register: 'pack', id: '', revision: '' };
 
 /** The name of the one row of `pack_in_force`. */
 const PACK_IN_FORCE = 'true';
@@ -108,6 +118,15 @@ export async function holdSnapshot(
     const own = totals.filter((each) => each.dataset === dataset.id);
     snapshot.add('dataset', dataset.id, { dataset, totals: own });
   }
+  addRecords(snapshot, records, signed);
+  return snapshot;
+}
+
+function addRecords(
+  snapshot: ReadSnapshot,
+  records: ProjectRecords,
+  signed: readonly Parties['agreement'][],
+): void {
   for (const project of records.projects) {
     const own = records.authorisations.filter((each) => each.project === project.id);
     snapshot.add('project', project.id, { project, authorisations: own });
@@ -117,7 +136,6 @@ export async function holdSnapshot(
     snapshot.add('organisation', organisation.id, { organisation, registrations: own });
   }
   for (const agreement of signed) snapshot.add('agreement', agreement.id, agreement);
-  return snapshot;
 }
 
 /**
@@ -179,4 +197,19 @@ export function registersFor(
     authorisations,
     basis: [own.basis, whose.basis, ...(signed ? [signed.basis] : [])],
   };
+}
+
+/** As `registersFor`, read for a question that changes nothing: held by nobody. */
+export async function readRegisters(
+  db: Db,
+  principal: Principal,
+  names: { readonly project: string; readonly agreement?: string | undefined },
+): Promise<Registers> {
+  const [agreements, records] = await Promise.all([
+    readAgreements(db, names.agreement === undefined ? [] : [names.agreement]),
+    readProjectRecords(db, [names.project]),
+  ]);
+  const snapshot = new ReadSnapshot(() => UNHELD);
+  addRecords(snapshot, records, agreements);
+  return registersFor(snapshot, principal, names);
 }

@@ -104,7 +104,7 @@ export async function submitHeld(
         readClaims(tx, calls),
       ]);
       known.learn(snapshot, program, now);
-      const basis = snapshot.revisionOfPack();
+      const basis = snapshot.revisionOfPack;
       if (!basis) throw new Error('what is in force has no revision');
       const made: Draft[] = [];
       const results = submissions.map((submission): Settled<Submitted> | Draft => {

@@ -1,4 +1,4 @@
-import { isDuplicate } from '../db/connection.ts';
+import { isDuplicate, transact, type Tx } from '../db/connection.ts';
 import type { DatasetStatus } from '../db/schema.ts';
 import { notFound, ServiceError } from '../errors.ts';
 import { type IdempotentCall, readClaims } from '../idempotency.ts';
@@ -15,6 +15,7 @@ import {
 } from './commands.ts';
 import { type Dataset, documentOf, mayRead, showDataset, stewards } from './dataset.ts';
 import {
+  type DatasetFilter,
   readDataset,
   readDatasets,
   readDatasetVersion,
@@ -22,11 +23,19 @@ import {
   readVersionEvent,
 } from './store.ts';
 import { receiptOf } from '../audit/record.ts';
+import { readUsableDatasets, type Usability } from './usable.ts';
 
 export interface CatalogueRoutes extends CatalogueWriter {
   /** Checks a value against a named schema of the contract. @throws ServiceError `invalid_request`. */
   readonly checkSchema: (schema: string, value: unknown) => void;
+  /** What is asked of the policies, which are not the catalogue's; undefined where nothing is. */
+  readonly usableQuestion: (query: ListQuery) => UsableQuestion | undefined;
 }
+
+type ListQuery = Call<'listDatasets'>['query'];
+
+/** @throws ServiceError `unknown_reference`, `invalid_facts`. */
+type UsableQuestion = (tx: Tx, principal: Principal) => Promise<Usability>;
 
 type CatalogueOperation =
   | 'listDatasets'
@@ -53,6 +62,8 @@ export function catalogueHandlers(deps: CatalogueRoutes): Handlers<CatalogueOper
         allOf: allOf(principal),
         after,
       };
+      const question = deps.usableQuestion(query);
+      if (question) return usableDatasets(deps, { question, principal, filter, limit });
       const rows = await readDatasets(deps.db, filter, limit + 1);
       return {
         status: 200,
@@ -116,6 +127,39 @@ export function catalogueHandlers(deps: CatalogueRoutes): Handlers<CatalogueOper
       return { status: 200, body: showDataset(dataset) };
     },
   };
+}
+
+interface UsableList {
+  readonly question: UsableQuestion;
+  readonly principal: Principal;
+  readonly filter: DatasetFilter;
+  readonly limit: number;
+}
+
+/** Policies, registers and datasets are those of one moment. */
+async function usableDatasets(
+  { db }: CatalogueRoutes,
+  { question, principal, filter, limit }: UsableList,
+): Promise<Reply<'listDatasets'>> {
+  return transact(
+    db,
+    async (tx) => {
+      const asked = await question(tx, principal);
+      const { as_of, pack, policies } = asked;
+      const rows = await readUsableDatasets(tx, asked, filter, limit + 1);
+      const page = toPage(
+        rows,
+        limit,
+        ({ usable: effect, ...dataset }) => ({ ...showDataset(dataset), usable: effect }),
+        (row) => [row.created_at, row.id],
+      );
+      return {
+        status: 200,
+        body: { ...page, computed: { as_of, pack, policies: [...policies] } },
+      };
+    },
+    'repeatable read',
+  );
 }
 
 const MANAGED = ['id', 'publisher', 'version', 'created_at', 'updated_at'] as const;

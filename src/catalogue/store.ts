@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
 import type { DatasetStatus } from '../db/schema.ts';
 import type { Dataset, DatasetDocument } from './dataset.ts';
@@ -21,6 +21,13 @@ export async function readDataset(db: Db, id: string): Promise<Dataset | undefin
     .where('id', '=', id)
     .executeTakeFirst();
   return row as Dataset | undefined;
+}
+
+/** Those of some datasets that are active. */
+export async function readActiveDatasets(db: Db, ids: readonly string[]): Promise<Dataset[]> {
+  if (ids.length === 0) return [];
+  const query = db.selectFrom('dataset').select(COLUMNS).where('id', 'in', ids);
+  return (await query.where('status', '=', 'active').execute()) as Dataset[];
 }
 
 /** The datasets with these ids. */
@@ -67,16 +74,23 @@ export async function readDatasets(
       where.or([where('status', '=', 'active'), where('publisher', '=', own)]),
     );
   }
-  for (const column of ['publisher', 'sector', 'classification', 'status'] as const) {
-    const value = filter[column];
-    if (value !== undefined) query = query.where(column, '=', value);
-  }
-  if (filter.q !== undefined) query = query.where(matches(filter.q));
+  for (const condition of narrowing(filter)) query = query.where(condition);
   if (filter.after) {
     const { created_at, id } = filter.after;
     query = query.where(sql<boolean>`(created_at, id) < (${created_at}::timestamptz, ${id})`);
   }
   return (await query.execute()) as Dataset[];
+}
+
+/** The conditions of a filter on a dataset's own columns. */
+export function narrowing(filter: DatasetFilter): RawBuilder<boolean>[] {
+  const columns = (['publisher', 'sector', 'classification', 'status'] as const).flatMap(
+    (column) => {
+      const value = filter[column];
+      return value === undefined ? [] : [sql<boolean>`${sql.ref(column)} = ${value}`];
+    },
+  );
+  return filter.q === undefined ? columns : [...columns, matches(filter.q)];
 }
 
 /** @throws a unique violation when the id is taken. */

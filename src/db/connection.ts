@@ -28,6 +28,9 @@ const PARSERS: ReadonlyMap<number, (text: string) => unknown> = new Map<
 
 const PREPARE_FROM = 3;
 const MAX_PREPARED = 300;
+const MAX_REMEMBERED = 4 * MAX_PREPARED;
+/** Longer ones are put together for one question. */
+const LONGEST_PREPARED = 4_000;
 
 /**
  * A connection that prepares the statements that come again: parsing and planning cost more than
@@ -67,10 +70,20 @@ class PreparingClient extends pg.Client {
     process.nextTick(() => stream.uncork());
   }
 
+  /** Statements that came once and did not come again make room for others. */
+  #forgetOne(): void {
+    for (const [text, seen] of this.#seen) {
+      if (typeof seen === 'string') continue;
+      this.#seen.delete(text);
+      return;
+    }
+  }
+
   #nameOf(text: string): string | undefined {
     const seen = this.#seen.get(text) ?? 0;
     if (typeof seen === 'string') return seen;
-    if (this.#prepared >= MAX_PREPARED || this.#seen.size > 4 * MAX_PREPARED) return undefined;
+    if (this.#prepared >= MAX_PREPARED || text.length > LONGEST_PREPARED) return undefined;
+    if (this.#seen.size >= MAX_REMEMBERED && seen === 0) this.#forgetOne();
     const name = seen + 1 === PREPARE_FROM ? `s${++this.#prepared}` : undefined;
     this.#seen.set(text, name ?? seen + 1);
     return name;

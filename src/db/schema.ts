@@ -77,6 +77,25 @@ export interface DatasetTable extends Versioned {
   search: unknown;
 }
 
+/** What policies read of datasets, see migration 0005; triggers write all three. */
+export interface FactProfileTable {
+  sha256: Buffer;
+  facts: unknown;
+}
+
+export interface DatasetFactsTable {
+  dataset: string;
+  created_at: Instant;
+  active: boolean;
+  consented: boolean;
+  profile: Buffer;
+  apart: unknown;
+}
+
+export interface FactApartTable {
+  fact: string;
+}
+
 export interface DatasetVersionTable {
   dataset: string;
   version: number;
@@ -302,6 +321,9 @@ export interface Schema {
   authorisation: AuthorisationTable;
   dataset: DatasetTable;
   dataset_version: DatasetVersionTable;
+  fact_profile: FactProfileTable;
+  dataset_facts: DatasetFactsTable;
+  fact_apart: FactApartTable;
   consent_record: ConsentRecordTable;
   consent_total: ConsentTotalTable;
   policy_version: PolicyVersionTable;

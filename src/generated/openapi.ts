@@ -86,6 +86,13 @@ export interface paths {
          * Find datasets
          * @description Newest registration first. Partners, holders and stewards of other publishers see active
          *     datasets; a publisher's stewards, auditors and the authority see drafts and retired ones too.
+         *
+         *     With `usable_by` the list has only those active datasets that the policies in force would
+         *     permit the project to use (with `usable=review`: or send to a person), for the request that
+         *     the parameters from `agreement` on describe. They are the facts of an access request and are
+         *     checked as such; `purpose` is required. Where nothing is said of a fact it is unknown, and
+         *     unknown never permits: of the lists, a parameter without a value (`recipients=`) says that
+         *     there are none. An authorisation for one dataset counts for that dataset.
          */
         readonly get: operations["listDatasets"];
         readonly put?: never;
@@ -1259,9 +1266,21 @@ export interface components {
             readonly [key: string]: unknown;
         };
         readonly DatasetChange: components["schemas"]["Dataset"] & components["schemas"]["Recorded"];
+        /** @enum {string} */
+        readonly UsableEffect: "permit" | "review";
+        readonly QueryList: readonly string[];
         readonly DatasetPage: {
-            readonly items: readonly components["schemas"]["Dataset"][];
+            readonly items: readonly (components["schemas"]["Dataset"] & {
+                /** @description With `usable_by`: what the policies answer. */
+                readonly usable?: components["schemas"]["UsableEffect"];
+            })[];
             readonly next_cursor: string | null;
+            /** @description With `usable_by`: when, and from which versions, each page was computed. */
+            readonly computed?: {
+                readonly as_of: components["schemas"]["Instant"];
+                readonly pack: components["schemas"]["PackReference"];
+                readonly policies: readonly components["schemas"]["PolicyReference"][];
+            };
         };
         /** @enum {string} */
         readonly ConsentStatus: "given" | "refused" | "withdrawn";
@@ -1430,6 +1449,11 @@ export interface components {
         readonly AuthorisationPage: {
             readonly items: readonly components["schemas"]["Authorisation"][];
             readonly next_cursor: string | null;
+        };
+        readonly PackReference: {
+            readonly pack: string;
+            readonly version: number;
+            readonly sha256: string;
         };
         readonly PolicyReference: {
             readonly policy: string;
@@ -1801,11 +1825,7 @@ export interface components {
                 readonly fact: string;
                 readonly date: components["schemas"]["Date"];
             };
-            readonly pack: {
-                readonly pack: string;
-                readonly version: number;
-                readonly sha256: string;
-            };
+            readonly pack: components["schemas"]["PackReference"];
             readonly policies: readonly components["schemas"]["PolicyReference"][];
         };
         readonly Remedy: {
@@ -2037,6 +2057,37 @@ export interface operations {
                 readonly sector?: components["schemas"]["Code"];
                 readonly classification?: components["schemas"]["Code"];
                 readonly status?: components["schemas"]["DatasetStatus"];
+                /** @description A project: only datasets that it may use. */
+                readonly usable_by?: components["schemas"]["Slug"];
+                /** @description What the policies must answer; `review` also lists what a person must look at. */
+                readonly usable?: components["schemas"]["UsableEffect"];
+                readonly agreement?: components["schemas"]["Slug"];
+                readonly role?: components["schemas"]["Code"];
+                readonly action?: components["schemas"]["Code"];
+                readonly purpose?: components["schemas"]["Code"];
+                /** @description Countries of storage. */
+                readonly store_in?: components["schemas"]["QueryList"];
+                /** @description Countries of processing. */
+                readonly process_in?: components["schemas"]["QueryList"];
+                /** @description Countries from which it is looked at. */
+                readonly access_from?: components["schemas"]["QueryList"];
+                readonly hosting_provider?: components["schemas"]["ShortText"];
+                readonly hosting_jurisdiction?: components["schemas"]["Country"];
+                readonly keys_held_by?: components["schemas"]["Code"];
+                /** @description Countries of the recipients. */
+                readonly recipients?: components["schemas"]["QueryList"];
+                readonly onward_transfer?: boolean;
+                readonly fields_scope?: components["schemas"]["Code"];
+                readonly deidentification?: components["schemas"]["Code"];
+                readonly output_type?: components["schemas"]["Code"];
+                /** @description Countries that outputs are released to. */
+                readonly release_to?: components["schemas"]["QueryList"];
+                readonly custody?: components["schemas"]["Code"];
+                readonly transfer_ground?: components["schemas"]["Code"];
+                readonly from?: components["schemas"]["Date"];
+                readonly until?: components["schemas"]["Date"];
+                readonly automated_decision?: components["schemas"]["Code"];
+                readonly safeguards?: components["schemas"]["QueryList"];
                 /** @description Items a page. */
                 readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */

@@ -3,6 +3,7 @@ import { impactHandlers } from '../access/impact-routes.ts';
 import type { ImpactRuns } from '../access/impact-runs.ts';
 import { countMorePermitted } from '../access/impact.ts';
 import { accessHandlers } from '../access/routes.ts';
+import { usableQuestion } from '../access/usable.ts';
 import type { Log } from '../audit/record.ts';
 import { auditHandlers } from '../audit/routes.ts';
 import { catalogueHandlers } from '../catalogue/routes.ts';
@@ -49,7 +50,7 @@ export function createHandlers({
   const writer = { db, clock, log, inForce, programs, checkSchema, readPack };
   return {
     ...serviceHandlers(contract, db, inForce),
-    ...catalogueHandlers(writer),
+    ...catalogueHandlers({ ...writer, usableQuestion: (query) => usableQuestion(writer, query) }),
     ...partyHandlers(writer),
     ...consentHandlers({ ...writer, datasetOf: consentSubject }),
     ...policyHandlers({ ...writer, templates, countMorePermitted }),

@@ -1,0 +1,329 @@
+import { sql } from 'kysely';
+import type { Db, Tx } from '../db/connection.ts';
+import { ServiceError } from '../errors.ts';
+import type { FactTest, Predicate } from '../pdp/predicate.ts';
+import type { PolicyReference } from '../pdp/program.ts';
+import type { Dataset } from './dataset.ts';
+import { type Expression, FactTests, readAs } from './fact-tests.ts';
+import { type DatasetFilter, narrowing } from './store.ts';
+
+/** Which datasets may be used for one request, and what that was computed from. */
+export interface Usability {
+  readonly usable: Predicate;
+  /** Of those datasets: a person has to look at it first. */
+  readonly review: Predicate;
+  readonly purpose: string;
+  /** Datasets of which the predicates say nothing, and what is answered for each. */
+  readonly exceptions: ReadonlyMap<string, 'permit' | 'review' | 'deny'>;
+  readonly as_of: string;
+  readonly pack: { readonly pack: string; readonly version: number; readonly sha256: string };
+  readonly policies: readonly PolicyReference[];
+}
+
+type Asked = Pick<Usability, 'usable' | 'review' | 'purpose' | 'exceptions'>;
+
+export interface UsableDataset extends Dataset {
+  readonly usable: 'permit' | 'review';
+}
+
+/** With so few profiles their newest datasets are found by an index at once. */
+const FEW_PROFILES = 200;
+/** With more, the page is first looked for among so many of the newest datasets. */
+const NEWEST = 4_000;
+/** With so many profiles going through all datasets takes less than going from profile to profile. */
+const MANY_PROFILES = 4_000;
+/** Tests in one statement at the most. */
+const MAX_TESTS = 30_000;
+
+/**
+ * Active datasets for which `usable` holds, newest registration first. Each profile is tested once,
+ * however many datasets have it; what hangs on a dataset itself (its numbers, dates, consent) is
+ * tested among the datasets of those profiles only.
+ * @throws ServiceError `unavailable` where policies refer to one another so much that the question
+ * gets too long.
+ */
+export async function readUsableDatasets(
+  tx: Tx,
+  question: Asked,
+  filter: DatasetFilter,
+  limit: number,
+): Promise<UsableDataset[]> {
+  // Compiling the question would take longer than asking it.
+  await sql`set local jit = off`.execute(tx);
+  const general = await readGeneral(tx, question, filter, limit);
+  const special = await readExceptions(tx, question, filter, limit);
+  if (special.length === 0) return general;
+  const position = ({ created_at, id }: Dataset): string => `${created_at} ${id}`;
+  return [...general, ...special]
+    .toSorted((a, b) => (position(a) < position(b) ? 1 : -1))
+    .slice(0, limit);
+}
+
+async function readGeneral(
+  tx: Tx,
+  question: Asked,
+  filter: DatasetFilter,
+  limit: number,
+): Promise<UsableDataset[]> {
+  if (question.usable.kind === 'constant' && !question.usable.value) return [];
+  const plan = new Plan(new FactTests(await readApart(tx)), question);
+  const profiles = await plan.profiles(tx);
+  if (profiles?.length === 0) return [];
+  const read = async (among: Among): Promise<UsableDataset[]> =>
+    readRows(tx, plan.rows({ profiles, among, filter, limit }));
+  if (profiles && profiles.length <= FEW_PROFILES) return read('profile');
+  const newest = await read('newest');
+  if (newest.length === limit) return newest;
+  return read(profiles && profiles.length < MANY_PROFILES ? 'profile' : 'all');
+}
+
+async function readExceptions(
+  tx: Tx,
+  { exceptions }: Asked,
+  filter: DatasetFilter,
+  limit: number,
+): Promise<UsableDataset[]> {
+  const usable = [...exceptions].filter(([, effect]) => effect !== 'deny');
+  if (usable.length === 0) return [];
+  const where = sql.join([sql`f.active`, ...narrowing(filter), ...after(filter)], sql` and `);
+  return readRows(
+    tx,
+    sql`
+      select f.dataset, f.created_at, e.effect as usable
+      from unnest(${usable.map(([id]) => id)}::text[], ${usable.map(([, effect]) => effect)}::text[]) e (id, effect)
+        join dataset_facts f on f.dataset = e.id join dataset d on d.id = e.id
+      where ${where} ${NEWEST_FIRST} limit ${limit}`,
+  );
+}
+
+async function readRows(tx: Tx, found: Expression): Promise<UsableDataset[]> {
+  const { rows } = await sql<UsableDataset>`
+    select d.id, d.version, d.status, d.publisher, d.document, d.created_at, d.updated_at, u.usable
+    from (${found}) u join dataset d on d.id = u.dataset
+    order by u.created_at desc, u.dataset desc`.execute(tx);
+  return rows;
+}
+
+const NEWEST_FIRST: Expression = sql`order by f.created_at desc, f.dataset desc`;
+
+function after({ after: last }: DatasetFilter): Expression[] {
+  if (!last) return [];
+  return [sql`(f.created_at, f.dataset) < (${last.created_at}::timestamptz, ${last.id})`];
+}
+
+/** Where a page is looked for: each profile by itself, the newest datasets, or all of them. */
+type Among = 'profile' | 'newest' | 'all';
+
+async function readApart(db: Db): Promise<ReadonlySet<string>> {
+  const rows = await db.selectFrom('fact_apart').select('fact').execute();
+  return new Set(rows.map(({ fact }) => fact));
+}
+
+interface Search {
+  readonly profiles: readonly Buffer[] | undefined;
+  readonly among: Among;
+  readonly filter: DatasetFilter;
+  readonly limit: number;
+}
+
+/** A question in two steps: what a profile settles, and the rest. */
+class Plan {
+  readonly #tests: FactTests;
+  readonly #purpose: string;
+  readonly #exceptions: readonly string[];
+  readonly #profileOnly = new Map<Predicate, boolean>();
+  /** Tests of a profile that are needed more than once. */
+  readonly #repeated: ReadonlyMap<FactTest, number>;
+  /** True for each profile of which a dataset may be usable; undefined where all of them are. */
+  readonly #fits: Expression | undefined;
+  /** What a profile settles of the predicates. */
+  readonly #columns = new Map<string, { name: Expression; value: Expression }>();
+  readonly #names = new Map<Predicate, number>();
+  readonly #usable: Expression;
+  readonly #review: Expression;
+
+  constructor(tests: FactTests, { usable, review, purpose, exceptions }: Asked) {
+    if (sizeOf(usable) + sizeOf(review) > MAX_TESTS)
+      throw new ServiceError(
+        'unavailable',
+        'The policies in force are too intricate to be asked this.',
+      );
+    this.#tests = tests;
+    this.#purpose = purpose;
+    this.#exceptions = [...exceptions.keys()];
+    const repeated = repeatedTests([usable, review]).filter((test) => tests.ofProfile(test));
+    this.#repeated = new Map(repeated.map((test, i) => [test, i]));
+    this.#fits = this.#upper(usable);
+    // What the profile alone has settled holds already.
+    const open = (usable.kind === 'and' ? usable.of : [usable]).filter(
+      (part) => !this.#ofProfile(part),
+    );
+    this.#usable = joined('and', [sql`true`, ...open.map((part) => this.#settle(part))]);
+    this.#review = this.#settle(review);
+  }
+
+  /** The profiles that fit; undefined where all of them do. */
+  async profiles(tx: Tx): Promise<Buffer[] | undefined> {
+    if (!this.#fits) return undefined;
+    const { rows } = await sql<{ sha256: Buffer }>`
+      select p.sha256 from fact_profile p where ${this.#fits}`.execute(tx);
+    return rows.map(({ sha256 }) => sha256);
+  }
+
+  rows({ profiles, among, filter, limit }: Search): Expression {
+    const narrowed = narrowing(filter);
+    const dataset = narrowed.length === 0 ? sql`` : sql`join dataset d on d.id = f.dataset`;
+    const reads = named('r', this.#tests.reads);
+    const total = sql`t.dataset = f.dataset and t.purpose = ${this.#purpose} and f.consented`;
+    // One by one where few are looked at, or the planner would gather the totals of everybody.
+    const totals =
+      among === 'all'
+        ? sql`left join consent_total t on ${total}`
+        : sql`left join lateral (select * from consent_total t where ${total} offset 0) t on true`;
+    const beside = sql`
+      ${totals} ${dataset} cross join lateral (select${reads} offset 0) r`;
+    const others =
+      this.#exceptions.length === 0 ? [] : [sql`f.dataset <> all(${this.#exceptions}::text[])`];
+    const listed = sql.join([sql`f.active`, ...after(filter), ...others], sql` and `);
+    // One condition, or the planner would weigh each of its parts.
+    const where = sql.join([sql`(${this.#usable} is true)`, ...narrowed], sql` and `);
+    const shown = sql`f.dataset, f.created_at, case when ${this.#review} then 'review' else 'permit' end as usable`;
+    const settled = this.#settledOf(profiles);
+    switch (among) {
+      case 'profile':
+        return sql`
+          select u.* from (${settled}) p cross join lateral (
+            select ${shown} from dataset_facts f ${beside}
+            where f.profile = p.sha256 and ${listed} and ${where} ${NEWEST_FIRST} limit ${limit}
+          ) u order by u.created_at desc, u.dataset desc limit ${limit}`;
+      case 'newest':
+        return sql`
+          with p as materialized (${settled}),
+            f as materialized (select * from dataset_facts f where ${listed} ${NEWEST_FIRST} limit ${NEWEST})
+          select ${shown} from f join p on p.sha256 = f.profile ${beside}
+          where ${where} ${NEWEST_FIRST} limit ${limit}`;
+      case 'all':
+        return sql`
+          with p as materialized (${settled})
+          select ${shown} from dataset_facts f join p on p.sha256 = f.profile ${beside}
+          where ${listed} and ${where} ${NEWEST_FIRST} limit ${limit}`;
+    }
+  }
+
+  /** Profiles and what they settle; tests that are needed more than once are done once. */
+  #settledOf(profiles: readonly Buffer[] | undefined): Expression {
+    const tests = [...this.#repeated.keys()].map((test) => this.#tests.truth(test));
+    const fitting = profiles ? sql`where p.sha256 = any(${profiles}::bytea[])` : sql``;
+    return sql`
+      select p.sha256, p.facts, ${named(
+        'c',
+        [...this.#columns.values()].map(({ value }) => value),
+      )} from (
+        select p.sha256, p.facts, ${named('t', tests)} from fact_profile p ${fitting} offset 0
+      ) p offset 0`;
+  }
+
+  /** The predicate over a profile alone, as if all else were as the predicate wants it. */
+  #upper(predicate: Predicate): Expression | undefined {
+    if (predicate.kind === 'constant') return sql`${predicate.value}::boolean`;
+    if (predicate.kind === 'test') {
+      if (!this.#ofProfile(predicate)) return undefined;
+      return readAs(this.#tests.truth(predicate.test), predicate.is);
+    }
+    const parts = predicate.of.map((part) => this.#upper(part));
+    const known = parts.filter((part) => part !== undefined);
+    const lost = predicate.kind === 'or' ? known.length < parts.length : known.length === 0;
+    return lost ? undefined : joined(predicate.kind, known);
+  }
+
+  /** The predicate for one dataset; what its profile settles is a column of the profile's. */
+  #settle(predicate: Predicate): Expression {
+    if (predicate.kind === 'constant') return sql`${predicate.value}::boolean`;
+    if (this.#ofProfile(predicate)) return this.#column('and', [predicate]);
+    if (!('of' in predicate)) return this.#test(predicate);
+    const settled = predicate.of.filter((part) => this.#ofProfile(part));
+    const open = predicate.of.filter((part) => !this.#ofProfile(part));
+    const columns = settled.length === 0 ? [] : [this.#column(predicate.kind, settled)];
+    return joined(predicate.kind, [...columns, ...open.map((part) => this.#settle(part))]);
+  }
+
+  #column(kind: 'and' | 'or', parts: readonly Predicate[]): Expression {
+    const key = `${kind} ${parts.map((part) => this.#nameOf(part)).join()}`;
+    const column = this.#columns.get(key);
+    if (column) return column.name;
+    const name = sql`p.${sql.ref(`c${this.#columns.size}`)}`;
+    const value = joined(
+      kind,
+      parts.map((part) => this.#whole(part)),
+    );
+    this.#columns.set(key, { name, value });
+    return name;
+  }
+
+  #nameOf(predicate: Predicate): number {
+    const name = this.#names.get(predicate) ?? this.#names.size;
+    this.#names.set(predicate, name);
+    return name;
+  }
+
+  #whole(predicate: Predicate): Expression {
+    if (predicate.kind === 'constant') return sql`${predicate.value}::boolean`;
+    if (!('of' in predicate)) return this.#test(predicate);
+    return joined(
+      predicate.kind,
+      predicate.of.map((part) => this.#whole(part)),
+    );
+  }
+
+  #test({ test, is }: Predicate & { kind: 'test' }): Expression {
+    const at = this.#repeated.get(test);
+    return readAs(at === undefined ? this.#tests.truth(test) : sql`p.${sql.ref(`t${at}`)}`, is);
+  }
+
+  #ofProfile(predicate: Predicate): boolean {
+    const known = this.#profileOnly.get(predicate);
+    if (known !== undefined) return known;
+    const only =
+      predicate.kind === 'constant' ||
+      (predicate.kind === 'test'
+        ? this.#tests.ofProfile(predicate.test)
+        : predicate.of.every((part) => this.#ofProfile(part)));
+    this.#profileOnly.set(predicate, only);
+    return only;
+  }
+}
+
+/** Expressions as columns `x0`, `x1`, …; at least one, which is nothing. */
+function named(name: string, expressions: readonly Expression[]): Expression {
+  const columns = expressions.map((each, i) => sql` ${each} as ${sql.ref(`${name}${i}`)}`);
+  return columns.length === 0 ? sql` null` : sql.join(columns, sql`,`);
+}
+
+function joined(kind: 'and' | 'or', parts: readonly Expression[]): Expression {
+  return sql`(${sql.join(parts, kind === 'and' ? sql` and ` : sql` or `)})`;
+}
+
+/** Tests that stand in more than one place of some predicates. */
+function repeatedTests(predicates: readonly Predicate[]): FactTest[] {
+  const places = new Map<FactTest, number>();
+  const seen = new Set<Predicate>();
+  const visit = (predicate: Predicate): void => {
+    if (predicate.kind === 'test')
+      places.set(predicate.test, (places.get(predicate.test) ?? 0) + 1);
+    if (!('of' in predicate) || seen.has(predicate)) return;
+    seen.add(predicate);
+    for (const part of predicate.of) visit(part);
+  };
+  for (const predicate of predicates) visit(predicate);
+  return [...places].filter(([, count]) => count > 1).map(([test]) => test);
+}
+
+/** How many tests a predicate takes when it is written out. */
+function sizeOf(predicate: Predicate, known = new Map<Predicate, number>()): number {
+  if (!('of' in predicate)) return 1;
+  const before = known.get(predicate);
+  if (before !== undefined) return before;
+  const size = predicate.of.reduce((sum, part) => sum + sizeOf(part, known), 0);
+  known.set(predicate, size);
+  return size;
+}
