@@ -478,7 +478,7 @@ class Reading {
     const home = withoutHome ? this.#program.pack.home : undefined;
     const parts = values.map(membersOf);
     let all: CodeSet = EMPTY_SET;
-    for (const part of parts) all = union(all, without(part, home));
+    for (const part of parts) all = union(all, without(part as CodeSet, home));
     const { items, open } = all;
     const left = home === undefined ? [] : [home];
     const facts = parts.flatMap((part) =>

@@ -775,7 +775,8 @@ describe('The stored facts of datasets', () => {
         drop table dataset_facts, fact_profile, fact_apart;
         drop function keep_dataset_facts, keep_consented cascade;
         drop function store_facts, instant_ms;
-        delete from kysely_migration where name = '0005_dataset_facts'`);
+        drop table impact_change, impact;
+        delete from kysely_migration where name >= '0005_dataset_facts'`);
       for (const table of ['organisation', 'dataset', 'consent_total']) {
         const { rows } = await client.query(`select json_agg(t) as all from ${table} t`);
         await upgraded.query(
