@@ -232,7 +232,7 @@ describe('the configuration', () => {
       DATA_DIR: dir,
       DATABASE_URL: database.connectionString,
     });
-    expect(verified.stdout).toMatch(/^OK 1 events/);
+    expect(verified.stdout).toMatch(/^OK 9 events/);
   });
 
   test('refuses a log whose keys it does not have', async () => {
