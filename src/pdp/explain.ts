@@ -97,14 +97,16 @@ export function explain(program: Program, facts: Facts): Explanation {
   const { trace } = tracer;
   const frame = tracer.run(facts);
   const all: FoundByEffect = [[], [], [], [], []];
-  const missing = new Set<string>();
+  const missing: string[] = [];
   for (let index = 0; index < program.rules.length; index++) {
     if (!tracer.next(index)) continue;
     const rule = program.rules[index] as CompiledRule;
     const shown = tracer.readings();
     const open = openConditions(rule.rule, trace.applies[index], trace.open[index]);
-    if (open.length > 0)
-      for (const fact of tracer.blame(index, blame(explainer, open, frame))) missing.add(fact);
+    if (open.length > 0) {
+      const blamed = tracer.blame(index, blame(explainer, open, frame));
+      missing.push(...blamed.filter((fact) => !missing.includes(fact)));
+    }
     const effect = trace.effects[index] ?? 0;
     all[effect]?.push({ index, rule, reason: reasonOf(rule, effect, open.length > 0, shown) });
   }
@@ -116,7 +118,8 @@ export function explain(program: Program, facts: Facts): Explanation {
         ? 'review'
         : 'permit';
   const winning = { deny, review, permit }[effect];
-  const ordered = winning.concat(...all.filter((each) => each !== winning));
+  const ordered = winning.slice();
+  for (const group of all) if (group !== winning) for (const each of group) ordered.push(each);
   return {
     effect,
     deny: deny.map(idOf),
@@ -124,7 +127,7 @@ export function explain(program: Program, facts: Facts): Explanation {
     oblige: oblige.map(idOf),
     reasons: ordered.map(({ reason }) => reason),
     obligations: obligationsOf(program, oblige, frame),
-    missing: [...missing],
+    missing,
     examiners: effect === 'review' ? examinersOf(program, review) : [],
     expiry: effect === 'deny' ? null : expiryOf(explainer, frame),
     instruments: instrumentsOf(explainer, ordered),

@@ -6,6 +6,10 @@ import { type CodeSet, EMPTY_SET, NONE_SET, UNKNOWN_SET } from './logic.ts';
 const [FACT, LIST, OBJECT] = [0, 1, 2] as const;
 
 interface Node {
+  readonly key: string;
+  /** The member that came first, and the one that came after this, when last seen. */
+  first: Node | undefined;
+  next: Node | undefined;
   /** -1 where there is no fact, only facts below. */
   slot: number;
   spec: FactSpec | undefined;
@@ -29,7 +33,7 @@ export const ELSEWHERE: unique symbol = Symbol('elsewhere');
 
 /** Turns explicit facts into frames; see `Vocabulary`, which owns one. */
 export class Loader {
-  readonly #root: Node = node();
+  readonly #root: Node = node('');
   /** Codes in the form that compares by address with a policy's constants. */
   readonly #codes: ReadonlyMap<string, string>;
   readonly #width: number;
@@ -42,7 +46,7 @@ export class Loader {
     specs.forEach((spec, slot) => {
       let at = this.#root;
       for (const key of spec.path.split('.')) {
-        const next = at.children.get(key) ?? node();
+        const next = at.children.get(key) ?? node(internalised(key));
         at.children.set(key, next);
         at = next;
       }
@@ -78,10 +82,21 @@ export class Loader {
 
   /** What is not stated stays as it is in the frame. */
   #loadMembers(at: Node, value: Record<string, unknown>, into: Target): void {
+    // Objects name their members in much the same order: the one that came next the last time
+    // is nearly always right, and needs no look-up.
+    let guess = at.first;
+    let last: Node | undefined;
     for (const key in value) {
-      const child = at.children.get(key);
+      const child = guess !== undefined && guess.key === key ? guess : at.children.get(key);
       const member = value[key];
-      if (child && member !== undefined && member !== null) this.#loadNode(child, member, into);
+      if (child === undefined) continue;
+      if (child !== guess) {
+        if (last) last.next = child;
+        else at.first = child;
+      }
+      last = child;
+      guess = child.next;
+      if (member !== undefined && member !== null) this.#loadNode(child, member, into);
     }
   }
 
@@ -195,8 +210,11 @@ function noneOf(at: Node): unknown {
   return at.isSet ? NONE_SET : null;
 }
 
-function node(): Node {
+function node(key: string): Node {
   return {
+    key,
+    first: undefined,
+    next: undefined,
     slot: -1,
     spec: undefined,
     kind: OBJECT,

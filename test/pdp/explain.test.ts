@@ -3,11 +3,40 @@ import { describe, expect, test } from 'vitest';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import { explain, type Explanation } from '../../src/pdp/explain.ts';
 import type { Facts } from '../../src/pdp/facts.ts';
-import { loadFacts } from '../../src/pdp/program.ts';
+import { loadFacts, type Program } from '../../src/pdp/program.ts';
 import { compilePack } from '../../src/policies/files.ts';
-import { cases, factAt, mutatedFacts, packFiles, program, valueOf, withFact } from './support.ts';
+import { explainPlainly } from './explain-plain.ts';
+import { ruleLists, smallFacts } from './policies.ts';
+import {
+  built,
+  cases,
+  factAt,
+  mutatedFacts,
+  packFiles,
+  policyDocument,
+  program,
+  smallPack,
+  valueOf,
+  withFact,
+} from './support.ts';
 
 const { vocabulary } = program;
+
+/** What the plain reading says too, in the order of the program. */
+function plainPart(of: Program, { reasons, missing }: Explanation): object {
+  const place = new Map(of.rules.map(({ rule }, i) => [rule.id, i]));
+  return {
+    reasons: reasons
+      .toSorted((a, b) => (place.get(a.rule) ?? 0) - (place.get(b.rule) ?? 0))
+      .map(({ rule, effect, uncertain, facts }) => ({
+        rule,
+        effect,
+        uncertain,
+        facts: facts.map(({ fact, value }) => ({ fact, value })),
+      })),
+    missing,
+  };
+}
 
 /** Where a value must be put for a missing fact to be stated: a list's members are inside it. */
 function stated(facts: Facts, path: string, value: unknown): Facts {
@@ -58,6 +87,37 @@ describe('explain and evaluate', () => {
         expect(new Set(reasons.map(({ rule }) => rule)).size).toBe(reasons.length);
       }),
       runs,
+    );
+  });
+});
+
+describe('reasons, the facts that they read in order, and missing facts are those of the plain reading', () => {
+  test('for random policies and facts', () => {
+    fc.assert(
+      fc.property(
+        ruleLists,
+        fc.array(smallFacts, { minLength: 20, maxLength: 20 }),
+        (list, many) => {
+          const random = built(smallPack(), policyDocument(list));
+          for (const facts of many) {
+            expect(plainPart(random, explain(random, facts))).toEqual(
+              explainPlainly(random, facts),
+            );
+          }
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  test('for the shipped pack', () => {
+    for (const { facts } of cases)
+      expect(plainPart(program, explain(program, facts))).toEqual(explainPlainly(program, facts));
+    fc.assert(
+      fc.property(mutatedFacts, (facts) => {
+        expect(plainPart(program, explain(program, facts))).toEqual(explainPlainly(program, facts));
+      }),
+      { numRuns: 300 },
     );
   });
 });
