@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 /** What the service is told from outside, checked whole at start. */
@@ -47,7 +47,7 @@ export function readConfig(env: NodeJS.ProcessEnv, now: Date): Config {
     dataDir: resolve(env['DATA_DIR'] || '.data'),
     databaseUrl,
     demo,
-    packDir: readPackDir(env['PACK'], problems),
+    packDir: readPackDir(POLICIES, env['PACK'], problems),
     logOrigin: readOrigin(env['LOG_ORIGIN'], now, problems),
     issuer: demo ? null : readIssuer(env, problems),
     poolSize: readNumber(env, 'DATABASE_POOL', { otherwise: 10, least: 2, most: 200 }, problems),
@@ -80,15 +80,29 @@ function readNumber(
   return value;
 }
 
-function readPackDir(name: string | undefined, problems: string[]): string {
-  const packs = readdirSync(POLICIES).filter((each) =>
-    existsSync(join(POLICIES, each, 'pack.yaml')),
+/**
+ * The folder of the home pack: the one that `named` names, else the one that the file `home` in
+ * `policies` names. A name that is no pack there is added to the problems.
+ */
+export function readPackDir(
+  policies: string,
+  named: string | undefined,
+  problems: string[],
+): string {
+  const packs = readdirSync(policies).filter((each) =>
+    existsSync(join(policies, each, 'pack.yaml')),
   );
-  const chosen = name || (packs.length === 1 ? packs[0] : undefined);
-  if (chosen === undefined || !packs.includes(chosen)) {
-    problems.push(`PACK=${name ?? ''}: the home pack, one of ${packs.join(', ')}`);
+  const chosen = named || readHome(policies);
+  if (!packs.includes(chosen)) {
+    const said = named ? `PACK=${named}` : `PACK is not set, and policies/home says "${chosen}"`;
+    problems.push(`${said}: the home pack is one of ${packs.toSorted().join(', ')}`);
   }
-  return join(POLICIES, chosen ?? '');
+  return join(policies, chosen);
+}
+
+function readHome(policies: string): string {
+  const file = join(policies, 'home');
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
 }
 
 // Fixed at the first start and kept in the database; the year lets whole logs expire. The random

@@ -28,14 +28,20 @@ const SETUP: Principal = {
   projects: [],
 };
 
-/** For whom a demo token speaks when nothing else is said. */
-const DEFAULTS: Readonly<Record<Role, { organisation?: string; projects?: string[] }>> = {
-  steward: { organisation: 'moh' },
-  partner: { organisation: 'jp-engineering', projects: ['idsr-forecasting'] },
-  holder: { organisation: 'moh' },
-  auditor: {},
-  authority: {},
-};
+/** One request of the API that shows something of the demo's records. */
+export interface DemoTry {
+  readonly role: Role;
+  readonly path: string;
+}
+
+/** What is said of the demo's records in `demo/demo.json`. */
+interface Demo {
+  /** The pack whose facts the records state. */
+  readonly pack: string;
+  /** For whom a demo token speaks when nothing else is said. */
+  readonly tokens: Readonly<Record<Role, { organisation?: string; projects?: string[] }>>;
+  readonly tries: readonly DemoTry[];
+}
 
 /** The demo issuer's keys, as its JWK set. It exists in demo mode only. */
 export async function demoKeys(dataDir: string): Promise<JSONWebKeySet> {
@@ -55,7 +61,7 @@ export async function demoToken(
   role: Role,
   { organisation, projects, subject }: DemoClaims = {},
 ): Promise<string> {
-  const defaults = DEFAULTS[role];
+  const defaults = (await readDemo<Demo>('demo.json')).tokens[role];
   const own = organisation ?? defaults.organisation;
   const claims = {
     role,
@@ -99,14 +105,19 @@ type Scenarios = DemoParties & { readonly datasets: readonly DemoDataset[] };
 export type Progress = (done: number, total: number) => void;
 
 /**
- * Fills what is missing of the demo: parties and datasets of the worked scenarios, and the 76
- * studies of the statistics institute. Each is registered as a person would, with its event.
- * A fill that was cut off goes on where it stopped.
+ * Fills what is missing of the demo: parties and datasets of the worked scenarios, and studies of
+ * a public catalogue. Each is registered as a person would, with its event. A fill that was cut
+ * off goes on where it stopped. Records of another pack than the one in force are not filled in:
+ * their facts would not exist there.
+ * @returns what to try first, and the pack that the records are of.
  */
 export async function fillDemo(
   writer: CatalogueWriter & PartyWriter,
   progress: Progress,
-): Promise<void> {
+): Promise<{ readonly filled: boolean; readonly demoPack: string; tries: readonly DemoTry[] }> {
+  const { pack: demoPack, tries } = await readDemo<Demo>('demo.json');
+  const { pack } = await writer.inForce(writer.db);
+  if (pack.pack !== demoPack) return { filled: false, demoPack, tries: [] };
   const scenarios = await readDemo<Scenarios>('scenarios.json');
   const studies = await readDemo<{ publisher: string; datasets: readonly DemoDataset[] }>(
     'nisr-studies.json',
@@ -135,6 +146,7 @@ export async function fillDemo(
       step(missing);
     }
   }
+  return { filled: true, demoPack, tries };
 }
 
 const PARTY_ORDER: readonly PartyKind[] = [

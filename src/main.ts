@@ -6,23 +6,23 @@ const voice = {
   warn: (line: string) => console.error(line),
 };
 
-function welcome(url: string, { demo }: Config): string {
+function welcome({ url, tries }: Service, { demo }: Config): string {
   if (!demo) return `Umutungo listens on ${url}`;
-  const dataDir = process.env['DATA_DIR'];
-  const settings = [
-    dataDir ? `DATA_DIR=${dataDir} ` : '',
-    process.env['DEMO'] ? `DEMO=${process.env['DEMO']} ` : '',
-  ].join('');
-  const curl = (role: string, rest: string): string =>
-    `  ${role.padEnd(10)}curl -s ${rest.replace('URL', url)} -H "Authorization: Bearer $(${settings}npx umutungo token --role ${role})"`;
+  const settings = ['DATA_DIR', 'DEMO']
+    .map((name) => (process.env[name] ? `${name}=${process.env[name]} ` : ''))
+    .join('');
+  const lines = tries.map(
+    ({ role, path }) =>
+      `  ${role.padEnd(10)}curl -s '${url}${path}' -H "Authorization: Bearer $(${settings}npx umutungo token --role ${role})"`,
+  );
   return [
     `Umutungo listens on ${url}   API reference: ${url}/docs   Ctrl-C stops it`,
-    'Demo mode: partners, agreements and figures are illustrative. One command to try for each role:',
-    curl('steward', "'URL/v1/access-requests?dataset=nhic-idsr-cases'"),
-    curl('partner', "'URL/v1/datasets?q=malaria'"),
-    curl('authority', "'URL/v1/agreements?limit=5'"),
-    curl('auditor', "'URL/v1/audit/events?limit=3'"),
-    curl('holder', "'URL/v1/datasets/nhic-idsr-cases'"),
+    ...(lines.length > 0
+      ? [
+          'Demo mode: partners, agreements and figures are illustrative. One command to try for each role:',
+          ...lines,
+        ]
+      : []),
   ].join('\n');
 }
 
@@ -57,7 +57,7 @@ try {
   const config = readConfig(process.env, new Date());
   const starting = startService(config, () => new Date(), voice);
   stopOnSignal(starting);
-  console.log(welcome((await starting).url, config));
+  console.log(welcome(await starting, config));
 } catch (error) {
   console.error(
     error instanceof ConfigError

@@ -12,7 +12,7 @@ import type { Config } from './config.ts';
 import { connect, type Database, type Db } from './db/connection.ts';
 import { startEmbedded } from './db/embedded.ts';
 import { migrate } from './db/migrate.ts';
-import { DEMO_AUDIENCE, DEMO_ISSUER, demoKeys, fillDemo } from './demo.ts';
+import { DEMO_AUDIENCE, DEMO_ISSUER, demoKeys, type DemoTry, fillDemo } from './demo.ts';
 import { ServiceError } from './errors.ts';
 import { createApp } from './http/app.ts';
 import { authenticator } from './http/authenticate.ts';
@@ -29,6 +29,8 @@ import { SERVICE } from './principal.ts';
 export interface Service extends AsyncDisposable {
   /** Where it listens. */
   readonly url: string;
+  /** What there is to try first; nothing where no demo was filled in. */
+  readonly tries: readonly DemoTry[];
 }
 
 /** How the service speaks while it starts and runs. */
@@ -85,7 +87,7 @@ export async function startService(
     ),
   };
   await loadPolicies(deps, voice);
-  if (config.demo) await prepareDemo(deps, voice);
+  const tries = config.demo ? await prepareDemo(deps, voice) : [];
   const app = createApp({
     contract: deps.contract,
     handlers: createHandlers(deps),
@@ -101,7 +103,11 @@ export async function startService(
   stack.defer(() => close(server));
   const host = config.host.includes(':') ? `[${config.host}]` : config.host;
   const running = stack.move();
-  return { url: `http://${host}:${port}`, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    url: `http://${host}:${port}`,
+    tries,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }
 
 async function startLog(
@@ -131,17 +137,23 @@ async function loadPolicies(deps: Deps, voice: Voice): Promise<void> {
   }
 }
 
-async function prepareDemo(deps: Deps, voice: Voice): Promise<void> {
+async function prepareDemo(deps: Deps, voice: Voice): Promise<readonly DemoTry[]> {
   const programs = new Programs();
   const writer: Writer = deps;
   let shown = false;
-  await fillDemo(
+  const { filled, demoPack, tries } = await fillDemo(
     { ...writer, inForce: (db) => programs.inForce(db, deps.clock()) },
     (done, total) => {
       if (done === total && shown) voice.say(`Demo filled: ${total} records`);
       shown ||= done < total;
     },
   );
+  if (!filled) {
+    voice.say(
+      `The demo's records are of the pack "${demoPack}", which is not the home pack: nothing is filled in. Tokens of the demo issuer work.`,
+    );
+  }
+  return tries;
 }
 
 async function issuerOf(config: Config) {

@@ -206,6 +206,28 @@ describe('the configuration', () => {
     );
   });
 
+  test("with another country's pack at home starts without the demo's records, and says so", async () => {
+    const dir = await folder();
+    await using own = await createTestDatabase();
+    await using service = spawnService({
+      DATA_DIR: dir,
+      DATABASE_URL: own.connectionString,
+      DEMO: 'on',
+      PACK: 'kenya',
+      PORT: '0',
+    });
+    const url = await service.url;
+    expect(service.output()).toContain(
+      `The demo's records are of the pack "rwanda", which is not the home pack: nothing is filled in.`,
+    );
+    expect(service.output()).not.toContain('curl');
+    const { stdout } = await umutungo(['token', '--role', 'auditor'], { DATA_DIR: dir });
+    const pack = await fetch(`${url}/v1/pack`, {
+      headers: { authorization: `Bearer ${stdout.trim()}` },
+    });
+    expect(await pack.json()).toMatchObject({ pack: 'kenya', home: 'KE' });
+  });
+
   test('without the demo accepts no token of the demo issuer, and fills nothing', async () => {
     const dir = await folder();
     await using service = spawnService({

@@ -176,7 +176,7 @@ function newest(
     .toSorted((a, b) => (rank(a) < rank(b) ? 1 : -1))[0];
 }
 
-/** Puts a record's fields, or its one field, at a path such as `request.output.disclosure_test`. */
+/** Puts a record's fields, or its one field, at the path that the pack gives it. */
 function place(
   facts: Record<string, unknown>,
   path: string,

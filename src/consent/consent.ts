@@ -5,7 +5,7 @@ export interface ConsentRecord {
   readonly purpose: string;
   readonly subject: string;
   readonly status: ConsentStatus;
-  /** When the person spoke; of a withdrawal, when they applied (Law 058/2021 Art. 8). RFC 3339. */
+  /** When the person spoke; of a withdrawal, when they applied. RFC 3339. */
   readonly at: string;
   readonly by_parent: boolean;
   readonly covers_transfer_abroad: boolean;

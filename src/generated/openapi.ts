@@ -568,7 +568,7 @@ export interface paths {
         };
         /**
          * What a steward can start from
-         * @description Whole policies with their cases; put your own names in, and try them.
+         * @description Whole policies with their cases, as far as the pack has the facts that they read; put your own names in, and try them.
          */
         readonly get: operations["listPolicyTemplates"];
         readonly put?: never;

@@ -367,7 +367,7 @@ function problemOf(document: Contract['document'], error: ErrorObject): InputPro
 const FORMATS: Readonly<Record<string, string>> = {
   date: 'a date that exists, YYYY-MM-DD',
   'date-time': 'an RFC 3339 date-time with seconds and an offset',
-  country: 'an ISO 3166-1 alpha-2 country code, such as RW',
+  country: 'an ISO 3166-1 alpha-2 country code, in capital letters',
   'plain-text': PLAIN_TEXT,
   uuid: 'a UUID in lower case',
   uri: 'an absolute URI',

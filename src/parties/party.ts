@@ -48,7 +48,7 @@ export const PARTIES: { readonly [Kind in PartyKind]: Rules<Kind> } = {
   organisation: {
     json: ['name'],
     check: ({ country, legal_form }, program) =>
-      factProblems(program, 'request.requester', { country, legal_form }, ''),
+      columnProblems(program, 'request.requester', { country, legal_form }),
     references: () => [],
     visibleTo: () => true,
   },
@@ -64,13 +64,13 @@ export const PARTIES: { readonly [Kind in PartyKind]: Rules<Kind> } = {
   project: {
     json: ['title', 'team', 'poc', 'knowledge_transfer'],
     check: ({ sector, stage, poc, knowledge_transfer }, program) => [
-      ...factProblems(program, 'request', { sector }, ''),
-      ...factProblems(program, 'request.poc', { stage }, ''),
-      ...factProblems(program, 'request.poc', poc ?? {}, '/poc'),
-      ...factProblems(
+      ...columnProblems(program, 'request', { sector }),
+      ...columnProblems(program, 'request.poc', { stage }),
+      ...objectProblems(program, 'request.poc', poc, '/poc'),
+      ...objectProblems(
         program,
         'request.knowledge_transfer',
-        knowledge_transfer ?? {},
+        knowledge_transfer,
         '/knowledge_transfer',
       ),
     ],
@@ -105,7 +105,7 @@ export const PARTIES: { readonly [Kind in PartyKind]: Rules<Kind> } = {
 function checkAgreement(input: PartyInput<'agreement'>, program: Program): InputProblem[] {
   const { kinds, binding, sectors, purposes, valid_from, valid_until } = input;
   const facts = { kinds, binding, sectors, purposes, valid_from, valid_until };
-  const problems = factProblems(program, 'request.agreement', facts, '');
+  const problems = columnProblems(program, 'request.agreement', facts);
   const [from, until] = [parseDate(valid_from), parseDate(valid_until)];
   if (from !== undefined && until !== undefined && from > until) {
     problems.push({ path: '/valid_until', expected: 'a date on or after valid_from' });
@@ -140,6 +140,32 @@ function checkRecord(
     ...problems,
     ...factProblems(program, spec.path, fields[field] ?? '', `/fields/${field}`),
   ];
+}
+
+/** What a pack does not declare no policy reads: it stays as the contract types it. */
+function columnProblems(
+  program: Program,
+  branch: string,
+  columns: Readonly<Record<string, unknown>>,
+): InputProblem[] {
+  const declared = Object.entries(columns).filter(([name]) =>
+    program.vocabulary.has(`${branch}.${name}`),
+  );
+  return declared.length === 0
+    ? []
+    : factProblems(program, branch, Object.fromEntries(declared), '');
+}
+
+/** Whoever states a limit relies on it: what no policy would read is refused, not kept in silence. */
+function objectProblems(
+  program: Program,
+  branch: string,
+  value: unknown,
+  path: string,
+): InputProblem[] {
+  if (value === null || value === undefined) return [];
+  if (program.vocabulary.has(branch)) return factProblems(program, branch, value, path);
+  return [{ path, expected: `nothing: the pack ${program.pack.pack} has no such facts` }];
 }
 
 function factProblems(

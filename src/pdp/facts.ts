@@ -151,6 +151,11 @@ export class Vocabulary {
     return this.#slots.get(path);
   }
 
+  /** Is there a fact of this name, or one below it? */
+  has(branch: string): boolean {
+    return this.#nodeAt(branch) !== undefined;
+  }
+
   /**
    * What is wrong with explicit facts: unknown names, wrong types, values that do not exist.
    * `null` is the same as absent everywhere. An empty answer means that `load` loses nothing.
@@ -166,13 +171,18 @@ export class Vocabulary {
   /** As `check`, for one branch: `dataset`, `request`, or an object below them. */
   checkAt(branch: string, value: unknown): FactProblem[] {
     const problems: FactProblem[] = [];
-    let at: Node | undefined = this.#root;
-    for (const key of branch.split('.')) at = at?.children.get(key);
+    const at = this.#nodeAt(branch);
     if (!at) return [{ path: '', expected: `a fact, not ${branch}` }];
     if (at.spec && at.spec.type !== 'object') checkValue(at.spec, value, '', problems);
     else if (isObject(value)) this.#checkMembers(at, value, '', problems);
     else problems.push({ path: '', expected: 'an object' });
     return problems;
+  }
+
+  #nodeAt(branch: string): Node | undefined {
+    let at: Node | undefined = this.#root;
+    for (const key of branch.split('.')) at = at?.children.get(key);
+    return at;
   }
 
   #checkMembers(at: Node, value: object, pointer: string, problems: FactProblem[]): void {
@@ -265,7 +275,7 @@ function scalarExpectation(type: FactType, spec: FactSpec, value: unknown): stri
     case 'country':
       return typeof value === 'string' && COUNTRIES.has(value)
         ? undefined
-        : 'an ISO 3166-1 alpha-2 country code, such as RW';
+        : 'an ISO 3166-1 alpha-2 country code, in capital letters';
     case 'date':
       return typeof value === 'string' && parseDate(value) !== undefined
         ? undefined

@@ -18,7 +18,7 @@ interface Words {
   readonly no: string;
   readonly none: string;
   readonly not_stated: string;
-  /** Joins an obtained record with what it must say: "an authorisation that covers Japan". */
+  /** Joins an obtained record with what it must say: "an authorisation that covers A". */
   readonly that: string;
   readonly quote: string;
   readonly colon: string;
@@ -307,12 +307,12 @@ const FR: Words = {
 };
 
 /** Kinyarwanda only where it is sure; the rest is English. */
-const RW: Words = { ...EN, and: 'na', or: 'cyangwa', yes: 'yego', no: 'oya' };
+const KINYARWANDA: Words = { ...EN, and: 'na', or: 'cyangwa', yes: 'yego', no: 'oya' };
 
 const WORDS: ReadonlyMap<string, Words> = new Map([
   ['en', EN],
   ['fr', FR],
-  ['rw', RW],
+  ['rw', KINYARWANDA],
 ]);
 
 const PLACES = new Map(
@@ -329,7 +329,7 @@ export function wordsIn(language: string): Words {
   return WORDS.get(language) ?? EN;
 }
 
-/** "Japan, Kenya and Uganda" */
+/** "A, B and C" */
 export function listed(items: readonly string[], word: string): string {
   const last = items.at(-1) ?? '';
   return items.length < 2 ? last : `${items.slice(0, -1).join(', ')} ${word} ${last}`;

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ServiceError } from '../errors.ts';
 import { type FileProblem, parsePolicy, type Texts } from '../pdp/document.ts';
-import { buildProgram, type PackFile } from '../pdp/build.ts';
+import { buildExtension, buildProgram, type PackFile } from '../pdp/build.ts';
 import type { Program } from '../pdp/program.ts';
 
 export interface PackFiles {
@@ -58,6 +58,11 @@ export async function readTemplates(folder: string): Promise<readonly Template[]
       return { template, title, description, document, cases };
     }),
   );
+}
+
+/** Does the pack have the facts and words that a template reads? */
+export function fits(program: Program, { template, document }: Template): boolean {
+  return buildExtension(program, { file: `${template}.yaml`, text: document }).ok;
 }
 
 /**

@@ -8,7 +8,7 @@ import type { Program } from '../pdp/program.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { etagOf, expectedVersion } from '../versions.ts';
 import { dayOf } from './change.ts';
-import { type PackFiles, type Template } from './files.ts';
+import { fits, type PackFiles, type Template } from './files.ts';
 import {
   approvePolicyVersion,
   changePolicyDraft,
@@ -104,7 +104,11 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
         ),
       };
     },
-    listPolicyTemplates: () => ({ status: 200, body: { items: [...deps.templates] } }),
+    listPolicyTemplates: async () => {
+      const program = await deps.inForce(deps.db);
+      const items = deps.templates.filter((each) => fits(program, each));
+      return { status: 200, body: { items } };
+    },
     listPolicyVersions: async ({ principal, path, query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
       const [before] = readCursor(query.cursor, ['integer']) ?? [];

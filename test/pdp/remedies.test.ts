@@ -6,6 +6,7 @@ import { evaluate, type Verdict } from '../../src/pdp/evaluate.ts';
 import { type Facts, isObject } from '../../src/pdp/facts.ts';
 import { loadFacts, type Program } from '../../src/pdp/program.ts';
 import { type Remedy, type RemedyChange, remedies } from '../../src/pdp/remedies.ts';
+import { packs } from './packs.ts';
 import {
   build,
   built,
@@ -122,6 +123,12 @@ function short(found: readonly Remedy[]): string[] {
 describe('A remedy', () => {
   test.each(cases)('of $id turns it, truly and with nothing to spare', ({ facts }) => {
     expectSound(facts, remedies(program, facts));
+  });
+
+  const others = packs.filter(({ name }) => name !== program.pack.pack);
+  test.each(others)('by the pack $name turns each of its cases just so', (pack) => {
+    for (const { facts } of pack.cases)
+      expectSound(facts, remedies(pack.program, facts), pack.program);
   });
 
   test('of random facts turns them, truly and with nothing to spare', () => {

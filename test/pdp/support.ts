@@ -55,9 +55,13 @@ export function factAt(facts: unknown, path: string): unknown {
 }
 
 /** Facts whose values an author may state by themselves: neither inside a list nor an object. */
-export const leafSpecs: readonly FactSpec[] = program.vocabulary.specs.filter(
-  ({ type, path }) => type !== 'object' && !path.startsWith('request.recipients.'),
-);
+export function leavesOf({ vocabulary }: Program): readonly FactSpec[] {
+  return vocabulary.specs.filter(
+    ({ type, path }) => type !== 'object' && !path.startsWith('request.recipients.'),
+  );
+}
+
+export const leafSpecs: readonly FactSpec[] = leavesOf(program);
 
 const COUNTRY = fc.constantFrom('RW', 'JP', 'KE');
 
@@ -91,16 +95,24 @@ export function valueOf(spec: FactSpec, type: FactSpec['type'] = spec.type): fc.
   }
 }
 
-const changes: fc.Arbitrary<readonly [string, unknown]> = fc
-  .constantFrom(...leafSpecs)
-  .chain((spec) =>
-    fc.tuple(fc.constant(spec.path), fc.option(valueOf(spec), { nil: undefined, freq: 2 })),
-  );
-
 /** The facts of a random case after up to twelve random changes, a third of them omissions. */
-export const mutatedFacts: fc.Arbitrary<Facts> = fc
-  .tuple(fc.constantFrom(...cases), fc.array(changes, { maxLength: 12 }))
-  .map(([{ facts }, list]) => list.reduce((at, [path, value]) => withFact(at, path, value), facts));
+export function mutatedFactsOf(
+  specs: readonly FactSpec[],
+  from: readonly PolicyCase[],
+): fc.Arbitrary<Facts> {
+  const changes: fc.Arbitrary<readonly [string, unknown]> = fc
+    .constantFrom(...specs)
+    .chain((spec) =>
+      fc.tuple(fc.constant(spec.path), fc.option(valueOf(spec), { nil: undefined, freq: 2 })),
+    );
+  return fc
+    .tuple(fc.constantFrom(...from), fc.array(changes, { maxLength: 12 }))
+    .map(([{ facts }, list]) =>
+      list.reduce((at, [path, value]) => withFact(at, path, value), facts),
+    );
+}
+
+export const mutatedFacts: fc.Arbitrary<Facts> = mutatedFactsOf(leafSpecs, cases);
 
 /** A small pack for tests of the language; everything in it may be replaced. */
 export function smallPack(changed: Readonly<Record<string, unknown>> = {}): object {
