@@ -5,7 +5,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { createTestDatabase } from '../support/postgres.ts';
+import { copyDatabase, createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
 
 const PACK = join(import.meta.dirname, '../../policies/rwanda');
@@ -20,6 +20,21 @@ let service: TestService;
 let other: TestService;
 let start: () => Promise<TestService>;
 
+/** The database and the keys of a service that has stopped: each test has copies. */
+const stopped = new AsyncDisposableStack();
+let filled: TestDatabase;
+let filledData: string;
+
+beforeAll(async () => {
+  filledData = await mkdtemp(join(tmpdir(), 'umutungo-policies-'));
+  stopped.defer(() => rm(filledData, { recursive: true, force: true }));
+  filled = stopped.use(await createTestDatabase());
+  const config = { databaseUrl: filled.connectionString, dataDir: filledData };
+  const first = await startTestService({ clock: () => START, config });
+  await first[Symbol.asyncDispose]();
+});
+afterAll(() => stopped.disposeAsync());
+
 async function setUp(): Promise<void> {
   stack = new AsyncDisposableStack();
   now = START;
@@ -27,7 +42,8 @@ async function setUp(): Promise<void> {
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   packDir = join(folder, 'rwanda');
   await cp(PACK, packDir, { recursive: true });
-  const database = stack.use(await createTestDatabase());
+  await cp(filledData, join(folder, 'data'), { recursive: true });
+  const database = stack.use(await copyDatabase(filled));
   const config = { packDir, databaseUrl: database.connectionString, dataDir: join(folder, 'data') };
   start = async () => stack.use(await startTestService({ clock: () => now, config }));
   service = await start();
