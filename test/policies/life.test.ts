@@ -194,8 +194,8 @@ describe("A steward's policy", () => {
 
   test('that ended leaves its earlier version in force, also when it is withdrawn', async () => {
     const first = await inForce();
-    const names = { policy: first.policy, from: '2026-01-02', until: '2026-01-03' };
-    const ended = await inForce({ ...names, version: 2 }, ['writer', 'authority']);
+    const past = { policy: first.policy, from: '2026-01-02', until: '2026-01-03' };
+    const ended = await inForce({ ...past, version: 2 }, ['writer', 'authority']);
     expect(await namesInForce()).toContain(`${first.policy} 1`);
     const asked = await step('writer', ended.path, 'withdraw', ended.etag);
     expect(asked.body.status).toBe('ended');
