@@ -93,7 +93,7 @@ function shapeKind(spec: FactSpec, parent: FactSpec | undefined): Shape['kind'] 
   }
 }
 
-/** How a fact can stand where what it is in stands in one way: see `loadNode` in `facts.ts`. */
+/** How a fact can stand where what it is in stands in one way: as `load.ts` reads it. */
 export function waysIn(shape: Shape, parent: number): number {
   const { spec, isMember } = shape;
   if (isMember) return memberWays(shape, parent);
