@@ -2,6 +2,8 @@ import { parseDate, parseInstant } from './calendar.ts';
 import { COUNTRIES } from './countries.ts';
 import { isObject, Loader } from './load.ts';
 
+export { isObject } from './load.ts';
+
 /** Where a fact comes from; a caller may assert `request` facts only. */
 export type FactSource = 'register' | 'request' | 'derived';
 
@@ -97,8 +99,6 @@ export interface Facts {
   readonly dataset?: unknown;
   readonly request?: unknown;
 }
-
-export { isObject } from './load.ts';
 
 const MAX_MEMBERS = 100_000;
 const MAX_TEXT = 20_000;

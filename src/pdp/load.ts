@@ -36,9 +36,10 @@ export class Loader {
   readonly #root: Node = node('');
   /** Codes in the form that compares by address with a policy's constants. */
   readonly #codes: ReadonlyMap<string, string>;
-  readonly #width: number;
   /** A frame in which nothing is stated: copying one is the quickest way to a new one. */
-  #nothing: Frame;
+  readonly #nothing: Frame;
+  /** The same with more slots, by width: programs of one pack differ in theirs. */
+  readonly #wider = new Map<number, Frame>();
 
   constructor(specs: readonly FactSpec[], terms: readonly string[]) {
     const codes = [...terms, ...COUNTRIES, ...specs.flatMap(({ values }) => values ?? [])];
@@ -54,18 +55,13 @@ export class Loader {
       const isSet = spec.type === 'set';
       Object.assign(at, { slot, spec, kind, isSet, read: this.#reader(spec) });
     });
-    this.#width = specs.length;
     this.#nothing = Array.from({ length: specs.length });
     this.#settle(this.#root, this.#nothing);
   }
 
   /** See `Vocabulary.load`. */
   load(facts: Facts, width: number, given?: unknown[]): Frame {
-    if (this.#nothing.length !== width) {
-      const more = Array.from({ length: width - this.#width });
-      this.#nothing = [...this.#nothing.slice(0, this.#width), ...more];
-    }
-    const frame = this.#nothing.slice();
+    const frame = this.#blank(width).slice();
     this.#loadMembers(this.#root, facts as Record<string, unknown>, { frame, given });
     return frame;
   }
@@ -78,6 +74,15 @@ export class Loader {
     this.#settle(at, frame);
     if (value !== undefined && value !== null)
       this.#loadNode(at, value, { frame, given: undefined });
+  }
+
+  #blank(width: number): Frame {
+    const known = this.#wider.get(width);
+    if (known) return known;
+    const more = Array.from({ length: width - this.#nothing.length });
+    const made = [...this.#nothing, ...more];
+    this.#wider.set(width, made);
+    return made;
   }
 
   /** What is not stated stays as it is in the frame. */

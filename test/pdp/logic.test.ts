@@ -8,10 +8,12 @@ import {
   intersects,
   isNonEmpty,
   isSubset,
+  NONE_SET,
   not,
   type Truth,
   TRUE,
   union,
+  UNKNOWN_SET,
   without,
   UNKNOWN,
 } from '../../src/pdp/logic.ts';
@@ -124,6 +126,40 @@ describe('a partly known set answers as all its completions do, and else not at 
       ),
       runs,
     );
+  });
+});
+
+describe('a union', () => {
+  test('is the very set to which the others add nothing, and no copy of it', () => {
+    const set: CodeSet = { items: ['a', 'b'], open: false };
+    for (const other of [EMPTY_SET, { items: ['b'], open: false }]) {
+      expect(union(set, other)).toBe(set);
+    }
+    expect(union(EMPTY_SET, set)).toBe(set);
+    expect(without(set, 'c')).toBe(set);
+    expect(without(set, undefined)).toBe(set);
+  });
+
+  test('that has no member is the one set that says so, also of what is not stated', () => {
+    const home: CodeSet = { items: ['RW'], open: false };
+    for (const nothing of [NONE_SET, EMPTY_SET, home]) {
+      expect(without(nothing, 'RW')).toBe(EMPTY_SET);
+    }
+    expect(without({ ...home, open: true }, 'RW')).toBe(UNKNOWN_SET);
+    expect(union(EMPTY_SET, UNKNOWN_SET)).toBe(UNKNOWN_SET);
+    expect(union(UNKNOWN_SET, EMPTY_SET)).toBe(UNKNOWN_SET);
+  });
+});
+
+describe('a set of some dozens, which is looked up in an index', () => {
+  test.each([23, 24, 25])('of %i has its members and no others, however often asked', (size) => {
+    const items = Array.from({ length: size }, (_, i) => `code-${i}`);
+    for (const open of [false, true]) {
+      const set: CodeSet = { items, open };
+      for (const code of [...items, ...items]) expect(contains(set, code)).toBe(TRUE);
+      expect(contains(set, `code-${size}`)).toBe(open ? UNKNOWN : FALSE);
+      expect(contains({ items: items.slice(1), open: false }, 'code-0')).toBe(FALSE);
+    }
   });
 });
 
