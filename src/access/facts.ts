@@ -3,7 +3,7 @@ import type { ConsentTotal } from '../consent/consent.ts';
 import { consentFacts } from '../consent/consent.ts';
 import { type Parties, recordSpecs } from '../parties/party.ts';
 import { parseDate } from '../pdp/calendar.ts';
-import { type FactProblem, suggestion } from '../pdp/facts.ts';
+import { type FactProblem, isObject, suggestion } from '../pdp/facts.ts';
 import type { Program } from '../pdp/program.ts';
 
 /** What a caller of a request may say; everything else comes from the registers. */
@@ -147,7 +147,7 @@ export function overlay(
   const merged: Record<string, unknown> = { ...asked };
   for (const [key, value] of Object.entries(registers)) {
     const mine = merged[key];
-    merged[key] = isRecord(mine) && isRecord(value) ? { ...mine, ...value } : value;
+    merged[key] = isObject(mine) && isObject(value) ? { ...mine, ...value } : value;
   }
   return merged;
 }
@@ -189,13 +189,9 @@ function place(
   let at = facts;
   for (const key of keys) {
     const next = at[key];
-    const branch = isRecord(next) ? { ...next } : {};
+    const branch = isObject(next) ? { ...next } : {};
     at[key] = branch;
     at = branch;
   }
   at[last] = field === undefined ? record.fields : (record.fields[field] ?? null);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

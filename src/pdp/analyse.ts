@@ -1,11 +1,20 @@
-import { type Clauses, clausesOf } from './clause.ts';
+import { Bench } from './bench.ts';
+import { clausesOf } from './clause.ts';
 import type { Condition } from './condition.ts';
-import type { Effect, PolicyDocument, Rule } from './document.ts';
+import type { Effect, PolicyDocument } from './document.ts';
 import type { Facts, Frame } from './facts.ts';
-import { frameOf, referredRules } from './frames.ts';
 import { FALSE, TRUE } from './logic.ts';
-import type { CompiledRule, Program } from './program.ts';
+import type { Program } from './program.ts';
 import { type Goal, type Satisfaction, satisfy } from './satisfy.ts';
+import {
+  effectIn,
+  effectOf,
+  hasEffect,
+  type Path,
+  type Region,
+  regionsOf,
+  type Subject,
+} from './subject.ts';
 import { wordsOf } from './wording.ts';
 
 export type FindingKind =
@@ -66,8 +75,6 @@ const MAX_PARTNERS = 3;
 // Each constraint is held against its siblings.
 const MAX_SIBLINGS = 16;
 
-type Path = readonly (string | number)[];
-
 /** Where it stands in the document: a rule's "applies" was joined with the policy's target. */
 function written({ owner, target }: PolicyDocument, path: Path): Path {
   const [rules, index, key, and, branch, ...rest] = path;
@@ -75,24 +82,6 @@ function written({ owner, target }: PolicyDocument, path: Path): Path {
   if (branch === 1) return [rules ?? 'rules', index ?? 0, key, ...rest];
   if (owner === undefined) return ['target', ...rest];
   return rest[0] === 'and' && rest[1] === 1 ? ['target', ...rest.slice(2)] : ['owner'];
-}
-
-/** Where a rule has one of its effects. */
-interface Region {
-  readonly effect: Effect | undefined;
-  readonly condition: Condition;
-  readonly path: Path;
-  /** Undefined: not known. */
-  readonly reached: boolean | undefined;
-  readonly witness: Facts | undefined;
-}
-
-interface Subject {
-  readonly compiled: CompiledRule;
-  readonly rule: Rule;
-  readonly document: PolicyDocument;
-  readonly path: Path;
-  readonly regions: readonly Region[];
 }
 
 /**
@@ -592,157 +581,4 @@ const words = (condition: Condition | undefined): string => (condition ? wordsOf
 
 function witnessOf(region: Region | undefined): { witness?: Facts } {
   return region?.witness ? { witness: region.witness } : {};
-}
-
-/** Where a rule has which effect, its cases in their order. */
-function regionsOf(rule: Rule, path: Path): Omit<Region, 'reached' | 'witness'>[] {
-  const regions: Omit<Region, 'reached' | 'witness'>[] = [];
-  let before: readonly Condition[] = [rule.applies];
-  const add = (effect: Effect | undefined, more: readonly Condition[], at: Path): void => {
-    const of = [...before, ...more];
-    const [only] = of;
-    const condition: Condition = of.length === 1 && only ? only : { kind: 'and', of };
-    regions.push({ effect, condition, path: at });
-  };
-  if (rule.holds) {
-    add(rule.then, [rule.holds], [...path, 'holds']);
-    before = [...before, { kind: 'not', of: rule.holds }];
-  }
-  const key = rule.holds ? 'otherwise' : 'outcome';
-  rule.outcomes.forEach(({ when, effect }, i) => {
-    add(effect, when ? [when] : [], [...path, key, i]);
-    if (when) before = [...before, { kind: 'not', of: when }];
-  });
-  return regions;
-}
-
-function hasEffect({ regions }: Subject, wanted: Effect): boolean {
-  return regions.some(({ effect, reached }) => effect === wanted && reached !== false);
-}
-
-const effects = new WeakMap<Subject, Partial<Record<Effect, Condition>>>();
-
-/** When a rule has an effect, as one condition. */
-function effectOf(subject: Subject, wanted: Effect): Condition {
-  const known = effects.get(subject) ?? {};
-  effects.set(subject, known);
-  return (known[wanted] ??= {
-    kind: 'or',
-    of: subject.regions.filter(({ effect }) => effect === wanted).map(({ condition }) => condition),
-  });
-}
-
-/** The effect that a rule surely has on a frame. */
-function effectIn(
-  { applies, holds, then, outcomes }: CompiledRule,
-  frame: Frame,
-): Effect | undefined {
-  if (applies(frame) !== TRUE) return undefined;
-  const held = holds ? holds(frame) : FALSE;
-  if (held !== FALSE) return held === TRUE ? then : undefined;
-  for (const { when, effect } of outcomes) {
-    const chosen = when ? when(frame) : TRUE;
-    if (chosen !== FALSE) return chosen === TRUE ? effect : undefined;
-  }
-  return undefined;
-}
-
-/** One value of a fact without which a rule does not apply. */
-interface Key {
-  readonly fact: string;
-  readonly value: unknown;
-}
-
-function keyOf({ applies }: Rule): Key | undefined {
-  for (const part of applies.kind === 'and' ? applies.of : [applies]) {
-    if (part.kind !== 'compare' || part.operator !== 'eq' || !('constant' in part.right)) continue;
-    const { constant: value } = part.right;
-    if (typeof value === 'string' || typeof value === 'boolean') return { fact: part.fact, value };
-  }
-  return undefined;
-}
-
-/** Rules by what they read, so that a rule is held against few others; and frames to try them on. */
-class Bench {
-  readonly #program: Program;
-  readonly #clauses: Clauses;
-  readonly #referred: readonly CompiledRule[];
-  /** Rules that apply for one value of a fact only, by the fact and the value. */
-  readonly #keyed = new Map<string, Map<unknown, Subject[]>>();
-  /** The others, by the facts that they read. */
-  readonly #byFact = new Map<string, Subject[]>();
-  readonly #everywhere: Subject[] = [];
-
-  constructor(program: Program, subjects: readonly Subject[]) {
-    this.#program = program;
-    this.#clauses = clausesOf(program);
-    const conditions = program.rules.flatMap(({ rule }) => conditionsOf(rule));
-    this.#referred = referredRules(program, conditions);
-    for (const subject of subjects) this.#add(subject);
-  }
-
-  #add(subject: Subject): void {
-    const key = keyOf(subject.rule);
-    if (key) {
-      const values = this.#keyed.get(key.fact) ?? new Map<unknown, Subject[]>();
-      this.#keyed.set(key.fact, values);
-      append(values, key.value, subject);
-      return;
-    }
-    const facts = this.#factsOf(subject);
-    if (facts.size === 0) this.#everywhere.push(subject);
-    for (const fact of facts) append(this.#byFact, fact, subject);
-  }
-
-  #factsOf({ rule }: Subject): ReadonlySet<string> {
-    return this.#clauses.factsOf({ kind: 'and', of: conditionsOf(rule) });
-  }
-
-  /** Those that may have an effect wherever it has one: they read its facts, or none at all. */
-  *around(subject: Subject, frame: Frame): Generator<Subject> {
-    yield* this.#everywhere;
-    yield* this.#reading(this.#factsOf(subject));
-    for (const [fact, values] of this.#keyed) {
-      const slot = this.#clauses.scope.variables.get(fact)?.slot;
-      if (slot !== undefined) yield* values.get(frame[slot]) ?? [];
-    }
-  }
-
-  /** Those that may apply where it does, and read a fact that its `holds` reads. */
-  *beside(subject: Subject): Generator<Subject> {
-    const { holds } = subject.rule;
-    if (!holds) return;
-    const facts = this.#clauses.factsOf(holds);
-    yield* this.#reading(facts);
-    const key = keyOf(subject.rule);
-    for (const [fact, values] of this.#keyed) {
-      if (key?.fact === fact) yield* values.get(key.value) ?? [];
-      else for (const group of values.values()) yield* group;
-    }
-  }
-
-  *#reading(facts: ReadonlySet<string>): Generator<Subject> {
-    const seen = new Set<Subject>();
-    for (const fact of facts) {
-      for (const other of this.#byFact.get(fact) ?? []) {
-        if (seen.has(other)) continue;
-        seen.add(other);
-        yield other;
-      }
-    }
-  }
-
-  frame(facts: Facts): Frame {
-    return frameOf(this.#program, facts, this.#referred);
-  }
-}
-
-function append<K, V>(groups: Map<K, V[]>, key: K, value: V): void {
-  const group = groups.get(key);
-  if (group) group.push(value);
-  else groups.set(key, [value]);
-}
-
-function conditionsOf({ applies, holds, outcomes }: Rule): Condition[] {
-  return [applies, holds, ...outcomes.map(({ when }) => when)].filter((each) => each !== undefined);
 }

@@ -1,4 +1,4 @@
-import type { Literal, Term } from './clause.ts';
+import type { Literal, Term } from './demand.ts';
 
 /** Codes and sets of codes that stand in relations to one another: values for all of them. */
 

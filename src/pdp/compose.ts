@@ -1,5 +1,4 @@
-import type { Facts, Frame } from './facts.ts';
-import { isObject } from './facts.ts';
+import { type Facts, type Frame, isObject } from './facts.ts';
 import { FALSE } from './logic.ts';
 import { type Extension, loadFacts, type Program } from './program.ts';
 
@@ -21,7 +20,8 @@ export function withExtensions(base: Program, extensions: readonly Extension[]):
 
 /**
  * The program of one case: the pack's policies, and those of the extensions that are about its
- * dataset, or of which it is unknown whether they are. How many others there are does not matter.
+ * dataset, or of which its facts leave that unknown. A dataset without a publisher is nobody's: it
+ * has the nation's. How many others there are does not matter.
  * `loaded`: the facts as the program's vocabulary loads them, where the caller has that already.
  */
 export function boundTo(program: Program, facts: Facts, loaded?: Frame): Program {

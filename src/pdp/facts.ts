@@ -46,7 +46,7 @@ export interface RemedySpec {
 
 export type RemedyActor = 'requester' | 'authority' | 'agreement';
 
-/** What a pack's `facts.yaml` says of one fact. */
+/** What a pack says of one fact. */
 export interface FactSpec {
   readonly path: string;
   readonly type: FactType;

@@ -1,9 +1,11 @@
 import { dayInZone } from './calendar.ts';
 import { assignCodes, type CodeChoice, type SetChoice } from './assign.ts';
-import { type Clauses, clausesOf, COUNTED, NONE, type Node, STATED, UNSTATED } from './clause.ts';
+import { type Clauses, clausesOf } from './clause.ts';
+import { COUNTED, NONE, type Node, STATED, UNSTATED } from './demand.ts';
 import { compileCondition } from './compile.ts';
 import type { Condition } from './condition.ts';
-import { Domains, type Shape, type Shapes, shapesOf, waysIn } from './domains.ts';
+import { Domains } from './domains.ts';
+import { type Shape, type Shapes, shapesOf, waysIn } from './shapes.ts';
 import type { Facts } from './facts.ts';
 import { frameOf, referredRules } from './frames.ts';
 import { type FALSE, TRUE } from './logic.ts';

@@ -1,6 +1,6 @@
 import { formatDate, formatInstant } from './calendar.ts';
-import { EMPTY, STATED } from './clause.ts';
-import type { Shape, Shapes } from './domains.ts';
+import { EMPTY, STATED } from './demand.ts';
+import type { Shape, Shapes } from './shapes.ts';
 import { type Facts, isObject } from './facts.ts';
 
 /** Values of facts in the forms that a frame has. */

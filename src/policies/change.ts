@@ -89,27 +89,29 @@ export async function changeIn(
 }
 
 /**
- * The set after a version has come, or gone. What it replaces stays only for the days before its
- * own first: once it has begun, withdrawing it brings no older version back. `begun` puts its first
- * day at today, to see what it will do.
+ * The set after a version has come, or gone. An older version stays for the days before the first
+ * of the new one, and after its last: once a version without a last day has begun, or one is
+ * withdrawn on a day of its own, no older one comes back. `begun` puts its first day at today, to
+ * see what it will do.
  */
 function nextSet(set: PolicySet, row: PolicyVersion, today: string, begun?: 'begun'): PolicySet {
   const written = loadedPolicy(row, true);
   const policy: LoadedPolicy =
     begun && today < written.from ? { ...written, from: today } : written;
-  const replaced =
-    policy.from <= today && (policy.until === undefined || row.status === 'approved');
+  const { from, until } = policy;
+  const goes = row.status === 'approved';
+  const replaces = from <= today && (until === undefined || (goes && today <= until));
   const others = set.policies.filter(
     (each) =>
       each.sha256 !== policy.sha256 &&
       !(
-        replaced &&
+        replaces &&
         each.isExtension &&
         each.policy === policy.policy &&
         each.version < policy.version
       ),
   );
-  return { ...set, policies: row.status === 'approved' ? others : [...others, policy] };
+  return { ...set, policies: goes ? others : [...others, policy] };
 }
 
 /** The day of an instant where the pack is at home. */

@@ -177,7 +177,21 @@ async function wantedBeside(tx: Tx, inForce: InForce, load: Load): Promise<InFor
  * @throws ServiceError `invalid_policy`.
  */
 export function checkDays(programs: Programs, set: PolicySet, today: string): void {
+  refuseSharedNames(set.policies);
   for (const day of turningDays(today, set.policies)) programs.on(set, day);
+}
+
+/** Of the versions of one name the highest decides: the pack's would end a policy beside it, or be ended. */
+function refuseSharedNames(policies: readonly LoadedPolicy[]): void {
+  const own = new Set(policies.flatMap((each) => (each.isExtension ? [] : [each.policy])));
+  const problems = policies
+    .filter(({ isExtension, policy }) => isExtension && own.has(policy))
+    .map(({ policy }) => ({
+      path: policy,
+      expected: `another name: the pack and a policy beside it are called ${policy}`,
+    }));
+  if (problems.length > 0)
+    throw new ServiceError('invalid_policy', 'Two policies have one name.', problems);
 }
 
 function entry(

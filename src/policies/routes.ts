@@ -203,9 +203,10 @@ async function answer(
   } as const satisfies Reply<'approvePolicyVersion'>;
 }
 
-/** Which versions decide now, and what day it is. */
+/** Which versions decide now, which are kept to decide on some day, and what day it is. */
 interface Present {
   readonly deciding: ReadonlySet<string>;
+  readonly kept: ReadonlySet<string>;
   readonly today: string;
 }
 
@@ -214,6 +215,7 @@ async function presentOf({ db, clock, programs, inForce }: PolicyRoutes): Promis
   const parts = [program, ...program.extensions.map(({ part }) => part)];
   return {
     deciding: new Set(parts.flatMap(({ policies }) => policies.map(({ sha256 }) => sha256))),
+    kept: new Set(set.policies.map(({ sha256 }) => sha256)),
     today: dayOf(set, clock()),
   };
 }
@@ -222,11 +224,11 @@ async function presentOf({ db, clock, programs, inForce }: PolicyRoutes): Promis
 function statusOf(
   { status, sha256 }: PolicyVersion,
   { from, until }: PolicyDocument['in_force'],
-  { deciding, today }: Present,
+  { deciding, kept, today }: Present,
 ): AnswerOf<'getPolicyStatus'>['status'] {
   if (status !== 'approved') return status;
   if (deciding.has(sha256)) return 'in_force';
-  if (from > today) return 'approved';
+  if (from > today && kept.has(sha256)) return 'approved';
   return until !== undefined && until < today ? 'ended' : 'replaced';
 }
 

@@ -9,6 +9,7 @@ import { umutungo } from '../faults/process.ts';
 import { accessRequest } from '../http/samples.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 import { startTestService } from '../support/service.ts';
+import { shell } from './shell.ts';
 
 let stack: AsyncDisposableStack;
 let client: Client;
@@ -34,7 +35,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => stack.disposeAsync());
 
-const run = (...args: string[]) => umutungo(['decision', 'replay', ...args], env);
+const run = (...args: string[]) => shell(['decision', 'replay', ...args], env);
 
 test('the same is one line and 0; the report is JSON', async () => {
   const { code, stdout } = await run(id);
@@ -51,7 +52,7 @@ test('what differs is named, and 1', async () => {
     `update decision set document = replace(document, '"effect":"permit"', '"effect":"deny"') where id = $1`,
     [id],
   );
-  const { code, stdout } = await run(id);
+  const { code, stdout } = await umutungo(['decision', 'replay', id], env);
   expect(stdout).toContain(
     'DIFFERENT answer_differs at effect: stored "deny", decided again "permit"',
   );
@@ -69,7 +70,7 @@ test('what cannot be replayed is 2, with why', async () => {
     expect(stderr).toContain(`There is no decision ${unknown}.`);
   }
   const { DATABASE_URL: _url, ...nowhere } = env;
-  const { code, stderr } = await umutungo(['decision', 'replay', id], nowhere);
+  const { code, stderr } = await shell(['decision', 'replay', id], nowhere);
   expect(stderr).toContain('There is no database');
   expect(code).toBe(2);
 });

@@ -1,20 +1,20 @@
 /** `umutungo log verify` as an auditor runs it: what is whole, and what each damage is called. */
 
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadLogKeys } from '../../src/audit/keys.ts';
 import { signCheckpoint } from '../../src/tlog/checkpoint.ts';
 import { leafHash } from '../../src/tlog/leaf.ts';
 import { formatVerifierKey } from '../../src/tlog/note-key.ts';
 import { appendLeaves, emptyFrontier, encodeFrontier, rootOf } from '../../src/tlog/merkle.ts';
-import { createTestDatabase } from '../support/postgres.ts';
+import { copyDatabase, createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestService } from '../support/service.ts';
 import { umutungo } from '../faults/process.ts';
+import { type Ended, shell } from './shell.ts';
 
 const ORIGIN = 'log.test.example/umutungo/2026';
 /** The event that is damaged; well before the kept checkpoint. */
@@ -23,7 +23,7 @@ const VICTIM = 40;
 let stack: AsyncDisposableStack;
 let dataDir: string;
 /** The database of a stopped service: each test damages a copy of it. */
-let whole: string;
+let whole: TestDatabase;
 let vkey: string;
 /** A file with a checkpoint from before the last events. */
 let kept: string;
@@ -34,28 +34,34 @@ beforeAll(async () => {
   stack = new AsyncDisposableStack();
   dataDir = await mkdtemp(join(tmpdir(), 'umutungo-verify-'));
   stack.defer(() => rm(dataDir, { recursive: true, force: true }));
-  const database = stack.use(await createTestDatabase());
-  whole = database.connectionString;
-  const service = await startTestService({
-    config: { databaseUrl: whole, dataDir, logOrigin: ORIGIN },
-  });
+  whole = stack.use(await createTestDatabase());
+  const databaseUrl = whole.connectionString;
+  const service = await startTestService({ config: { databaseUrl, dataDir, logOrigin: ORIGIN } });
   const register = async (i: number): Promise<void> => {
     const body = { id: `later-${i}`, title: { en: 'Later' } };
     await service.ask('POST', '/v1/datasets', { role: 'steward', body });
   };
-  const checkpoint = async (least: number): Promise<string> => {
+  const client = new Client(databaseUrl);
+  await client.connect();
+  /** A checkpoint over every event that there is. */
+  const checkpoint = async (): Promise<string> => {
+    const { rows } = await client.query<{ events: string }>(
+      'select count(*) as events from audit_event',
+    );
     for (;;) {
       const { text } = await service.ask('GET', '/log/checkpoint');
-      if (Number(text.split('\n')[1]) >= least) return text;
+      if (Number(text.split('\n')[1]) >= Number(rows[0]?.events)) return text;
       await sleep(50);
     }
   };
   // Over a full tile of 256 hashes, so that tiles are there too.
   for (let i = 0; i < 150; i++) await register(i);
-  const early = await checkpoint(270);
+  const early = await checkpoint();
   keptSize = Number(early.split('\n')[1]);
+  if (keptSize <= 256) throw new Error('The log is too short for a full tile.');
   for (let i = 150; i < 180; i++) await register(i);
-  const last = await checkpoint(keptSize + 30);
+  const last = await checkpoint();
+  await client.end();
   size = Number(last.split('\n')[1]);
   vkey = (await service.ask('GET', '/log/vkey')).text.trim();
   await service[Symbol.asyncDispose]();
@@ -64,55 +70,29 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => stack.disposeAsync());
 
-interface Verified {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** A copy of the log whose database an administrator has in hand, triggers switched off. */
 async function damaged(
   damage: (client: Client) => Promise<unknown>,
   ...options: string[]
-): Promise<Verified> {
-  const name = `${inject('testServer').prefix}${randomBytes(6).toString('hex')}`;
-  const admin = new Client(inject('testServer').adminUrl);
-  await admin.connect();
+): Promise<Ended> {
+  await using copy = await copyDatabase(whole);
+  const client = new Client(copy.connectionString);
+  await client.connect();
   try {
-    await copyDatabase(admin, name);
-    const url = new URL(whole);
-    url.pathname = `/${name}`;
-    const client = new Client(url.href);
-    await client.connect();
     await client.query('set session_replication_role = replica');
-    try {
-      await damage(client);
-    } finally {
-      await client.end();
-    }
-    return await verify(url.href, ...options);
+    await damage(client);
   } finally {
-    await admin.query(`drop database if exists ${name} with (force)`);
-    await admin.end();
+    await client.end();
   }
+  return await verify(copy.connectionString, ...options);
 }
 
-/** Waits for sessions that are closing: a database in use cannot be copied. */
-async function copyDatabase(admin: Client, name: string): Promise<void> {
-  const from = new URL(whole).pathname.slice(1);
-  for (let tries = 0; ; tries++) {
-    try {
-      await admin.query(`create database ${name} template ${from}`);
-      return;
-    } catch (error) {
-      if (tries === 50) throw error;
-      await sleep(100);
-    }
-  }
+function verify(url: string, ...options: string[]): Promise<Ended> {
+  return shell(['log', 'verify', ...options], settings(url));
 }
 
-function verify(url: string, ...options: string[]): Promise<Verified> {
-  return umutungo(['log', 'verify', ...options], { DATABASE_URL: url, DATA_DIR: dataDir });
+function settings(url: string): Record<string, string> {
+  return { DATABASE_URL: url, DATA_DIR: dataDir };
 }
 
 async function eventAt(client: Client, idx: number): Promise<string> {
@@ -181,7 +161,7 @@ function rewrite(client: Client): Promise<void> {
 
 describe('a whole log', () => {
   test('is one line that says what was checked, and that without a key it proves self-consistency only', async () => {
-    const { code, stdout } = await verify(whole);
+    const { code, stdout } = await umutungo(['log', 'verify'], settings(whole.connectionString));
     expect(stdout).toMatch(
       /^OK \d+ events, their hashes and bodies, the root \S{44} of size \d+, \d+ checkpoints/,
     );
@@ -192,7 +172,13 @@ describe('a whole log', () => {
   });
 
   test('with the kept key and checkpoint is proved against them', async () => {
-    const { code, stdout } = await verify(whole, '--vkey', vkey, '--checkpoint', kept);
+    const { code, stdout } = await verify(
+      whole.connectionString,
+      '--vkey',
+      vkey,
+      '--checkpoint',
+      kept,
+    );
     expect(stdout).toMatch(/^OK .*: signed by the key given, extends the checkpoint given\.\n$/);
     expect(stdout).not.toContain('self-consistent only');
     expect(code).toBe(0);
@@ -201,13 +187,13 @@ describe('a whole log', () => {
   test('takes the key from a file too', async () => {
     const file = join(dataDir, 'vkey.txt');
     await writeFile(file, `${vkey}\n`);
-    const { code, stdout } = await verify(whole, '--vkey', file);
+    const { code, stdout } = await verify(whole.connectionString, '--vkey', file);
     expect(stdout).toContain('signed by the key given');
     expect(code).toBe(0);
   });
 
   test('as JSON has the whole report', async () => {
-    const { code, stdout } = await verify(whole, '--json', '--vkey', vkey);
+    const { code, stdout } = await verify(whole.connectionString, '--json', '--vkey', vkey);
     expect(JSON.parse(stdout)).toMatchObject({
       ok: true,
       size,
@@ -418,7 +404,11 @@ describe('damage is found, named, and exits with 1', () => {
     const folder = await mkdtemp(join(tmpdir(), 'umutungo-otherkey-'));
     stack.defer(() => rm(folder, { recursive: true, force: true }));
     const { checkpoints } = await loadLogKeys(folder, ORIGIN);
-    const { code, stdout } = await verify(whole, '--vkey', formatVerifierKey(checkpoints));
+    const { code, stdout } = await verify(
+      whole.connectionString,
+      '--vkey',
+      formatVerifierKey(checkpoints),
+    );
     expect(stdout).toContain('DAMAGED checkpoint_signature');
     expect(code).toBe(1);
   });
@@ -426,14 +416,19 @@ describe('damage is found, named, and exits with 1', () => {
 
 describe('what cannot be checked exits with 2 and says why', () => {
   test('a key that is none', async () => {
-    const { code, stdout, stderr } = await verify(whole, '--vkey', 'no+verifier+key');
+    const args = ['log', 'verify', '--vkey', 'no+verifier+key'];
+    const { code, stdout, stderr } = await umutungo(args, settings(whole.connectionString));
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toContain('--vkey is no verifier key');
     expect(stderr).not.toMatch(/^\s+at /m);
   });
 
   test('a checkpoint file that is not there', async () => {
-    const { code, stderr } = await verify(whole, '--checkpoint', join(dataDir, 'nothing.txt'));
+    const { code, stderr } = await verify(
+      whole.connectionString,
+      '--checkpoint',
+      join(dataDir, 'nothing.txt'),
+    );
     expect(code).toBe(2);
     expect(stderr).toContain('nothing.txt');
   });
@@ -448,7 +443,13 @@ describe('what cannot be checked exits with 2 and says why', () => {
   test('a checkpoint file that holds something else is damage, not silence', async () => {
     const file = join(dataDir, 'garbage.txt');
     await writeFile(file, 'hello\n');
-    const { code, stdout } = await verify(whole, '--vkey', vkey, '--checkpoint', file);
+    const { code, stdout } = await verify(
+      whole.connectionString,
+      '--vkey',
+      vkey,
+      '--checkpoint',
+      file,
+    );
     expect(stdout).toContain('DAMAGED checkpoint_malformed');
     expect(code).toBe(1);
   });

@@ -1,11 +1,10 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { umutungo } from '../faults/process.ts';
+import { shell } from './shell.ts';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
 let folder = '';
 
 beforeAll(async () => {
@@ -16,24 +15,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-interface Ended {
-  readonly code: number | null;
-  readonly lines: readonly string[];
-  readonly stderr: string;
-}
-
-/** Runs `policy test` as a person would, with no settings. */
-function policyTest(...args: readonly string[]): Promise<Ended> {
-  const { promise, resolve } = Promise.withResolvers<Ended>();
-  const child = execFile(
-    process.execPath,
-    ['src/cli/main.ts', 'policy', 'test', ...args],
-    { cwd: root, env: {}, maxBuffer: 64 * 1024 * 1024 },
-    (_error, stdout, stderr) => {
-      resolve({ code: child.exitCode, lines: stdout.trimEnd().split('\n'), stderr });
-    },
-  );
-  return promise;
+/** Runs `policy test`, with no settings. */
+async function policyTest(...args: readonly string[]) {
+  const { stdout, ...ended } = await shell(['policy', 'test', ...args]);
+  return { ...ended, lines: stdout.trimEnd().split('\n') };
 }
 
 async function written(name: string, content: unknown): Promise<string> {
@@ -77,7 +62,8 @@ async function said(...scenarios: readonly object[]): Promise<Record<string, str
 describe('policy test', () => {
   test('passes the shipped cases: a line a case, then the sum, and exit code 0', async () => {
     const files = ['policies/cases/rwanda.json', 'policies/cases/rules.yaml'];
-    const { code, lines, stderr } = await policyTest(...files);
+    const { code, stdout, stderr } = await umutungo(['policy', 'test', ...files], {});
+    const lines = stdout.trimEnd().split('\n');
     expect(stderr).toBe('');
     expect(lines.at(-1)).toBe(`${lines.length - 1} passed, 0 failed`);
     expect(lines.slice(0, -1).every((line) => line.startsWith('ok   '))).toBe(true);

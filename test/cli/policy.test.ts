@@ -1,9 +1,9 @@
-import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { shell } from './shell.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const LAB = 'living-lab.yaml';
@@ -15,23 +15,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs `policy …` as a person would, with no settings. */
-function policy(...args: readonly string[]): Promise<Ended> {
-  const { promise, resolve } = Promise.withResolvers<Ended>();
-  const child = execFile(
-    process.execPath,
-    ['src/cli/main.ts', 'policy', ...args],
-    { cwd: root, env: {}, maxBuffer: 64 * 1024 * 1024 },
-    (_error, out, err) => resolve({ code: child.exitCode, out, err }),
-  );
-  return promise;
-}
+/** Runs `policy …`, with no settings. */
+const policy = (...args: readonly string[]) => shell(['policy', ...args]);
 
 /** A copy of a template, and of its cases, with a change. */
 async function changed(name: string, from: string, to: string): Promise<string> {
@@ -45,16 +30,19 @@ async function changed(name: string, from: string, to: string): Promise<string> 
 
 describe('policy check', () => {
   test('finds nothing in the way of the pack, nor of a template', async () => {
-    expect(await policy('check')).toMatchObject({ code: 0, err: '' });
-    const { code, out } = await policy('check', join(folder, LAB));
-    expect([code, out]).toEqual([0, expect.stringMatching(/may be approved, 3 of 3 cases pass/)]);
+    expect(await policy('check')).toMatchObject({ code: 0, stderr: '' });
+    const { code, stdout } = await policy('check', join(folder, LAB));
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(/may be approved, 3 of 3 cases pass/),
+    ]);
   });
 
   test('names file, line, column and what was meant, of a fact that does not exist', async () => {
     const file = await changed('wrong-fact', 'request.poc.max_subjects', 'request.poc.max_subject');
-    const { code, err } = await policy('check', file);
+    const { code, stderr } = await policy('check', file);
     expect(code).toBe(2);
-    expect(err).toMatch(
+    expect(stderr).toMatch(
       /wrong-fact\.yaml:\d+:\d+ OWN-LAB-SIZE: there is no fact .*did you mean request\.poc\.max_subjects/,
     );
   });
@@ -65,27 +53,30 @@ describe('policy check', () => {
       'holds: { fact: request.poc.max_subjects, lteq: 5000 }',
       'holds: { and: [{ fact: request.poc.max_subjects, lteq: 5 }, { fact: request.poc.max_subjects, gt: 9 }] }',
     );
-    const { code, out } = await policy('check', file);
+    const { code, stdout } = await policy('check', file);
     expect(code).toBe(1);
-    expect(out).toMatch(
+    expect(stdout).toMatch(
       /never\.yaml:\d+:\d+ error constraints_conflict OWN-LAB-SIZE: .*max_subjects/,
     );
-    expect(out).toContain('may not be approved');
+    expect(stdout).toContain('may not be approved');
   });
 
   test('says which cases fail, and that there must be one', async () => {
     const file = await changed('other', 'otherwise: deny', 'otherwise: review');
     const failing = await policy('check', file);
     expect(failing.code).toBe(1);
-    expect(failing.out).toMatch(/FAIL ENDED: OWN-LAB-STAGE: expected deny, got review/);
+    expect(failing.stdout).toMatch(/FAIL ENDED: OWN-LAB-STAGE: expected deny, got review/);
     await rm(join(folder, 'other.cases.yaml'));
     const untested = await policy('check', file);
     expect(untested).toMatchObject({ code: 1 });
-    expect(untested.out).toMatch(/there is no case beside it, in .*other\.cases\.yaml/);
+    expect(untested.stdout).toMatch(/there is no case beside it, in .*other\.cases\.yaml/);
   });
 
   test('ends with 2 where there is no such file', async () => {
-    expect(await policy('check', join(folder, 'nothing.yaml'))).toMatchObject({ code: 2, out: '' });
+    expect(await policy('check', join(folder, 'nothing.yaml'))).toMatchObject({
+      code: 2,
+      stdout: '',
+    });
   });
 });
 
@@ -93,17 +84,17 @@ describe('policy render', () => {
   test('reads a policy in English and in French', async () => {
     const english = await policy('render', join(folder, LAB));
     expect(english.code).toBe(0);
-    expect(english.out).toContain('## OWN-LAB-STAGE: A trial with an end');
+    expect(english.stdout).toContain('## OWN-LAB-STAGE: A trial with an end');
     const french = await policy('render', join(folder, LAB), '--language', 'fr');
-    expect(french.out).toContain('## OWN-LAB-STAGE : Un essai avec une fin');
+    expect(french.stdout).toContain('## OWN-LAB-STAGE : Un essai avec une fin');
     expect(await policy('render', join(folder, LAB), '--language', 'x1')).toMatchObject({
       code: 2,
     });
   });
 
   test("reads the pack's own files", async () => {
-    const { code, out } = await policy('render', 'policies/rwanda/rules/agreement.yaml');
-    expect([code, out]).toEqual([0, expect.stringContaining('AGR-BIND')]);
+    const { code, stdout } = await policy('render', 'policies/rwanda/rules/agreement.yaml');
+    expect([code, stdout]).toEqual([0, expect.stringContaining('AGR-BIND')]);
   });
 });
 
@@ -114,10 +105,10 @@ describe('policy diff', () => {
 
   test('says which rules and which cases do, beside the pack and in it', async () => {
     const file = await changed('stricter', 'lteq: 5000', 'lteq: 50');
-    const { code, out } = await policy('diff', join(folder, LAB), file);
+    const { code, stdout } = await policy('diff', join(folder, LAB), file);
     expect(code).toBe(1);
-    expect(out).toMatch(/OWN-LAB-SIZE changed\n- .*5,?000\n\+ .*50\n/);
-    expect(out).toMatch(/ENDED: stays deny {2}\+OWN-LAB-SIZE \(review\)/);
+    expect(stdout).toMatch(/OWN-LAB-SIZE changed\n- .*5,?000\n\+ .*50\n/);
+    expect(stdout).toMatch(/ENDED: stays deny {2}\+OWN-LAB-SIZE \(review\)/);
 
     const own = join(root, 'policies/rwanda/rules/agreement.yaml');
     const next = join(folder, 'agreement.yaml');
@@ -126,8 +117,8 @@ describe('policy diff', () => {
     const cases = join(root, 'policies/cases/rules.yaml');
     const changes = await policy('diff', own, next, '--cases', cases);
     expect(changes.code).toBe(1);
-    expect(changes.out).toMatch(/^AGR-TERM changed$/m);
-    expect(changes.out).toMatch(
+    expect(changes.stdout).toMatch(/^AGR-TERM changed$/m);
+    expect(changes.stdout).toMatch(
       /^AGR-BIND: vital interests, no agreement: review → deny  \+AGR-TERM \(deny\)$/m,
     );
   });
@@ -136,6 +127,9 @@ describe('policy diff', () => {
 test('policy test takes policies beside the pack', async () => {
   const cases = join(folder, 'living-lab.cases.yaml');
   expect(await policy('test', cases, '--policy', join(folder, LAB))).toMatchObject({ code: 0 });
-  const { code, out } = await policy('test', cases);
-  expect([code, out]).toEqual([1, expect.stringMatching(/there is no rule "OWN-LAB-STAGE" here/)]);
+  const { code, stdout } = await policy('test', cases);
+  expect([code, stdout]).toEqual([
+    1,
+    expect.stringMatching(/there is no rule "OWN-LAB-STAGE" here/),
+  ]);
 });

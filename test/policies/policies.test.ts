@@ -5,7 +5,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { createTestDatabase } from '../support/postgres.ts';
+import { copyDatabase, createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
 
 const PACK = join(import.meta.dirname, '../../policies/rwanda');
@@ -20,6 +20,21 @@ let service: TestService;
 let other: TestService;
 let start: () => Promise<TestService>;
 
+/** The database and the keys of a service that has stopped: each test has copies. */
+const stopped = new AsyncDisposableStack();
+let filled: TestDatabase;
+let filledData: string;
+
+beforeAll(async () => {
+  filledData = await mkdtemp(join(tmpdir(), 'umutungo-policies-'));
+  stopped.defer(() => rm(filledData, { recursive: true, force: true }));
+  filled = stopped.use(await createTestDatabase());
+  const config = { databaseUrl: filled.connectionString, dataDir: filledData };
+  const first = await startTestService({ clock: () => START, config });
+  await first[Symbol.asyncDispose]();
+});
+afterAll(() => stopped.disposeAsync());
+
 async function setUp(): Promise<void> {
   stack = new AsyncDisposableStack();
   now = START;
@@ -27,7 +42,8 @@ async function setUp(): Promise<void> {
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   packDir = join(folder, 'rwanda');
   await cp(PACK, packDir, { recursive: true });
-  const database = stack.use(await createTestDatabase());
+  await cp(filledData, join(folder, 'data'), { recursive: true });
+  const database = stack.use(await copyDatabase(filled));
   const config = { packDir, databaseUrl: database.connectionString, dataDir: join(folder, 'data') };
   start = async () => stack.use(await startTestService({ clock: () => now, config }));
   service = await start();
@@ -87,6 +103,23 @@ async function reloads(): Promise<number> {
   });
   return body.items.length as number;
 }
+
+/** A national policy that denies everything from its first day on. */
+const POLICY = (from: string, until = ''): string => `
+policy: zz-moratorium
+version: 1
+layer: national_choice
+concern: sovereignty
+title: {en: Moratorium}
+instrument: national-choice
+in_force: {from: ${from}${until && `, until: ${until}`}}
+rules:
+  - id: ZZ-MORATORIUM
+    title: {en: Moratorium}
+    sentence: {en: "Nothing leaves."}
+    outcome: deny
+    cites: [{instrument: national-choice, article: moratorium, confidence: high}]
+`;
 
 describe('a mistake in a file', () => {
   beforeAll(async () => {
@@ -262,6 +295,31 @@ describe('a version', () => {
     ).toBe(200);
   });
 
+  test('cannot have the name of a policy beside the pack', async () => {
+    const first = { role: 'authority', claims: { subject: 'first' } } as const;
+    const second = { role: 'authority', claims: { subject: 'second' } } as const;
+    const cases = '[{id: NOTHING, dataset: {}, request: {}, expected: {decision: deny}}]';
+    const document = POLICY('2026-01-01').replace(
+      'outcome: deny',
+      'applies: {fact: dataset.id, eq: nhic-idsr-cases}\n    outcome: deny',
+    );
+    const made = await service.ask('POST', '/v1/policies', { ...first, body: { document, cases } });
+    const headers = { 'if-match': made.headers.get('etag') ?? '' };
+    const path = made.headers.get('location') ?? '';
+    await service.ask('POST', `${path}/check`, { ...first, headers });
+    const approved = await service.ask('POST', `${path}/approve`, { ...second, headers });
+    expect(approved.status, approved.text).toBe(200);
+    const file = document.replace('version: 1', 'version: 2').replaceAll('ZZ-', 'YY-');
+    await writeFile(join(packDir, 'rules/zz-moratorium.yaml'), file);
+    expect(await reload()).toMatchObject({
+      status: 422,
+      body: {
+        errors: [{ path: 'zz-moratorium', expected: expect.stringContaining('another name') }],
+      },
+    });
+    expect((await decide()).deny).toContain('ZZ-MORATORIUM');
+  });
+
   test('is brought into force by the authority and nobody else', async () => {
     for (const role of ['steward', 'partner', 'auditor', 'holder'] as const) {
       expect((await service.ask('POST', '/v1/pack/reload', { role })).status).toBe(403);
@@ -295,22 +353,6 @@ describe('a version', () => {
 describe('dates in force', () => {
   beforeEach(setUp);
   afterEach(tearDown);
-
-  const POLICY = (from: string, until = ''): string => `
-policy: zz-moratorium
-version: 1
-layer: national_choice
-concern: sovereignty
-title: {en: Moratorium}
-instrument: national-choice
-in_force: {from: ${from}${until && `, until: ${until}`}}
-rules:
-  - id: ZZ-MORATORIUM
-    title: {en: Moratorium}
-    sentence: {en: "Nothing leaves."}
-    outcome: deny
-    cites: [{instrument: national-choice, article: moratorium, confidence: high}]
-`;
 
   /** Rules that deny, at an instant. */
   async function denyAt(instant: string): Promise<string[]> {
@@ -394,8 +436,14 @@ rules:
       const path = join(packDir, RESIDENCY);
       const present = await readFile(path, 'utf8');
       await amend(2, '2026-10-05', 'review');
+      const statuses = async (): Promise<string[]> =>
+        (
+          await service.ask('GET', '/v1/policies/rw-dpp-residency/versions', { role: 'auditor' })
+        ).body.items.map(({ status }: { status: string }) => status);
+      expect(await statuses()).toEqual(['approved', 'in_force']);
       await writeFile(path, present);
       expect((await reload()).status).toBe(200);
+      expect(await statuses()).toEqual(['replaced', 'in_force']);
       expect(await residencyAt('2026-10-06T12:00:00Z')).toEqual([1, 'deny']);
     });
   });

@@ -22,6 +22,11 @@ export function createEmptyDatabase(): Promise<TestDatabase> {
   return create(inject('testServer').emptyTemplate);
 }
 
+/** A copy of a test's own database, which nobody uses any more. */
+export function copyDatabase({ connectionString }: TestDatabase): Promise<TestDatabase> {
+  return create(new URL(connectionString).pathname.slice(1));
+}
+
 async function create(template: string): Promise<TestDatabase> {
   const { adminUrl, prefix } = inject('testServer');
   const name = `${prefix}${randomBytes(6).toString('hex')}`;

@@ -1,0 +1,172 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type Config, readConfig } from '../config.ts';
+import { demoToken } from '../demo.ts';
+import { type Role, ROLES } from '../principal.ts';
+import { runDecisionReplay } from './decision-replay.ts';
+import { runLogVerify } from './log-verify.ts';
+import { runPolicyCheck } from './policy-check.ts';
+import { runPolicyDiff, runPolicyRender } from './policy-diff.ts';
+import { runPolicyTest } from './policy-test.ts';
+
+/** One run: the settings it was given, and the exit code that its command leaves. */
+interface Run {
+  readonly env: NodeJS.ProcessEnv;
+  code: number;
+}
+
+/**
+ * Runs a command of `umutungo` as it is written in a shell (`['policy', 'check']`) and returns the
+ * exit code: the command's own, 0 after help, 2 for words or settings that are wrong.
+ */
+export async function runCommand(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const run: Run = { env, code: 0 };
+  const program = new Command('umutungo')
+    .description(
+      "The catalogue and the gate of a nation's data. Settings are environment variables; see README.md.",
+    )
+    .showHelpAfterError()
+    .exitOverride();
+  addToken(program, run);
+  addPolicy(program, run);
+  addLog(program, run);
+  addDecision(program, run);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return run.code;
+  } catch (error) {
+    // Commander has said by itself what was wrong.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    console.error(error instanceof Error ? error.message : error);
+    return 2;
+  }
+}
+
+interface TokenOptions {
+  readonly role: Role;
+  readonly organisation?: string;
+  readonly project?: readonly string[];
+  readonly subject?: string;
+}
+
+function addToken(program: Command, { env }: Run): void {
+  program
+    .command('token')
+    .description('print a token of the demo issuer, valid for 12 hours (demo mode only)')
+    .addOption(
+      new Option('--role <role>', 'whose rights it carries')
+        .choices([...ROLES])
+        .makeOptionMandatory(),
+    )
+    .option('--organisation <id>', 'for whom a steward, partner or holder acts', slug)
+    .option(
+      '--project <id...>',
+      "a partner's projects",
+      (id: string, before: string[] | undefined) => [...(before ?? []), slug(id)],
+    )
+    .option('--subject <name>', 'who it is')
+    .action(async ({ role, organisation, project, subject }: TokenOptions) => {
+      const config = readConfig(env, new Date());
+      if (!config.demo)
+        throw new Error(
+          'The demo issuer exists in demo mode only: tokens come from your own issuer.',
+        );
+      const claims = { organisation, projects: project, subject };
+      console.log(await demoToken(config.dataDir, role, claims));
+    });
+}
+
+function addPolicy(program: Command, run: Run): void {
+  const policy = program.command('policy').description('policies, from the shell');
+  const packDir = (): string =>
+    readConfig({ ...run.env, DATABASE_URL: '', DEMO: '' }, new Date()).packDir;
+  const language = new Option('--language <code>', 'of the texts; English where one is not there')
+    .default('en')
+    .argParser((text: string) => {
+      if (/^[a-z]{2,3}$/.test(text)) return text;
+      throw new InvalidArgumentError('a language is two or three letters, such as fr.');
+    });
+  policy
+    .command('check')
+    .description(
+      'find mistakes: rules that never apply, always deny, are shadowed or contradict each other; and decide the cases beside each file (NAME.cases.yaml)',
+    )
+    .argument('[file...]', 'policies; the pack itself if there are none')
+    .action(async (files: string[]) => {
+      run.code = await runPolicyCheck(packDir(), files);
+    });
+  policy
+    .command('test')
+    .description(
+      'decide the cases in scenario files with the policies in policies/, without server or database',
+    )
+    .argument('<file...>', 'scenario files (JSON or YAML)')
+    .option('--policy <file...>', "policies beside the pack's, or new versions of its own")
+    .option('--quiet', 'only failed cases and the sum')
+    .action(async (files: string[], options: { policy?: string[]; quiet?: boolean }) => {
+      const { policy: policies = [], quiet = false } = options;
+      run.code = await runPolicyTest(files, { packDir: packDir(), policies, quiet });
+    });
+  policy
+    .command('render')
+    .description('print a policy in plain language')
+    .argument('<file>', 'a policy')
+    .addOption(language)
+    .action(async (file: string, options: { language: string }) => {
+      run.code = await runPolicyRender(packDir(), file, options.language);
+    });
+  policy
+    .command('diff')
+    .description(
+      'print what a version changes: its rules, and the cases that are decided otherwise',
+    )
+    .argument('<old>', 'the version before')
+    .argument('<new>', 'the version after')
+    .option('--cases <file...>', 'scenario files to decide by both')
+    .addOption(language)
+    .action(
+      async (before: string, after: string, options: { cases?: string[]; language: string }) => {
+        const { cases = [] } = options;
+        run.code = await runPolicyDiff(before, after, { ...options, packDir: packDir(), cases });
+      },
+    );
+}
+
+function addLog(program: Command, run: Run): void {
+  program
+    .command('log')
+    .description('the transparency log')
+    .command('verify')
+    .description('re-read every event and recompute every hash, the root and the checkpoints')
+    .option('--vkey <key>', "the log's verifier key, or a file with it, that you have kept")
+    .option(
+      '--checkpoint <file>',
+      'a checkpoint that you have kept: proves that the log still extends it',
+    )
+    .option('--json', 'the whole report')
+    .action(async (options: { vkey?: string; checkpoint?: string; json?: boolean }) => {
+      run.code = await runLogVerify(readerConfig(run), options);
+    });
+}
+
+function addDecision(program: Command, run: Run): void {
+  program
+    .command('decision')
+    .description('stored decisions')
+    .command('replay')
+    .description('decide a stored decision again from the policy versions and facts that it names')
+    .argument('<id>', 'the id of the decision')
+    .option('--json', 'the whole report')
+    .action(async (id: string, options: { json?: boolean }) => {
+      run.code = await runDecisionReplay(readerConfig(run), id, options);
+    });
+}
+
+/** What reading the database takes: whose tokens are accepted does not matter. */
+function readerConfig({ env }: Run): Config {
+  return readConfig({ ...env, DEMO: 'on', HOST: '' }, new Date());
+}
+
+function slug(text: string): string {
+  if (/^[a-z0-9][a-z0-9_-]{0,99}$/.test(text)) return text;
+  throw new InvalidArgumentError('an id has lower-case letters, digits, "-" and "_".');
+}
