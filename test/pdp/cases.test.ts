@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { casesOf } from '../../src/pdp/cases.ts';
+import { casesOf, testCase } from '../../src/pdp/cases.ts';
+import { program } from './support.ts';
 
 const scenario = (dataset: object, changes: readonly object[]): string =>
   JSON.stringify([
@@ -54,4 +55,15 @@ describe('Variants of a case', () => {
       'cases: a path in V has more than 16 levels',
     );
   });
+});
+
+test('of many rules that do not exist a few come with the nearest one that does', () => {
+  const misspelt = Array.from({ length: 20 }, (_, i) => [`RW-DPP-STOR${i}`, 'deny']);
+  const problems = testCase(program, {
+    id: 'MISSPELT',
+    facts: { dataset: {}, request: {} },
+    expected: { rules: Object.fromEntries(misspelt) },
+  });
+  expect(problems).toHaveLength(20);
+  expect(problems.filter((each) => each.includes('RW-DPP-STORE'))).toHaveLength(5);
 });
