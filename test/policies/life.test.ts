@@ -366,6 +366,17 @@ describe('A draft is refused with what is wrong, and nothing is stored', () => {
     await withdrawn(made, ['writer', 'authority']);
   });
 
+  test('texts that are longer than anybody writes', async () => {
+    const { document } = policyOf();
+    const long = ' '.repeat(131_072);
+    for (const body of [{ document: document + long }, { document, cases: CASES + long }]) {
+      expect(await ask('writer', 'POST', '/v1/policies', { body })).toMatchObject({
+        status: 400,
+        body: { code: 'invalid_request' },
+      });
+    }
+  });
+
   test('cases that are none', async () => {
     for (const cases of ['- {}', '[', 'a: &a [*a]', `- ${'x'.repeat(10)}`]) {
       const { document } = policyOf();
@@ -386,6 +397,35 @@ test('of two approvals of one version at once, one is made', async () => {
     ),
   );
   expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 412, 412]);
+});
+
+test('of two withdrawals at once that only together permit more, one takes the authority', async () => {
+  let ahead = 0;
+  await using later = await startTestService({ clock: () => new Date(Date.now() + ahead) });
+  const there = (who: Who, method: string, path: string, rest: Ask = {}): Promise<Answer> =>
+    later.ask(method, path, { ...WHO[who], ...rest });
+  const tell = (who: Who, path: string, what: string, etag: string | null): Promise<Answer> =>
+    there(who, 'POST', `${path}/${what}`, { headers: { 'if-match': etag ?? '' } });
+  const body = accessRequest;
+  expect((await there('partner', 'POST', '/v1/access-requests', { body })).status).toBe(201);
+  ahead = 60_000;
+  const asked: { path: string; etag: string | null }[] = [];
+  for (let i = 0; i < 2; i++) {
+    const { document } = policyOf();
+    const made = await there('writer', 'POST', '/v1/policies', {
+      body: { document, cases: CASES },
+    });
+    const path = made.headers.get('location') ?? '';
+    await tell('writer', path, 'check', '"1"');
+    const approved = await tell('second', path, 'approve', '"1"');
+    const { headers } = await tell('writer', path, 'withdraw', approved.headers.get('etag'));
+    asked.push({ path, etag: headers.get('etag') });
+  }
+  const answers = await Promise.all(
+    asked.map(({ path, etag }) => tell('second', path, 'withdraw', etag)),
+  );
+  expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 403]);
+  expect(answers.find(({ status }) => status === 403)?.body.code).toBe('authority_required');
 });
 
 test('nothing here was a defect', () => {

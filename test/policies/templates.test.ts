@@ -21,12 +21,14 @@ test('there is one of each kind that a steward asks for first', () => {
 });
 
 describe.each(templates.map((each) => [each.template, each] as const))('%s', (_name, each) => {
-  test('compiles with the pack as it is, and its cases set off every rule and pass', () => {
+  test('compiles with the pack as it is, and its cases set off every rule and pass', async () => {
     const built = buildExtension(program, { file: each.template, text: each.document });
     if (!built.ok) throw new Error(built.problems.map(({ message }) => message).join());
     const { part } = built.value;
     const policy = part.policies[0]?.policy ?? '';
-    expect(checkPolicy(withExtensions(program, [built.value]), { ...each, policy })).toMatchObject({
+    expect(
+      await checkPolicy(withExtensions(program, [built.value]), { ...each, policy }),
+    ).toMatchObject({
       passed: true,
       findings: [],
       cases: { untested_rules: [], failed: [] },
