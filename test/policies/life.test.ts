@@ -342,6 +342,16 @@ describe('A draft is refused with what is wrong, and nothing is stored', () => {
       /:\d+:\d+$/,
       /target reads/,
     ],
+    'a text that no database takes': [
+      { target: { fact: 'dataset.id', isNoneOf: ['a\0b'] } },
+      /:\d+:\d+$/,
+      /without \\0/,
+    ],
+    'half a character': [
+      { target: { fact: 'dataset.id', isNoneOf: ['a\ud800b'] } },
+      /:\d+:\d+$/,
+      /half characters/,
+    ],
     'a rule id of the pack': [{ id: 'AGR-BIND' }, /:\d+:\d+$/, /there is another rule/],
     'a version that skips one': [{ version: 3 }, /document/, /version 1/],
   };
