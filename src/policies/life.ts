@@ -11,11 +11,10 @@ import { problemOf } from './files.ts';
 import {
   changeIn,
   changeOf,
-  changeOfSets,
+  changesOf,
   dayOf,
   type Policies,
   type PolicyChange,
-  programsOf,
 } from './change.ts';
 import { loadedPolicy } from './programs.ts';
 import { checkDays } from './reload-pack.ts';
@@ -204,12 +203,12 @@ export async function approvePolicyVersion(
     refuseFirstPerson(row.editors, principal);
     if (!inForce) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
     if (!looked) throw staleVersion();
-    const { before, after, wanted, set, today } = await changeIn(writer, tx, inForce, row);
+    const { after, changes, wanted, set, today } = await changeIn(writer, tx, inForce, row);
     checkDays(writer.programs, set, today);
     const still = await stillHolds(tx, looked, today);
     const report = still?.report ?? (await checkPolicy(after, row));
     if (!report.passed) throw notPassed(report);
-    await refusePermissive(tx, writer, principal, { before, after, owner: row.owner, still });
+    await refusePermissive(tx, writer, principal, { changes, still });
     const now = writer.clock().toISOString();
     const generation = newId(Date.parse(now));
     const made = await advance(tx, writer, principal, {
@@ -268,10 +267,10 @@ export async function withdrawPolicyVersion(
     refuseFirstPerson([row.withdrawal_asked_by], principal);
     if (!inForce) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
     if (!looked) throw staleVersion();
-    const { before, after, wanted, set, today } = await changeIn(writer, tx, inForce, row);
+    const { changes, wanted, set, today } = await changeIn(writer, tx, inForce, row);
     checkDays(writer.programs, set, today);
     const still = await stillHolds(tx, looked, today);
-    await refusePermissive(tx, writer, principal, { before, after, owner: row.owner, still });
+    await refusePermissive(tx, writer, principal, { changes, still });
     const generation = newId(Date.parse(now));
     const made = await advance(tx, writer, principal, {
       before: row,
@@ -295,8 +294,8 @@ interface Looked {
   readonly day: string;
   /** Of a version that is to be approved. */
   readonly report: CheckReport | undefined;
-  /** Recorded requests up to the id `upTo` that would be more permitted. */
-  readonly more: number;
+  /** Recorded requests up to the id `upTo` that would be more permitted, by the change's days. */
+  readonly more: readonly number[];
   readonly upTo: string;
 }
 
@@ -315,15 +314,18 @@ async function lookAt(
   if (row?.revision !== at.revision || !mayApprove(row.owner, principal)) return undefined;
   const matters = what === 'approve' ? row.status === 'checked' : row.withdrawal_asked_by !== null;
   if (!matters) return undefined;
-  const { generation, ...sets } = await changeOfSets(writer, writer.db, row);
-  const made = programsOf(writer.programs, sets);
-  const report = what === 'approve' ? await checkPolicy(made.after, row) : undefined;
+  const { generation, today, changes } = await changesOf(writer, writer.db, row);
+  const report =
+    what === 'approve'
+      ? await checkPolicy((await changeOf(writer, writer.db, row)).after, row)
+      : undefined;
   const upTo = firstIdAt(writer.clock().getTime() - SETTLED_MS);
-  const more =
-    principal.role === 'authority'
-      ? 0
-      : await writer.countMorePermitted(writer.db, made, { after: null, upTo });
-  return { generation, day: sets.day, report, more, upTo };
+  const more: number[] = [];
+  if (principal.role !== 'authority') {
+    for (const each of changes)
+      more.push(await writer.countMorePermitted(writer.db, each, { after: null, upTo }));
+  }
+  return { generation, day: today, report, more, upTo };
 }
 
 /** What was looked at, unless something else came into force since, or another day. */
@@ -336,13 +338,21 @@ async function refusePermissive(
   tx: Tx,
   writer: PolicyWriter,
   { role }: Principal,
-  { still, ...made }: PolicyChange & { readonly still: Looked | undefined },
+  {
+    changes,
+    still,
+  }: { readonly changes: readonly PolicyChange[]; readonly still: Looked | undefined },
 ): Promise<void> {
   if (role === 'authority') return;
   const range = { after: still?.upTo ?? null, upTo: null };
-  const more = (still?.more ?? 0) + (await writer.countMorePermitted(tx, made, range));
-  if (more === 0) return;
-  throw new ServiceError(
+  for (const [i, each] of changes.entries()) {
+    const more = (still?.more[i] ?? 0) + (await writer.countMorePermitted(tx, each, range));
+    if (more > 0) throw authorityRequired(more);
+  }
+}
+
+function authorityRequired(more: number): ServiceError {
+  return new ServiceError(
     'authority_required',
     `${more} recorded requests would be more permitted than they are. The second person for that is the authority.`,
   );

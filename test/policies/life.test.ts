@@ -26,6 +26,7 @@ interface Parts {
   readonly version?: number;
   readonly owner?: string | null;
   readonly from?: string;
+  readonly until?: string;
   readonly target?: unknown;
   readonly rule?: object;
   readonly id?: string;
@@ -44,7 +45,7 @@ function policyOf({ policy = `p${++names}`, version = 1, owner = 'moh', ...rest 
     concern: 'residency',
     title,
     instrument: 'national-choice',
-    in_force: { from: rest.from ?? '2026-01-01' },
+    in_force: { from: rest.from ?? '2026-01-01', ...(rest.until && { until: rest.until }) },
     target: rest.target ?? { fact: 'dataset.id', eq: DATASET },
     rules: [
       {
@@ -188,6 +189,34 @@ describe("A steward's policy", () => {
     expect(await namesInForce('2020-01-01')).toEqual([]);
     await withdrawn(later, ['writer', 'second']);
     await withdrawn(first, ['writer', 'authority']);
+    expect((await decision()).effect).toBe('permit');
+  });
+
+  test('waits no longer when two people want it so, and what it was to replace stays', async () => {
+    expect((await decision()).effect).toBe('permit');
+    const rule = { outcome: 'deny' };
+    const first = await inForce({ rule });
+    const waiting = { policy: first.policy, version: 2, from: '2999-01-01', rule };
+    const later = await inForce(waiting);
+    expect((await withdrawn(later, ['writer', 'second'])).status).toBe(200);
+    expect((await decision()).effect).toBe('deny');
+    await withdrawn(first, ['writer', 'authority']);
+  });
+
+  test('does not go unnoticed behind a version that soon ends', async () => {
+    expect((await decision()).effect).toBe('permit');
+    const rule = { outcome: 'deny' };
+    const first = await inForce({ rule });
+    const until = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10);
+    const brief = await inForce({ policy: first.policy, version: 2, until, rule });
+    const { headers } = await step('writer', first.path, 'withdraw', first.etag);
+    const etag = headers.get('etag') ?? '';
+    expect(await step('second', first.path, 'withdraw', etag)).toMatchObject({
+      status: 403,
+      body: { code: 'authority_required' },
+    });
+    await withdrawn(brief, ['writer', 'authority']);
+    expect((await step('authority', first.path, 'withdraw', etag)).status).toBe(200);
     expect((await decision()).effect).toBe('permit');
   });
 
