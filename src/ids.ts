@@ -21,6 +21,12 @@ export function newId(msecs: number): string {
   return v7({ msecs, rng: random });
 }
 
+/** The id before every `newId` of an instant in milliseconds, and after all those of earlier ones. */
+export function firstIdAt(msecs: number): string {
+  const time = Math.max(0, msecs).toString(16).padStart(12, '0');
+  return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-000000000000`;
+}
+
 /** 128 random bits, base64url. */
 export function randomToken(): string {
   return random().toString('base64url');

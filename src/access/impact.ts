@@ -208,20 +208,14 @@ export async function* replayRecorded(
   }
 }
 
-/**
- * How many recorded requests the change permits more than they are now, of those after the
- * request `since`; and the newest of all that were looked at.
- */
+/** How many recorded requests in a range the change permits more than they are now. */
 export async function countMorePermitted(
   db: Db,
   change: PolicyChange,
-  since: string | null,
-): Promise<{ more: number; upTo: string | null }> {
+  range: Range,
+): Promise<number> {
   let more = 0;
-  let upTo = since;
-  for await (const { last, turned } of replayRecorded(db, change, { after: since, upTo: null })) {
-    upTo = last;
+  for await (const { turned } of replayRecorded(db, change, range))
     more += turned.filter((each) => each.more_permitted).length;
-  }
-  return { more, upTo };
+  return more;
 }

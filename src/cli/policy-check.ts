@@ -37,7 +37,7 @@ async function checkFile(pack: PackFiles, file: string): Promise<number> {
   const policy = await readPolicyFile(file);
   const cases = await readCasesBeside(file);
   const program = packWith(pack, [policy]);
-  const report = checkPolicy(program, {
+  const report = await checkPolicy(program, {
     policy: policy.source.content.policy,
     document: policy.text,
     cases: cases?.text ?? null,

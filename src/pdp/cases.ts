@@ -12,6 +12,9 @@ export interface PolicyCase {
   readonly expected: Readonly<Record<string, unknown>>;
 }
 
+/** Facts lie three or four levels deep. */
+const MAX_LEVELS = 16;
+
 /**
  * The cases of a scenario file: each scenario, and each of its variants, which changes the named
  * paths of its parent and inherits nothing of what is expected.
@@ -51,17 +54,37 @@ function variantOf(file: string, { id: parent, facts }: PolicyCase, variant: unk
     throw new Error(`${file}: a variant of ${parent} has no "id" or no "change"`);
   }
   const { id, change, expected } = variant;
-  const changed = structuredClone(facts) as Record<string, unknown>;
-  for (const [path, value] of Object.entries(change)) setAt(changed, path.split('.'), value);
+  const changed: Record<string, unknown> = { ...facts };
+  const own = new Set<object>([changed]);
+  for (const [path, value] of Object.entries(change)) {
+    const keys = path.split('.', MAX_LEVELS + 1);
+    if (keys.length > MAX_LEVELS)
+      throw new Error(`${file}: a path in ${id} has more than ${MAX_LEVELS} levels`);
+    setAt(changed, keys, value, own);
+  }
   return { id, facts: changed, expected: isObject(expected) ? expected : variant };
 }
 
-function setAt(target: Record<string, unknown>, [key, ...rest]: string[], value: unknown): void {
-  if (key === undefined) return;
-  const inner = Object.hasOwn(target, key) && isObject(target[key]) ? target[key] : {};
-  if (rest.length > 0) setAt(inner, rest, value);
+/**
+ * Objects that are not the variant's own are copied where they change, and shared elsewhere: a
+ * parent may be large, and its variants many.
+ */
+function setAt(
+  target: Record<string, unknown>,
+  [key = '', ...rest]: readonly string[],
+  value: unknown,
+  own: Set<object>,
+): void {
+  let member = value;
+  if (rest.length > 0) {
+    const found = Object.hasOwn(target, key) && isObject(target[key]) ? target[key] : {};
+    const inner = own.has(found) ? found : { ...found };
+    own.add(inner);
+    setAt(inner, rest, value, own);
+    member = inner;
+  }
   Object.defineProperty(target, key, {
-    value: rest.length > 0 ? inner : value,
+    value: member,
     enumerable: true,
     writable: true,
     configurable: true,
@@ -119,13 +142,20 @@ function compareRules(expected: unknown, facts: Facts, program: Program): string
   if (!isObject(expected)) return [`rules: expected rule ids, each with one of ${SAID.join(', ')}`];
   const said = saidBy(program, facts);
   const ids = program.rules.map(({ rule }) => rule.id);
+  const known = new Set(ids);
+  let suggested = 0;
   return Object.entries(expected).flatMap(([id, wanted]) => {
-    if (!ids.includes(id)) return [`rules: there is no rule "${id}" here${suggestion(id, ids)}`];
+    if (!known.has(id)) {
+      // Looking for the nearest of all ids takes long, and nobody mistypes so many.
+      const hint = suggested++ < MAX_SUGGESTIONS ? suggestion(id, ids) : '';
+      return [`rules: there is no rule "${id}" here${hint}`];
+    }
     const actual = said.get(id) ?? 'none';
     return actual === wanted ? [] : [`${id}: expected ${String(wanted)}, got ${actual}`];
   });
 }
 
+const MAX_SUGGESTIONS = 5;
 const SAID = ['permit', 'deny', 'review', 'oblige', 'none'] as const;
 
 /** What each rule said to a case; those that do not apply, or are content, said nothing. */

@@ -336,7 +336,7 @@ export function readYaml(file: string, text: string): Parsed<unknown> {
   const mistakes = document.errors.slice(0, MAX_PROBLEMS);
   const wrong = [
     ...mistakes.map(({ message, pos }) => ({ message, offset: pos[0] })),
-    ...(mistakes.length > 0 ? [] : repeatedKeys(document)),
+    ...(mistakes.length > 0 ? [] : mistakenNodes(document)),
   ].map(({ message, offset }) => {
     const { line, col } = lines.linePos(offset);
     return { file, line: Math.max(line, 1), column: Math.max(col, 1), message };
@@ -354,8 +354,10 @@ export function readYaml(file: string, text: string): Parsed<unknown> {
   return { ok: true, source: sourceFile(file, content, document, lines) };
 }
 
-function repeatedKeys(document: Document): { message: string; offset: number }[] {
+/** Keys that come twice, and texts that no database and no canonical JSON (RFC 8785) takes. */
+function mistakenNodes(document: Document): { message: string; offset: number }[] {
   const found: { message: string; offset: number }[] = [];
+  const enough = (): symbol | undefined => (found.length < MAX_PROBLEMS ? undefined : visit.BREAK);
   visit(document, {
     Map(_key, map: YAMLMap): symbol | undefined {
       const seen = new Set<unknown>();
@@ -365,7 +367,12 @@ function repeatedKeys(document: Document): { message: string; offset: number }[]
           found.push({ message: 'Map keys must be unique', offset: key.range?.[0] ?? 0 });
         seen.add(key.value);
       }
-      return found.length < MAX_PROBLEMS ? undefined : visit.BREAK;
+      return enough();
+    },
+    Scalar(_key, { value, range }): symbol | undefined {
+      if (typeof value === 'string' && (value.includes('\0') || !value.isWellFormed()))
+        found.push({ message: 'a text without \\0 and half characters', offset: range?.[0] ?? 0 });
+      return enough();
     },
   });
   return found.slice(0, MAX_PROBLEMS);

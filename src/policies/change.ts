@@ -1,7 +1,13 @@
 import type { Db, Tx } from '../db/connection.ts';
 import { dayInZone, formatDate } from '../pdp/calendar.ts';
 import type { Program } from '../pdp/program.ts';
-import { type LoadedPolicy, loadedPolicy, type PolicySet, type Programs } from './programs.ts';
+import {
+  type LoadedPolicy,
+  loadedPolicy,
+  type PolicySet,
+  type Programs,
+  turningDays,
+} from './programs.ts';
 import type { InForce, PolicyVersion } from './store.ts';
 
 /** What knowing the policies of a moment takes. */
@@ -57,13 +63,44 @@ export async function changeOf(
   return programsOf(policies.programs, await changeOfSets(policies, db, row));
 }
 
-interface NextSet extends PolicyChange {
+/** The change as it is on each day from today on on which it becomes another one. */
+export async function changesOf(
+  { programs, clock }: Policies,
+  db: Db,
+  row: PolicyVersion,
+): Promise<{ generation: string; today: string; changes: PolicyChange[] }> {
+  const { generation, ...before } = await programs.present(db);
+  const today = dayOf(before, clock());
+  return { generation, today, changes: byDay(programs, before, row, today) };
+}
+
+function byDay(
+  programs: Programs,
+  before: PolicySet,
+  row: PolicyVersion,
+  today: string,
+): PolicyChange[] {
+  const after = nextSet(before, row, today);
+  const own = [...before.policies, ...after.policies].filter(
+    ({ isExtension, policy }) => isExtension && policy === row.policy,
+  );
+  return turningDays(today, own).map((day) => ({
+    before: programs.on(before, day),
+    after: programs.on(after, day),
+    owner: row.owner,
+  }));
+}
+
+interface NextSet {
+  /** With the version as if it had begun, on this day. */
+  readonly after: Program;
+  readonly changes: PolicyChange[];
   readonly wanted: InForce;
   readonly set: PolicySet;
   readonly today: string;
 }
 
-/** As `changeOf`, of what is in force under the caller's lock; and the set that comes of it. */
+/** As `changeOf` and `changesOf`, of what is in force under the caller's lock; and the set that comes of it. */
 export async function changeIn(
   { programs, clock }: Policies,
   tx: Tx,
@@ -74,9 +111,8 @@ export async function changeIn(
   const today = dayOf(present, clock());
   const set = nextSet(present, row, today);
   return {
-    before: programs.on(present, today),
     after: programs.on(nextSet(present, row, today, 'begun'), today),
-    owner: row.owner,
+    changes: byDay(programs, present, row, today),
     set,
     today,
     wanted: {

@@ -1,14 +1,21 @@
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { type Db, isDuplicate, type Tx } from '../db/connection.ts';
 import { notFound, ServiceError } from '../errors.ts';
-import { newId } from '../ids.ts';
+import { firstIdAt, newId } from '../ids.ts';
 import { parsePolicy, type PolicyDocument } from '../pdp/document.ts';
 import { sha256 } from '../pdp/program.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { staleVersion } from '../versions.ts';
 import { type CheckReport, checkPolicy, readCases } from './check.ts';
 import { problemOf } from './files.ts';
-import { changeIn, changeOf, dayOf, type Policies, type PolicyChange } from './change.ts';
+import {
+  changeIn,
+  changeOf,
+  changesOf,
+  dayOf,
+  type Policies,
+  type PolicyChange,
+} from './change.ts';
 import { loadedPolicy } from './programs.ts';
 import { checkDays } from './reload-pack.ts';
 import {
@@ -17,21 +24,20 @@ import {
   lockPolicyVersion,
   type PolicyVersion,
   putInForce,
+  readGeneration,
+  readPolicyVersion,
   readPolicyVersions,
   updatePolicyVersion,
 } from './store.ts';
 
 /** What the life of policies needs beside the register. */
 export interface PolicyWriter extends Writer, Policies {
-  /**
-   * How many recorded requests `after` permits more than `before` does, of those that came after
-   * the request `since`; and the newest that was looked at.
-   */
+  /** How many recorded requests `after` permits more than `before` does, of those in a range of ids. */
   readonly countMorePermitted: (
     db: Db,
     change: PolicyChange,
-    since: string | null,
-  ) => Promise<{ readonly more: number; readonly upTo: string | null }>;
+    range: { readonly after: string | null; readonly upTo: string | null },
+  ) => Promise<number>;
 }
 
 export interface PolicyText {
@@ -151,11 +157,17 @@ export async function checkPolicyVersion(
   principal: Principal,
   at: PolicyAt,
 ): Promise<PolicyVersionChange & { readonly report: CheckReport }> {
+  // Before anything is locked: it may take its time.
+  const seen = await readPolicyVersion(writer.db, at.policy, at.version);
+  const isMeant = seen?.revision === at.revision && mayWrite(seen.owner, principal);
+  const report =
+    isMeant && (seen.status === 'draft' || seen.status === 'checked')
+      ? await checkPolicy((await changeOf(writer, writer.db, seen)).after, seen)
+      : undefined;
   return change(writer, async (tx) => {
     const row = await lockedFor(tx, principal, at, mayWrite);
     expectStatus(row, ['draft', 'checked']);
-    const { after } = await changeOf(writer, tx, row);
-    const report = checkPolicy(after, row);
+    if (!report) throw staleVersion();
     const made = await advance(tx, writer, principal, {
       before: row,
       type: 'checkPolicyVersion',
@@ -183,18 +195,20 @@ export async function approvePolicyVersion(
   principal: Principal,
   at: PolicyAt,
 ): Promise<PolicyVersionChange> {
-  const looked = await lookedAt(writer, principal, at, 'approve');
+  const looked = await lookAt(writer, principal, at, 'approve');
   return change(writer, async (tx) => {
     const inForce = await lockInForce(tx);
     const row = await lockedFor(tx, principal, at, mayApprove);
     expectStatus(row, ['checked']);
     refuseFirstPerson(row.editors, principal);
     if (!inForce) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
-    const { before, after, wanted, set, today } = await changeIn(writer, tx, inForce, row);
+    if (!looked) throw staleVersion();
+    const { after, changes, wanted, set, today } = await changeIn(writer, tx, inForce, row);
     checkDays(writer.programs, set, today);
-    const report = checkPolicy(after, row);
+    const still = await stillHolds(tx, looked, today);
+    const report = still?.report ?? (await checkPolicy(after, row));
     if (!report.passed) throw notPassed(report);
-    await refusePermissive(tx, writer, principal, { before, after, owner: row.owner, looked });
+    await refusePermissive(tx, writer, principal, { changes, still });
     const now = writer.clock().toISOString();
     const generation = newId(Date.parse(now));
     const made = await advance(tx, writer, principal, {
@@ -219,7 +233,7 @@ export async function withdrawPolicyVersion(
   principal: Principal,
   at: PolicyAt,
 ): Promise<PolicyVersionChange> {
-  const looked = await lookedAt(writer, principal, at, 'withdraw');
+  const looked = await lookAt(writer, principal, at, 'withdraw');
   return change(writer, async (tx) => {
     const inForce = await lockInForce(tx);
     const row = await lockedFor(tx, principal, at, mayApprove);
@@ -252,9 +266,11 @@ export async function withdrawPolicyVersion(
     }
     refuseFirstPerson([row.withdrawal_asked_by], principal);
     if (!inForce) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
-    const { before, after, wanted, set, today } = await changeIn(writer, tx, inForce, row);
+    if (!looked) throw staleVersion();
+    const { changes, wanted, set, today } = await changeIn(writer, tx, inForce, row);
     checkDays(writer.programs, set, today);
-    await refusePermissive(tx, writer, principal, { before, after, owner: row.owner, looked });
+    const still = await stillHolds(tx, looked, today);
+    await refusePermissive(tx, writer, principal, { changes, still });
     const generation = newId(Date.parse(now));
     const made = await advance(tx, writer, principal, {
       before: row,
@@ -268,45 +284,75 @@ export async function withdrawPolicyVersion(
   });
 }
 
-interface LookedAt {
-  readonly more: number;
-  readonly upTo: string | null;
+/** Requests that were asked so long ago are all recorded: a statement lasts fifteen seconds at most. */
+const SETTLED_MS = 20_000;
+
+/** What was found out before anything was locked, and of what. */
+interface Looked {
+  readonly generation: string;
+  /** `YYYY-MM-DD`. */
+  readonly day: string;
+  /** Of a version that is to be approved. */
+  readonly report: CheckReport | undefined;
+  /** Recorded requests up to the id `upTo` that would be more permitted, by the change's days. */
+  readonly more: readonly number[];
+  readonly upTo: string;
 }
 
 /**
- * Replays the recorded requests before anything is locked: there may be many, and decisions wait
- * for whoever changes what is in force. Those that come in between are replayed under the lock.
+ * Decides the cases and replays the recorded requests before anything is locked: there may be
+ * many, and decisions wait for whoever changes what is in force. Requests that come in between are
+ * replayed under the lock. Undefined where the version is not the one meant, or not the caller's.
  */
-async function lookedAt(
+async function lookAt(
   writer: PolicyWriter,
   principal: Principal,
   at: PolicyAt,
   what: 'approve' | 'withdraw',
-): Promise<LookedAt> {
-  const nothing = { more: 0, upTo: null };
-  if (principal.role === 'authority') return nothing;
-  const [row] = await readPolicyVersions(writer.db, at.policy, {
-    before: at.version + 1,
-    limit: 1,
-  });
-  const matters =
-    row?.version === at.version &&
-    (what === 'approve' ? row.status === 'checked' : row.withdrawal_asked_by !== null);
-  if (!matters || !mayApprove(row.owner, principal)) return nothing;
-  return writer.countMorePermitted(writer.db, await changeOf(writer, writer.db, row), null);
+): Promise<Looked | undefined> {
+  const row = await readPolicyVersion(writer.db, at.policy, at.version);
+  if (row?.revision !== at.revision || !mayApprove(row.owner, principal)) return undefined;
+  const matters = what === 'approve' ? row.status === 'checked' : row.withdrawal_asked_by !== null;
+  if (!matters) return undefined;
+  const { generation, today, changes } = await changesOf(writer, writer.db, row);
+  const report =
+    what === 'approve'
+      ? await checkPolicy((await changeOf(writer, writer.db, row)).after, row)
+      : undefined;
+  const upTo = firstIdAt(writer.clock().getTime() - SETTLED_MS);
+  const more: number[] = [];
+  if (principal.role !== 'authority') {
+    for (const each of changes)
+      more.push(await writer.countMorePermitted(writer.db, each, { after: null, upTo }));
+  }
+  return { generation, day: today, report, more, upTo };
+}
+
+/** What was looked at, unless something else came into force since, or another day. */
+async function stillHolds(tx: Tx, looked: Looked, today: string): Promise<Looked | undefined> {
+  const isSame = looked.day === today && looked.generation === (await readGeneration(tx));
+  return isSame ? looked : undefined;
 }
 
 async function refusePermissive(
   tx: Tx,
   writer: PolicyWriter,
   { role }: Principal,
-  { looked, ...made }: PolicyChange & { readonly looked: LookedAt },
+  {
+    changes,
+    still,
+  }: { readonly changes: readonly PolicyChange[]; readonly still: Looked | undefined },
 ): Promise<void> {
   if (role === 'authority') return;
-  const since = await writer.countMorePermitted(tx, made, looked.upTo);
-  const more = looked.more + since.more;
-  if (more === 0) return;
-  throw new ServiceError(
+  const range = { after: still?.upTo ?? null, upTo: null };
+  for (const [i, each] of changes.entries()) {
+    const more = (still?.more[i] ?? 0) + (await writer.countMorePermitted(tx, each, range));
+    if (more > 0) throw authorityRequired(more);
+  }
+}
+
+function authorityRequired(more: number): ServiceError {
+  return new ServiceError(
     'authority_required',
     `${more} recorded requests would be more permitted than they are. The second person for that is the authority.`,
   );

@@ -1,13 +1,15 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Db } from '../db/connection.ts';
 import { ServiceError, type InputProblem } from '../errors.ts';
 import { buildExtension } from '../pdp/build.ts';
 import { dayInZone, formatDate } from '../pdp/calendar.ts';
 import { withExtensions } from '../pdp/compose.ts';
-import { parsePack, parsePolicy } from '../pdp/document.ts';
+import { parsePack, parsePolicy, type PolicyDocument } from '../pdp/document.ts';
 import { type Extension, type Program, sha256 as hashOf } from '../pdp/program.ts';
 import { compilePack, problemOf } from './files.ts';
 import {
   type InForce,
+  type PolicyVersion,
   readGeneration,
   readGenerationOn,
   readPackDocument,
@@ -45,15 +47,20 @@ export interface PolicySet {
   readonly policies: readonly LoadedPolicy[];
 }
 
-/** Of each policy the newest version that applies on a day; a later one does not end it before its own first day. */
-function versionsOn<T extends DatedVersion>(day: string, policies: readonly T[]): T[] {
+/**
+ * Of each policy the newest version that applies on a day; a later one does not end it before its
+ * own first day. A file of the pack and a policy beside the pack are two, whatever their names: a
+ * name that the pack comes to use ends nothing.
+ */
+function versionsOn(day: string, policies: readonly LoadedPolicy[]): LoadedPolicy[] {
   const applying = policies.filter(
     ({ from, until }) => from <= day && (until === undefined || day <= until),
   );
+  const nameOf = ({ policy, isExtension }: LoadedPolicy): string => `${isExtension} ${policy}`;
   const newest = new Map<string, number>();
-  for (const { policy, version } of applying)
-    newest.set(policy, Math.max(version, newest.get(policy) ?? 0));
-  return applying.filter(({ policy, version }) => newest.get(policy) === version);
+  for (const each of applying)
+    newest.set(nameOf(each), Math.max(each.version, newest.get(nameOf(each)) ?? 0));
+  return applying.filter((each) => newest.get(nameOf(each)) === each.version);
 }
 
 /** Days from `day` on at which another version of something begins or ends to apply. */
@@ -66,6 +73,9 @@ export function turningDays(day: string, policies: readonly DatedVersion[]): str
 function dayAfter(day: string): string {
   return new Date(Date.parse(`${day}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10);
 }
+
+/** What a version says of itself, for lists. */
+export type PolicyHead = Pick<PolicyDocument, 'layer' | 'concern' | 'title' | 'in_force'>;
 
 /** A policy's text with its days. @throws Error for a text that is no policy, or not the one named. */
 export function loadedPolicy(
@@ -106,6 +116,7 @@ export class Programs {
   readonly #bases = new Map<string, Program>();
   readonly #extensions = new Map<string, Extension>();
   readonly #whole = new Map<string, Program>();
+  readonly #heads = new Map<string, PolicyHead>();
 
   /**
    * The program of the policies in force at an instant; `held`, they stay so until the
@@ -140,6 +151,23 @@ export class Programs {
   async present(db: Db): Promise<PolicySet & { readonly generation: string }> {
     const generation = await present(db);
     return { ...(await this.#set(db, generation)), generation };
+  }
+
+  /** What a version says of itself. Before one is read that is not known yet, others have their turn. */
+  async head({
+    policy,
+    sha256,
+    document,
+  }: Pick<PolicyVersion, 'policy' | 'sha256' | 'document'>): Promise<PolicyHead> {
+    const known = this.#heads.get(sha256);
+    if (known) return known;
+    await setImmediate();
+    const parsed = parsePolicy(policy, document);
+    if (!parsed.ok) throw new Error(`the policy ${policy} was stored damaged`);
+    const { layer, concern, title, in_force } = parsed.source.content;
+    const head = { layer, concern, title, in_force };
+    remember(this.#heads, sha256, head, KEEP_POLICIES);
+    return head;
   }
 
   /** A set that may not be stored, loaded. */

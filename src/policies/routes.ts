@@ -3,7 +3,7 @@ import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
 import type { AnswerOf, Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
-import { parsePolicy, type PolicyDocument } from '../pdp/document.ts';
+import type { PolicyDocument } from '../pdp/document.ts';
 import type { Program } from '../pdp/program.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { etagOf, expectedVersion } from '../versions.ts';
@@ -81,7 +81,6 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
     listPolicyDrafts: async ({ principal, query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
       const [policy, version] = readCursor(query.cursor, ['slug', 'integer']) ?? [];
-      const present = await presentOf(deps);
       const rows = await readWrittenVersions(
         deps.db,
         {
@@ -97,10 +96,10 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
       return {
         status: 200,
         body: toPage(
-          rows,
+          await versionViews(deps, rows, principal),
           limit,
-          (row) => versionView(row, principal, present),
-          (row) => [row.policy, String(row.version)],
+          (view) => view,
+          ({ policy: name, version: number }) => [name, String(number)],
         ),
       };
     },
@@ -118,14 +117,13 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
       });
       const rows = found.filter((row) => mayReadVersion(row, principal));
       if (rows.length === 0 && before === undefined) throw notFound();
-      const present = await presentOf(deps);
       return {
         status: 200,
         body: toPage(
-          rows,
+          await versionViews(deps, rows, principal),
           limit,
-          (row) => versionView(row, principal, present),
-          (row) => [String(row.version)],
+          (view) => view,
+          ({ version }) => [String(version)],
         ),
       };
     },
@@ -150,7 +148,7 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
       const row = await readable(deps, principal, path);
       return {
         status: 200,
-        body: versionView(row, principal, await presentOf(deps)),
+        body: await versionView(deps, row, principal, await presentOf(deps)),
         headers: { ETag: etagOf(row.revision) },
       };
     },
@@ -198,7 +196,7 @@ async function answer(
 ) {
   return {
     status: 200,
-    body: { ...versionView(row, principal, await presentOf(deps)), ...recorded },
+    body: { ...(await versionView(deps, row, principal, await presentOf(deps))), ...recorded },
     headers: { ETag: etagOf(row.revision) },
   } as const satisfies Reply<'approvePolicyVersion'>;
 }
@@ -233,11 +231,14 @@ function statusOf(
 }
 
 /** A version as the API shows it; who did what, to those who oversee or write it. */
-function versionView(row: PolicyVersion, principal: Principal, present: Present) {
-  const { document, revision: _revision, ...rest } = row;
-  const parsed = parsePolicy(row.policy, document);
-  if (!parsed.ok) throw new Error(`the policy ${row.policy} was stored damaged`);
-  const { layer, concern, title, in_force } = parsed.source.content;
+async function versionView(
+  { programs }: PolicyRoutes,
+  row: PolicyVersion,
+  principal: Principal,
+  present: Present,
+) {
+  const { document: _document, revision: _revision, ...rest } = row;
+  const { layer, concern, title, in_force } = await programs.head(row);
   const { editors, approved_by, withdrawal_asked_by, withdrawn_by, ...open } = rest;
   const inside = overseesAll(principal) || mayWrite(row.owner, principal);
   return {
@@ -249,6 +250,18 @@ function versionView(row: PolicyVersion, principal: Principal, present: Present)
     in_force: { ...in_force },
     ...(inside && { editors: [...editors], approved_by, withdrawal_asked_by, withdrawn_by }),
   };
+}
+
+/** One after the other: reading a hundred long ones takes seconds, and others have their turn. */
+async function versionViews(
+  deps: PolicyRoutes,
+  rows: readonly PolicyVersion[],
+  principal: Principal,
+): Promise<Awaited<ReturnType<typeof versionView>>[]> {
+  const present = await presentOf(deps);
+  const views: Awaited<ReturnType<typeof versionView>>[] = [];
+  for (const row of rows) views.push(await versionView(deps, row, principal, present));
+  return views;
 }
 
 function packView(program: Program) {

@@ -205,6 +205,34 @@ describe("A steward's policy", () => {
     await withdrawn(first, ['writer', 'authority']);
   });
 
+  test('waits no longer when two people want it so, and what it was to replace stays', async () => {
+    expect((await decision()).effect).toBe('permit');
+    const rule = { outcome: 'deny' };
+    const first = await inForce({ rule });
+    const waiting = { policy: first.policy, version: 2, from: '2999-01-01', rule };
+    const later = await inForce(waiting);
+    expect((await withdrawn(later, ['writer', 'second'])).status).toBe(200);
+    expect((await decision()).effect).toBe('deny');
+    await withdrawn(first, ['writer', 'authority']);
+  });
+
+  test('does not go unnoticed behind a version that soon ends', async () => {
+    expect((await decision()).effect).toBe('permit');
+    const rule = { outcome: 'deny' };
+    const first = await inForce({ rule });
+    const until = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10);
+    const brief = await inForce({ policy: first.policy, version: 2, until, rule });
+    const { headers } = await step('writer', first.path, 'withdraw', first.etag);
+    const etag = headers.get('etag') ?? '';
+    expect(await step('second', first.path, 'withdraw', etag)).toMatchObject({
+      status: 403,
+      body: { code: 'authority_required' },
+    });
+    await withdrawn(brief, ['writer', 'authority']);
+    expect((await step('authority', first.path, 'withdraw', etag)).status).toBe(200);
+    expect((await decision()).effect).toBe('permit');
+  });
+
   test.each([
     ['no case at all', undefined, { total: 0, failed: [] }],
     [
@@ -359,6 +387,16 @@ describe('A draft is refused with what is wrong, and nothing is stored', () => {
       /:\d+:\d+$/,
       /target reads/,
     ],
+    'a text that no database takes': [
+      { target: { fact: 'dataset.id', isNoneOf: ['a\0b'] } },
+      /:\d+:\d+$/,
+      /without \\0/,
+    ],
+    'half a character': [
+      { target: { fact: 'dataset.id', isNoneOf: ['a\ud800b'] } },
+      /:\d+:\d+$/,
+      /half characters/,
+    ],
     'a rule id of the pack': [{ id: 'AGR-BIND' }, /:\d+:\d+$/, /there is another rule/],
     'a version that skips one': [{ version: 3 }, /document/, /version 1/],
   };
@@ -383,6 +421,17 @@ describe('A draft is refused with what is wrong, and nothing is stored', () => {
     await withdrawn(made, ['writer', 'authority']);
   });
 
+  test('texts that are longer than anybody writes', async () => {
+    const { document } = policyOf();
+    const long = ' '.repeat(131_072);
+    for (const body of [{ document: document + long }, { document, cases: CASES + long }]) {
+      expect(await ask('writer', 'POST', '/v1/policies', { body })).toMatchObject({
+        status: 400,
+        body: { code: 'invalid_request' },
+      });
+    }
+  });
+
   test('cases that are none', async () => {
     for (const cases of ['- {}', '[', 'a: &a [*a]', `- ${'x'.repeat(10)}`]) {
       const { document } = policyOf();
@@ -403,6 +452,35 @@ test('of two approvals of one version at once, one is made', async () => {
     ),
   );
   expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 412, 412]);
+});
+
+test('of two withdrawals at once that only together permit more, one takes the authority', async () => {
+  let ahead = 0;
+  await using later = await startTestService({ clock: () => new Date(Date.now() + ahead) });
+  const there = (who: Who, method: string, path: string, rest: Ask = {}): Promise<Answer> =>
+    later.ask(method, path, { ...WHO[who], ...rest });
+  const tell = (who: Who, path: string, what: string, etag: string | null): Promise<Answer> =>
+    there(who, 'POST', `${path}/${what}`, { headers: { 'if-match': etag ?? '' } });
+  const body = accessRequest;
+  expect((await there('partner', 'POST', '/v1/access-requests', { body })).status).toBe(201);
+  ahead = 60_000;
+  const asked: { path: string; etag: string | null }[] = [];
+  for (let i = 0; i < 2; i++) {
+    const { document } = policyOf();
+    const made = await there('writer', 'POST', '/v1/policies', {
+      body: { document, cases: CASES },
+    });
+    const path = made.headers.get('location') ?? '';
+    await tell('writer', path, 'check', '"1"');
+    const approved = await tell('second', path, 'approve', '"1"');
+    const { headers } = await tell('writer', path, 'withdraw', approved.headers.get('etag'));
+    asked.push({ path, etag: headers.get('etag') });
+  }
+  const answers = await Promise.all(
+    asked.map(({ path, etag }) => tell('second', path, 'withdraw', etag)),
+  );
+  expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 403]);
+  expect(answers.find(({ status }) => status === 403)?.body.code).toBe('authority_required');
 });
 
 test('nothing here was a defect', () => {

@@ -36,13 +36,13 @@ describe.each(packs)('with the pack $name', ({ name, program }) => {
 
   test.each(templates.filter((each) => fits(program, each)))(
     '$template compiles as it is, and its cases set off every rule and pass',
-    (each) => {
+    async (each) => {
       const built = buildExtension(program, { file: each.template, text: each.document });
       if (!built.ok) throw new Error(built.problems.map(({ message }) => message).join());
       const { part } = built.value;
       const policy = part.policies[0]?.policy ?? '';
       const whole = withExtensions(program, [built.value]);
-      expect(checkPolicy(whole, { ...each, policy })).toMatchObject({
+      expect(await checkPolicy(whole, { ...each, policy })).toMatchObject({
         passed: true,
         findings: [],
         cases: { untested_rules: [], failed: [] },
