@@ -56,6 +56,18 @@ function ruleText(reason: Reason): string {
   return open(fixed);
 }
 
+// By fact, what stands before the value in each of its readings.
+const readingTexts = new Map<string, string>();
+
+function readingText({ fact, value, source }: FactReading): string {
+  let before = readingTexts.get(fact);
+  if (before === undefined) {
+    before = `{"fact":${JSON.stringify(fact)},"value":`;
+    readingTexts.set(fact, before);
+  }
+  return `${before}${JSON.stringify(value)},"source":"${source}"}`;
+}
+
 function reasonsText(reasons: readonly Reason[]): string {
   // Rules read the same facts again and again.
   const readings = new Map<FactReading, string>();
@@ -65,7 +77,7 @@ function reasonsText(reasons: readonly Reason[]): string {
     for (const reading of reason.facts) {
       let text = readings.get(reading);
       if (text === undefined) {
-        text = JSON.stringify(reading);
+        text = readingText(reading);
         readings.set(reading, text);
       }
       facts += facts === '' ? text : `,${text}`;

@@ -1,3 +1,4 @@
+import { canonicalObject, canonicalText, fixedCanonicalText } from '../audit/canonical.ts';
 import type { Recorded } from '../audit/record.ts';
 import { boundTo } from '../pdp/compose.ts';
 import { explain, type Explanation, type Expiry } from '../pdp/explain.ts';
@@ -55,6 +56,24 @@ export function decide(
     expiry: explanation.expiry,
   };
   return { program, stored, explanation };
+}
+
+/**
+ * The canonical JSON of a decision about a dataset. What its policies and its dataset say is
+ * written once for all decisions that share these very objects: nobody may change them.
+ */
+export function documentText(stored: StoredDecision): string {
+  const { facts, policies, ...own } = stored;
+  const { dataset, request } = facts as { readonly dataset: object; readonly request: object };
+  const members = Object.entries(own).map(([name, value]) => [name, canonicalText(value)] as const);
+  return canonicalObject({
+    ...Object.fromEntries(members),
+    policies: fixedCanonicalText(policies),
+    facts: canonicalObject({
+      dataset: fixedCanonicalText(dataset),
+      request: canonicalText(request),
+    }),
+  });
 }
 
 /** A decision as the API shows it. */

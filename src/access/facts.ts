@@ -45,6 +45,7 @@ export function checkPurpose(
   { document }: Dataset,
   registers: Pick<Registers, 'agreement'>,
 ): FactProblem[] {
+  if (purpose !== WILDCARD && Object.hasOwn(program.pack.purposes, purpose)) return [];
   const { permitted_purposes, prohibited_purposes } = document;
   const named = [permitted_purposes ?? [], prohibited_purposes ?? []].flat() as string[];
   const known = [

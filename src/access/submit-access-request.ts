@@ -1,4 +1,3 @@
-import { canonicalText } from '../audit/canonical.ts';
 import { sealEvent, type SealedEvent } from '../audit/event.ts';
 import { change, type Recorded, signReceipt } from '../audit/record.ts';
 import type { Settled } from '../db/batch.ts';
@@ -11,7 +10,7 @@ import { newId, sha256 } from '../ids.ts';
 import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
-import { type Decided, decide } from './decision.ts';
+import { type Decided, decide, documentText } from './decision.ts';
 import {
   type Asked,
   checkPeriod,
@@ -21,7 +20,7 @@ import {
   overlay,
 } from './facts.ts';
 import type { KnownRegisters } from './known.ts';
-import { datasetFor, holdSnapshot, registersFor, type Snapshot } from './registers.ts';
+import { datasetFor, holdSnapshot, registersFor, type Said, type Snapshot } from './registers.ts';
 import {
   type AccessRequestRow,
   makeAccessRequests,
@@ -166,12 +165,12 @@ function decideOne(
   const today = dayInZone(program.pack.timezone)(now.getTime());
   refuse([...program.vocabulary.checkAt('request', asked), ...checkPeriod(asked, today)]);
   const known = datasetFor(snapshot, principal, request.dataset);
-  const { dataset, totals } = known.said;
+  const { dataset } = known.said;
   const registers = registersFor(snapshot, principal, request);
   refuse(checkPurpose(program, request.purpose, dataset, registers));
   const id = newId(now.getTime());
   const asOf = now.toISOString();
-  const datasetFacts = factsOfDataset(dataset, totals, request.purpose);
+  const datasetFacts = factsOfKnown(known.said, request.purpose);
   const requestFacts = {
     ...overlay(asked, factsOfRegisters(program, registers, dataset.id)),
     id,
@@ -183,7 +182,7 @@ function decideOne(
     { dataset: datasetFacts, request: requestFacts },
     { asOf, simulation: false },
   );
-  const document = Buffer.from(canonicalText(decided.stored), 'utf8');
+  const document = Buffer.from(documentText(decided.stored), 'utf8');
   const { effect, deny, review, obligations } = decided.stored;
   const decisionId = newId(now.getTime());
   const event = sealEvent(
@@ -227,6 +226,19 @@ function decideOne(
     basis: [basis, known.basis, ...registers.basis],
     decided,
   };
+}
+
+type DatasetFacts = Readonly<Record<string, unknown>>;
+
+const factsBySaid = new WeakMap<Said['dataset'], Map<string, DatasetFacts>>();
+
+/** The facts of a dataset for a known purpose: one object for all requests that they are the same for. */
+function factsOfKnown(said: Said['dataset'], purpose: string): DatasetFacts {
+  const byPurpose = factsBySaid.get(said) ?? new Map<string, DatasetFacts>();
+  factsBySaid.set(said, byPurpose);
+  const facts = byPurpose.get(purpose) ?? factsOfDataset(said.dataset, said.totals, purpose);
+  byPurpose.set(purpose, facts);
+  return facts;
 }
 
 function refuse(problems: readonly FactProblem[]): void {

@@ -18,6 +18,26 @@ export function canonicalText(value: unknown): string {
   return long;
 }
 
+const fixedTexts = new WeakMap<object, string>();
+
+/** As `canonicalText`, of a value that is never changed: written once. */
+export function fixedCanonicalText(value: object): string {
+  let text = fixedTexts.get(value);
+  if (text === undefined) {
+    text = canonicalText(value);
+    fixedTexts.set(value, text);
+  }
+  return text;
+}
+
+/** Canonical JSON of an object from that of its members. */
+export function canonicalObject(members: Readonly<Record<string, string>>): string {
+  const named = Object.keys(members)
+    .toSorted()
+    .map((name) => `${canonicalText(name)}:${members[name] ?? ''}`);
+  return `{${named.join(',')}}`;
+}
+
 function sort(value: unknown): unknown {
   if (typeof value === 'number') return Number.isFinite(value) ? value : LONG_WAY;
   if (typeof value !== 'object' || value === null) return value;

@@ -264,9 +264,21 @@ function checkParameters(
  * database cannot even keep U+0000.
  */
 function checkTexts(value: unknown): void {
+  // Where there is one is looked for only where there is one.
+  if (!hasControls(value)) return;
   const problems: InputProblem[] = [];
   collectControls(value, '', problems);
-  if (problems.length > 0) refuse(problems);
+  refuse(problems);
+}
+
+function hasControls(value: unknown): boolean {
+  if (typeof value === 'string') return CONTROL.test(value);
+  if (typeof value !== 'object' || value === null) return false;
+  if (Array.isArray(value)) return value.some((item) => hasControls(item));
+  for (const key in value) {
+    if (CONTROL.test(key) || hasControls((value as Record<string, unknown>)[key])) return true;
+  }
+  return false;
 }
 
 function collectControls(value: unknown, path: string, problems: InputProblem[]): void {

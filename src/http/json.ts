@@ -5,6 +5,8 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
 /**
  * Parses JSON as I-JSON wants it (RFC 7493): UTF-8, no member twice, no unpaired surrogate; and
  * not deeper than 40 levels.
@@ -13,7 +15,7 @@ const COMMA = 0x2c;
 export function parseJson(bytes: Uint8Array): unknown {
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    text = UTF8.decode(bytes);
   } catch {
     throw malformed('', 'UTF-8');
   }

@@ -8,7 +8,7 @@ import type {
 } from '../db/schema.ts';
 import type { InputProblem } from '../errors.ts';
 import { parseDate } from '../pdp/calendar.ts';
-import type { FactProblem, FactSpec } from '../pdp/facts.ts';
+import type { FactProblem, FactSpec, Vocabulary } from '../pdp/facts.ts';
 import type { Program } from '../pdp/program.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 
@@ -113,18 +113,28 @@ function checkAgreement(input: PartyInput<'agreement'>, program: Program): Input
   return problems;
 }
 
+type RecordRegister = 'registration' | 'authorisation';
+
+const specsByRegister = new WeakMap<Vocabulary, Record<RecordRegister, readonly FactSpec[]>>();
+
 /** The facts of the pack that a register's records fill, by the kind of record. */
 export function recordSpecs(
-  program: Program,
-  register: 'registration' | 'authorisation',
-): FactSpec[] {
-  return program.vocabulary.specs.filter(({ record }) => record?.register === register);
+  { vocabulary }: Pick<Program, 'vocabulary'>,
+  register: RecordRegister,
+): readonly FactSpec[] {
+  const known = specsByRegister.get(vocabulary);
+  if (known) return known[register];
+  const of = (name: RecordRegister): FactSpec[] =>
+    vocabulary.specs.filter(({ record }) => record?.register === name);
+  const specs = { registration: of('registration'), authorisation: of('authorisation') };
+  specsByRegister.set(vocabulary, specs);
+  return specs[register];
 }
 
 function checkRecord(
   { kind, fields }: { kind: string; fields: Readonly<Record<string, unknown>> },
   program: Program,
-  register: 'registration' | 'authorisation',
+  register: RecordRegister,
 ): InputProblem[] {
   const specs = recordSpecs(program, register);
   const spec = specs.find(({ record }) => record?.kind === kind);

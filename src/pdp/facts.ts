@@ -109,6 +109,8 @@ const CODE = /^[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,199}$/;
 interface Node {
   readonly key: string;
   readonly path: string;
+  /** Its key as a part of a JSON pointer. */
+  readonly pointer: string;
   slot: number;
   spec: FactSpec | undefined;
   readonly children: Map<string, Node>;
@@ -188,12 +190,12 @@ export class Vocabulary {
   #checkMembers(at: Node, value: object, pointer: string, problems: FactProblem[]): void {
     for (const [key, member] of Object.entries(value)) {
       if (problems.length >= MAX_PROBLEMS) return;
-      const path = `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
       const child = at.children.get(key);
       if (!child) {
+        const path = `${pointer}${pointerPart(key)}`;
         problems.push({ path, expected: unknownName(key, [...at.children.keys()]) });
       } else if (member !== null && member !== undefined) {
-        this.#checkNode(child, member, path, problems);
+        this.#checkNode(child, member, `${pointer}${child.pointer}`, problems);
       }
     }
   }
@@ -234,7 +236,11 @@ export class Vocabulary {
 }
 
 function node(key: string, path: string): Node {
-  return { key, path, slot: -1, spec: undefined, children: new Map() };
+  return { key, path, pointer: pointerPart(key), slot: -1, spec: undefined, children: new Map() };
+}
+
+function pointerPart(key: string): string {
+  return `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
 function checkValue(spec: FactSpec, value: unknown, path: string, problems: FactProblem[]): void {

@@ -3,7 +3,7 @@
 import canonicalize from 'canonicalize';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { canonicalText } from '../../src/audit/canonical.ts';
+import { canonicalObject, canonicalText, fixedCanonicalText } from '../../src/audit/canonical.ts';
 
 const text = fc.oneof(
   fc.string(),
@@ -51,5 +51,26 @@ test('is what another implementation writes, or refuses', () => {
       expect(outcome(() => canonicalText(value))).toBe(outcome(() => canonicalize(value)));
     }),
     { numRuns: 3_000 },
+  );
+});
+
+test('of an object is put together from that of its members, again and again', () => {
+  const members = fc.dictionary(text, fc.oneof(fc.string(), fc.dictionary(text, fc.jsonValue())));
+  fc.assert(
+    fc.property(members, (object) => {
+      const joined = (): string =>
+        canonicalObject(
+          Object.fromEntries(
+            Object.entries(object).map(([name, value]) => [
+              name,
+              typeof value === 'string' ? canonicalText(value) : fixedCanonicalText(value),
+            ]),
+          ),
+        );
+      const whole = outcome(() => canonicalize(object));
+      expect(outcome(joined)).toBe(whole);
+      expect(outcome(joined)).toBe(whole);
+    }),
+    { numRuns: 1_000 },
   );
 });
