@@ -207,6 +207,19 @@ describe('what the registers keep and the pack has no fact for', () => {
   });
 });
 
+describe('a database of one country', () => {
+  test('stays with its law when it is started with the pack of another', async () => {
+    const { databaseUrl, dataDir } = service.config;
+    await using mistaken = await startTestService({
+      clock: () => NOW,
+      config: { databaseUrl, dataDir, packDir: join(POLICIES, 'rwanda') },
+    });
+    expect(mistaken.warnings.join()).toContain('The country of a database never changes.');
+    const { body } = await mistaken.ask('GET', '/v1/pack', AUTHORITY);
+    expect(body).toMatchObject({ pack: 'kenya', home: 'KE' });
+  });
+});
+
 describe('which country is at home', () => {
   const chosen = (policies: string, named?: string): { dir: string; problems: string[] } => {
     const problems: string[] = [];

@@ -36,6 +36,7 @@ export interface LoadedPolicy extends DatedVersion {
 }
 
 export interface LoadedPack {
+  readonly pack: string;
   readonly sha256: string;
   readonly document: string;
   readonly timezone: string;
@@ -102,7 +103,8 @@ export function loadedPack(sha256: string, document: string): LoadedPack {
   const parsed = parsePack('pack', document);
   if (!parsed.ok || hashOf(document) !== sha256)
     throw new Error(`the pack ${sha256} is none, or was stored damaged`);
-  return { sha256, document, timezone: parsed.source.content.timezone };
+  const { pack, timezone } = parsed.source.content;
+  return { pack, sha256, document, timezone };
 }
 
 /**

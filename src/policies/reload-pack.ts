@@ -150,6 +150,14 @@ async function wantedBeside(tx: Tx, inForce: InForce, load: Load): Promise<InFor
   const { pack, policies, day } = load;
   const programs = new Programs();
   const present = await programs.load(tx, inForce);
+  if (present.pack.pack !== pack.pack) {
+    throw new ServiceError('invalid_policy', 'The country of a database never changes.', [
+      {
+        path: `${pack.pack}/pack.yaml:1:1`,
+        expected: `the pack ${present.pack.pack}, whose facts the registers state and which stays in force`,
+      },
+    ]);
+  }
   const waiting = policies.filter(
     ({ from, sha256: hash }) => from > day || inForce.policy_sha256.includes(hash),
   );
