@@ -155,6 +155,12 @@ export function parsePolicy(file: string, text: string): Parsed<PolicyDocument> 
   problems.push(...policyProblems(source));
   if (problems.length > 0) return { ok: false, problems: problems.slice(0, MAX_PROBLEMS) };
   const { target: _written, ...document } = source.content as PolicyDocument;
+  const { from, until } = document.in_force;
+  if (until !== undefined && until < from)
+    return {
+      ok: false,
+      problems: [source.problemAt(['in_force', 'until'], '"until" is before "from"')],
+    };
   const content = { ...document, ...(target && { target }), rules };
   return {
     ok: true,

@@ -446,7 +446,8 @@ async function compiles(
 ): Promise<void> {
   const set = await programs.present(tx);
   const draft = loadedPolicy({ ...textOf(text), policy }, true);
-  const day = dayOf(set, clock());
+  const today = dayOf(set, clock());
+  const day = draft.until !== undefined && draft.until < today ? draft.until : today;
   const policies = [...set.policies.filter((each) => each.policy !== policy), draft];
   programs.on({ ...set, policies }, day < draft.from ? draft.from : day);
 }

@@ -387,6 +387,15 @@ describe('A draft is refused with what is wrong, and nothing is stored', () => {
       /:\d+:\d+$/,
       /target reads/,
     ],
+    'days that end before they begin': [{ until: '2025-12-31' }, /:\d+:\d+$/, /"until" is before/],
+    'a fact that does not exist, on days that are past': [
+      {
+        until: '2026-01-01',
+        rule: { holds: { fact: 'request.nothing', eq: 1 }, otherwise: 'deny' },
+      },
+      /:\d+:\d+$/,
+      /request\.nothing/,
+    ],
     'a text that no database takes': [
       { target: { fact: 'dataset.id', isNoneOf: ['a\0b'] } },
       /:\d+:\d+$/,
