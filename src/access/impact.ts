@@ -126,6 +126,7 @@ export function tallyOf(done: number, turns: readonly Turn[]): Tally {
   };
 }
 
+/** The tally of both together; of requests that no two of them share. */
 export function addTallies(one: Tally, other: Tally): Tally {
   return {
     done: one.done + other.done,

@@ -62,6 +62,7 @@ export function clausesOf(program: Program): Clauses {
   return made;
 }
 
+/** Reads the conditions of one program; what was read once is kept. */
 export class Clauses {
   readonly scope: Scope;
   readonly rules: ReadonlyMap<string, Rule>;

@@ -248,6 +248,7 @@ function slotsBelow({ children }: Node): number[] {
   ]);
 }
 
+/** An object of JSON: no list, no null. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -49,6 +49,7 @@ export function regionsOf(rule: Rule, path: Path): Omit<Region, 'reached' | 'wit
   return regions;
 }
 
+/** May the rule have the effect on some request? */
 export function hasEffect({ regions }: Subject, wanted: Effect): boolean {
   return regions.some(({ effect, reached }) => effect === wanted && reached !== false);
 }

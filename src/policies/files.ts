@@ -79,6 +79,7 @@ export function compilePack({ pack, policies }: PackFiles): Program {
   );
 }
 
+/** A mistake in a file as an error names it: `FILE:LINE:COLUMN`, and what was expected there. */
 export function problemOf({ file, line, column, message, rule }: FileProblem): {
   path: string;
   expected: string;

@@ -99,6 +99,7 @@ export function loadedPolicy(
   };
 }
 
+/** A pack's text with its time zone. @throws Error for a text that is no pack, or not the one named. */
 export function loadedPack(sha256: string, document: string): LoadedPack {
   const parsed = parsePack('pack', document);
   if (!parsed.ok || hashOf(document) !== sha256)
