@@ -1,5 +1,5 @@
 import { readActiveDatasets } from '../catalogue/store.ts';
-import type { Usability } from '../catalogue/usable.ts';
+import { MAX_TESTS, type Usability } from '../catalogue/usable.ts';
 import { readTotals } from '../consent/store.ts';
 import type { Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
@@ -7,11 +7,11 @@ import { newId } from '../ids.ts';
 import type { Call } from '../operation.ts';
 import { dayInZone } from '../pdp/calendar.ts';
 import type { FactProblem } from '../pdp/facts.ts';
-import { boundTo } from '../pdp/compose.ts';
+import { boundTo, withExtensions } from '../pdp/compose.ts';
 import { evaluate } from '../pdp/evaluate.ts';
-import { type Predicate, Predicates, type StoredFact } from '../pdp/predicate.ts';
+import { type Predicate, Predicates, sizeOf, type StoredFact } from '../pdp/predicate.ts';
 import { loadFacts, type Program } from '../pdp/program.ts';
-import { residual } from '../pdp/residual.ts';
+import { type Residual, residual } from '../pdp/residual.ts';
 import type { Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import {
@@ -114,9 +114,9 @@ async function usability(
   const predicates = new Predicates();
   const { and, or, not } = predicates;
   const request = requestFor({ program, registers, asked, now });
-  const left = residual(program, request(null), { 'request.sector': 'sector' }, predicates);
+  const { left, leftOut } = fairly(program, request(null), predicates);
   const named = known.includes(purpose) ? predicates.always : namedBy(purpose, predicates);
-  const allowed = and(left.allowed, named);
+  const allowed = and(left.allowed, named, not(publishedBy(leftOut, predicates)));
   const { pack, packSha256: sha256 } = program;
   const isReview = query.usable === 'review';
   return {
@@ -129,7 +129,54 @@ async function usability(
     as_of: now.toISOString(),
     pack: { pack: pack.pack, version: pack.version, sha256 },
     policies: [...program.policies, ...program.extensions.flatMap(({ part }) => part.policies)],
+    left_out: leftOut,
   };
+}
+
+/** Tests that the policies of one organisation may take, where all together take too many. */
+const SHARE = 2_000;
+
+/**
+ * What the policies leave to the dataset. A list is everybody's: where it gets too long, those
+ * organisations are left out whose policies take more than their share, and named.
+ */
+function fairly(
+  program: Program,
+  request: unknown,
+  predicates: Predicates,
+): { left: Residual; leftOut: string[] } {
+  const ask = (isAsked: (owner: string | undefined) => boolean): Residual =>
+    residual(
+      withExtensions(
+        program,
+        program.extensions.filter(({ owner }) => isAsked(owner)),
+      ),
+      request,
+      { 'request.sector': 'sector' },
+      predicates,
+    );
+  const sizeOfAll = ({ allowed, permitted, review }: Residual): number =>
+    sizeOf(allowed) + sizeOf(permitted) + sizeOf(review);
+  const whole = ask(() => true);
+  if (sizeOfAll(whole) <= MAX_TESTS / 2) return { left: whole, leftOut: [] };
+  const common = sizeOfAll(ask((owner) => owner === undefined));
+  const owners = new Set(program.extensions.flatMap(({ owner }) => owner ?? []));
+  const leftOut = [...owners].filter(
+    (each) => sizeOfAll(ask((owner) => owner === undefined || owner === each)) - common > SHARE,
+  );
+  return { left: ask((owner) => owner === undefined || !leftOut.includes(owner)), leftOut };
+}
+
+function publishedBy(owners: readonly string[], predicates: Predicates): Predicate {
+  if (owners.length === 0) return predicates.never;
+  const path = 'publisher';
+  const fact: StoredFact = {
+    name: `stated ${path}`,
+    path,
+    load: 'text',
+    absences: [{ path, value: null }],
+  };
+  return predicates.test({ kind: 'in', fact, values: owners }, 'true');
 }
 
 interface Asking {

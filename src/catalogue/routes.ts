@@ -145,7 +145,7 @@ async function usableDatasets(
     db,
     async (tx) => {
       const asked = await question(tx, principal);
-      const { as_of, pack, policies } = asked;
+      const { as_of, pack, policies, left_out } = asked;
       const rows = await readUsableDatasets(tx, asked, filter, limit + 1);
       const page = toPage(
         rows,
@@ -155,7 +155,10 @@ async function usableDatasets(
       );
       return {
         status: 200,
-        body: { ...page, computed: { as_of, pack, policies: [...policies] } },
+        body: {
+          ...page,
+          computed: { as_of, pack, policies: [...policies], left_out: [...left_out] },
+        },
       };
     },
     'repeatable read',

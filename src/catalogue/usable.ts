@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
-import type { FactTest, Predicate } from '../pdp/predicate.ts';
+import { type FactTest, type Predicate, sizeOf } from '../pdp/predicate.ts';
 import type { PolicyReference } from '../pdp/program.ts';
 import type { Dataset } from './dataset.ts';
 import { type Expression, FactTests, readAs } from './fact-tests.ts';
@@ -18,6 +18,8 @@ export interface Usability {
   readonly as_of: string;
   readonly pack: { readonly pack: string; readonly version: number; readonly sha256: string };
   readonly policies: readonly PolicyReference[];
+  /** Organisations of whose datasets nothing is said: their policies are too intricate for a list. */
+  readonly left_out: readonly string[];
 }
 
 type Asked = Pick<Usability, 'usable' | 'review' | 'purpose' | 'exceptions'>;
@@ -33,7 +35,7 @@ const NEWEST = 4_000;
 /** With so many profiles going through all datasets takes less than going from profile to profile. */
 const MANY_PROFILES = 4_000;
 /** Tests in one statement at the most. */
-const MAX_TESTS = 30_000;
+export const MAX_TESTS = 30_000;
 
 /**
  * Active datasets for which `usable` holds, newest registration first. Each profile is tested once,
@@ -316,14 +318,4 @@ function repeatedTests(predicates: readonly Predicate[]): FactTest[] {
   };
   for (const predicate of predicates) visit(predicate);
   return [...places].filter(([, count]) => count > 1).map(([test]) => test);
-}
-
-/** How many tests a predicate takes when it is written out. */
-function sizeOf(predicate: Predicate, known = new Map<Predicate, number>()): number {
-  if (!('of' in predicate)) return 1;
-  const before = known.get(predicate);
-  if (before !== undefined) return before;
-  const size = predicate.of.reduce((sum, part) => sum + sizeOf(part, known), 0);
-  known.set(predicate, size);
-  return size;
 }

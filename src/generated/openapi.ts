@@ -1280,6 +1280,8 @@ export interface components {
                 readonly as_of: components["schemas"]["Instant"];
                 readonly pack: components["schemas"]["PackReference"];
                 readonly policies: readonly components["schemas"]["PolicyReference"][];
+                /** @description Organisations whose policies are too intricate for a list. Of their datasets only those are on it for which the project has an authorisation of its own. */
+                readonly left_out: readonly string[];
             };
         };
         /** @enum {string} */

@@ -308,3 +308,16 @@ function rank({ test }: Membership): number {
 function isImplied(part: Predicate, dual: Junction, all: ReadonlySet<Predicate>): boolean {
   return part.kind === dual && part.of.some((inner) => all.has(inner));
 }
+
+/** How many tests a predicate takes when it is written out. */
+export function sizeOf(
+  predicate: Predicate,
+  known: Map<Predicate, number> = new Map<Predicate, number>(),
+): number {
+  if (!('of' in predicate)) return 1;
+  const before = known.get(predicate);
+  if (before !== undefined) return before;
+  const size = predicate.of.reduce((sum, part) => sum + sizeOf(part, known), 0);
+  known.set(predicate, size);
+  return size;
+}

@@ -246,6 +246,7 @@ describe('The list of what a project may use', () => {
       as_of: START.toISOString(),
       pack: { pack: pack.pack, version: pack.version, sha256: pack.sha256 },
       policies: pack.policies,
+      left_out: [],
     });
     const plain = await service.ask('GET', '/v1/datasets', AUTHORITY);
     expect(plain.body).not.toHaveProperty('computed');
@@ -317,4 +318,62 @@ describe('The list of what a project may use', () => {
     for (const ask of [partnerOf('idsr-forecasting'), { role: 'holder' }] as const)
       expect((await list(parameters, ask)).body.code).toBe('unknown_reference');
   });
+});
+
+test('a policy that is too intricate for a list takes its own datasets off it, and no others', async () => {
+  const request = requestOf('RW-S12');
+  const path = pathOf({ ...parametersOf(request), usable: 'review', limit: '200' });
+  const partner = partnerOf(request.project);
+  const before = await service.ask('GET', path, partner);
+  expect(before.body.computed.left_out).toEqual([]);
+  const title = { en: 'Each rule twice in the next' };
+  const cites = [{ instrument: 'national-choice', article: 'test', confidence: 'high' }];
+  const rules = Array.from({ length: 250 }, (_, i) => ({
+    id: `T-CHAIN-${i}`,
+    title,
+    sentence: title,
+    cites,
+    ...(i === 0
+      ? { holds: { fact: 'dataset.subject_count', lt: 10 } }
+      : {
+          applies: {
+            xone: [
+              { applies: `T-CHAIN-${i - 1}` },
+              { fact: 'dataset.subject_count', lt: i * 7 },
+              { not: { holds: `T-CHAIN-${Math.max(0, i - 2)}` } },
+            ],
+          },
+          holds: {
+            or: [{ holds: `T-CHAIN-${i - 1}` }, { fact: 'dataset.subject_count', gt: i * 3 }],
+          },
+        }),
+    otherwise: 'review',
+  }));
+  const document = JSON.stringify({
+    policy: 'moh-chain',
+    version: 1,
+    layer: 'steward',
+    owner: 'moh',
+    concern: 'consent',
+    title,
+    instrument: 'national-choice',
+    in_force: { from: '2026-01-01' },
+    rules,
+  });
+  const cases = '[{ id: NOTHING, dataset: {}, request: {}, expected: { decision: deny } }]';
+  const draft = await service.ask('POST', '/v1/policies', { ...MOH, body: { document, cases } });
+  const at = { headers: { 'if-match': draft.headers.get('etag') ?? '' } };
+  const version = draft.headers.get('location') ?? '';
+  await service.ask('POST', `${version}/check`, { ...MOH, ...at });
+  const approved = await service.ask('POST', `${version}/approve`, { ...AUTHORITY, ...at });
+  expect(approved.status, approved.text).toBe(200);
+  const after = await service.ask('GET', path, partner);
+  expect(after.status, after.text).toBe(200);
+  expect(after.body.computed.left_out).toEqual(['moh']);
+  const others = (answer: Answer): unknown[] =>
+    (answer.body.items as { id: string; publisher: string; usable: string }[])
+      .filter(({ publisher }) => publisher !== 'moh')
+      .map(({ id, usable }) => [id, usable]);
+  expect(others(after)).toEqual(others(before));
+  expect(before.body.items.length).toBeGreaterThan(after.body.items.length);
 });
