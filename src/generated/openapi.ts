@@ -1493,7 +1493,7 @@ export interface components {
             readonly changed: readonly string[];
         };
         /**
-         * @description Approved and waiting for its first day, deciding, replaced by a later version, past its last day.
+         * @description Approved and waiting for its first day, deciding, replaced by another version or left out by the pack, past its last day.
          * @enum {string}
          */
         readonly PolicyStatus: "draft" | "checked" | "approved" | "in_force" | "replaced" | "ended" | "withdrawn";
