@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { buildExtension, buildProgram } from '../../src/pdp/build.ts';
-import { boundTo, withExtensions } from '../../src/pdp/compose.ts';
+import { boundTo, whole, withExtensions } from '../../src/pdp/compose.ts';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import { explain } from '../../src/pdp/explain.ts';
 import { type Extension, loadFacts, type Program } from '../../src/pdp/program.ts';
@@ -78,21 +78,21 @@ describe('Policies that are bound to datasets', () => {
     fc.assert(
       fc.property(fc.array(policy, { minLength: 1, maxLength: 3 }), facts, (parts, each) => {
         const texts = parts.map(documentOf);
-        const whole = buildProgram(packFiles.pack, [
+        const joined = buildProgram(packFiles.pack, [
           ...packFiles.policies,
           ...texts.map((text, i) => ({ file: `x${i}.yaml`, text })),
         ]);
-        if (!whole.ok) throw new Error(whole.problems.map(({ message }) => message).join());
+        if (!joined.ok) throw new Error(joined.problems.map(({ message }) => message).join());
         const extended = withExtensions(
           program,
           texts.map((text, i) => extension(text, i)),
         );
         const bound = boundTo(extended, each);
-        const expected = evaluate(whole.value, loadFacts(whole.value, each));
+        const expected = evaluate(joined.value, loadFacts(joined.value, each));
         expect(sets(evaluate(bound, loadFacts(bound, each)))).toEqual(sets(expected));
         const said = explain(bound, each);
         expect(sets(said)).toEqual(sets(expected));
-        const other = explain(whole.value, each);
+        const other = explain(joined.value, each);
         expect(said.missing.toSorted()).toEqual(other.missing.toSorted());
         expect(byRule(said.reasons)).toEqual(byRule(other.reasons));
       }),
@@ -112,6 +112,33 @@ describe('Policies that are bound to datasets', () => {
     expect(named('moh')).toEqual(['x3', 'x1']);
     expect(named('nisr')).toEqual(['x3', 'x2']);
     expect(named(undefined)).toEqual(['x3']);
+  });
+
+  test('are left out where their target is not met, and a composition is made once', () => {
+    const target = { fact: 'dataset.sector', eq: 'health' };
+    const own = extension(documentOf({ ...plain, target } as Parts, 1), 1);
+    const extended = withExtensions(program, [own]);
+    const of = (sector: string): Program =>
+      boundTo(extended, { dataset: { publisher: 'moh', sector }, request: {} });
+    expect(of('agriculture').policies).toEqual(program.policies);
+    expect(of('health').policies.at(-1)).toEqual(own.part.policies[0]);
+    expect(of('health')).toBe(of('health'));
+    expect(of('agriculture').extensions).toEqual([]);
+    expect(boundTo(program, {})).toBe(program);
+  });
+
+  test('of an owner are beside those of the nation for whoever looks at them all', () => {
+    const own = extension(documentOf({ ...plain, owner: 'moh' }, 1), 1);
+    const others = extension(documentOf({ ...plain, owner: 'nisr' }, 2), 2);
+    const all = extension(documentOf({ ...plain, owner: undefined }, 3), 3);
+    const extended = withExtensions(program, [own, others, all]);
+    const named = (owner?: string): string[] =>
+      whole(extended, owner)
+        .policies.slice(program.policies.length)
+        .map(({ policy: name }) => name);
+    expect(named('moh')).toEqual(['x3', 'x1']);
+    expect(named('nobody')).toEqual(['x3']);
+    expect(named()).toEqual(['x3']);
   });
 
   test('of which it is unknown whether they are about a dataset never let it be permitted', () => {

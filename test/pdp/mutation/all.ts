@@ -2,6 +2,8 @@
 import '../absent-facts.test.ts';
 import '../calendar.test.ts';
 import '../compile.test.ts';
+import '../compose.test.ts';
+import '../condition.test.ts';
 import '../document.test.ts';
 import '../explain.test.ts';
 import '../facts.test.ts';
