@@ -145,26 +145,23 @@ function fairly(
   request: unknown,
   predicates: Predicates,
 ): { left: Residual; leftOut: string[] } {
-  const ask = (isAsked: (owner: string | undefined) => boolean): Residual =>
-    residual(
-      withExtensions(
-        program,
-        program.extensions.filter(({ owner }) => isAsked(owner)),
-      ),
-      request,
-      { 'request.sector': 'sector' },
-      predicates,
-    );
+  // The program itself where nothing is left out: what residual has prepared of it is kept by it.
+  const ask = (of: Program): Residual =>
+    residual(of, request, { 'request.sector': 'sector' }, predicates);
+  const askOnly = (isAsked: (owner: string | undefined) => boolean): Residual => {
+    const asked = program.extensions.filter(({ owner }) => isAsked(owner));
+    return ask(withExtensions(program, asked));
+  };
   const sizeOfAll = ({ allowed, permitted, review }: Residual): number =>
     sizeOf(allowed) + sizeOf(permitted) + sizeOf(review);
-  const whole = ask(() => true);
+  const whole = ask(program);
   if (sizeOfAll(whole) <= MAX_TESTS / 2) return { left: whole, leftOut: [] };
-  const common = sizeOfAll(ask((owner) => owner === undefined));
+  const common = sizeOfAll(askOnly((owner) => owner === undefined));
   const owners = new Set(program.extensions.flatMap(({ owner }) => owner ?? []));
   const leftOut = [...owners].filter(
-    (each) => sizeOfAll(ask((owner) => owner === undefined || owner === each)) - common > SHARE,
+    (each) => sizeOfAll(askOnly((owner) => owner === undefined || owner === each)) - common > SHARE,
   );
-  return { left: ask((owner) => owner === undefined || !leftOut.includes(owner)), leftOut };
+  return { left: askOnly((owner) => owner === undefined || !leftOut.includes(owner)), leftOut };
 }
 
 function publishedBy(owners: readonly string[], predicates: Predicates): Predicate {
