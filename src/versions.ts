@@ -1,4 +1,5 @@
 import { ServiceError } from './errors.ts';
+import { isObject } from './pdp/facts.ts';
 
 /** The strong entity tag (RFC 9110 section 8.8) of a version. */
 export function etagOf(version: number): string {
@@ -51,17 +52,13 @@ export function refuseManaged<Key extends string>(
 
 /** RFC 7396 merge patch: members of `patch` replace, `null` removes, objects merge. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
-  if (!isPlainObject(patch)) return patch;
-  const merged = new Map<string, unknown>(isPlainObject(target) ? Object.entries(target) : []);
+  if (!isObject(patch)) return patch;
+  const merged = new Map<string, unknown>(isObject(target) ? Object.entries(target) : []);
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) merged.delete(key);
     else merged.set(key, mergePatch(merged.get(key), value));
   }
   return Object.fromEntries(merged);
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** A resource as JSON shows it: without the members that are not there. */

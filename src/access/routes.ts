@@ -86,7 +86,7 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
         // The key is the caller's own; whether they may still see the request is looked at again.
         const row = await readAccessRequest(deps.db, submitted.id);
         if (!row || !(await mayRead(deps, principal, row))) throw notFound();
-        return created(row.id, await loadRequest(deps, row.id));
+        return created(row.id, await loadRequest(deps, row));
       }
       const { request, decided, recorded } = submitted;
       const view = show(request, viewOf(request.decision, decided, recorded));
@@ -95,7 +95,7 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
     getAccessRequest: async ({ principal, path }) => {
       const row = await readAccessRequest(deps.db, path.id);
       if (!row || !(await mayRead(deps, principal, row))) throw notFound();
-      return { status: 200, body: await loadRequest(deps, row.id) };
+      return { status: 200, body: await loadRequest(deps, row) };
     },
     simulateDecision: async ({ principal, body }) => ({
       status: 200,
@@ -168,9 +168,8 @@ function show(
   return { ...row, request: { ...row.request }, decision };
 }
 
-async function loadRequest(deps: AccessWriter, id: string): Promise<RequestView> {
-  const row = await readAccessRequest(deps.db, id);
-  const decision = row && (await readDecision(deps.db, row.decision));
+async function loadRequest(deps: AccessWriter, row: AccessRequestRow): Promise<RequestView> {
+  const decision = await readDecision(deps.db, row.decision);
   if (!decision) throw notFound();
   return show(row, await loadDecision(deps, decision));
 }

@@ -1,7 +1,7 @@
 import type { Db, Tx } from '../db/connection.ts';
-import { dayInZone, formatDate } from '../pdp/calendar.ts';
 import type { Program } from '../pdp/program.ts';
 import {
+  dayOf,
   type LoadedPolicy,
   loadedPolicy,
   type PolicySet,
@@ -148,9 +148,4 @@ function nextSet(set: PolicySet, row: PolicyVersion, today: string, begun?: 'beg
       ),
   );
   return { ...set, policies: goes ? others : [...others, policy] };
-}
-
-/** The day of an instant where the pack is at home. */
-export function dayOf({ pack }: PolicySet, at: Date): string {
-  return formatDate(dayInZone(pack.timezone)(at.getTime()));
 }

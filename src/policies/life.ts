@@ -8,15 +8,8 @@ import { overseesAll, type Principal } from '../principal.ts';
 import { staleVersion } from '../versions.ts';
 import { type CheckReport, checkPolicy, readCases } from './check.ts';
 import { problemOf } from './files.ts';
-import {
-  changeIn,
-  changeOf,
-  changesOf,
-  dayOf,
-  type Policies,
-  type PolicyChange,
-} from './change.ts';
-import { loadedPolicy } from './programs.ts';
+import { changeIn, changeOf, changesOf, type Policies, type PolicyChange } from './change.ts';
+import { dayOf, loadedPolicy } from './programs.ts';
 import { checkDays } from './reload-pack.ts';
 import {
   insertPolicyVersion,

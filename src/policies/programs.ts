@@ -127,10 +127,9 @@ export class Programs {
    * @throws ServiceError `unavailable` when no pack has ever been loaded.
    */
   async inForce(db: Db, at: Date, held?: 'held'): Promise<Program> {
-    const generation = await readGeneration(db, held);
-    if (!generation) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
+    const generation = await present(db, held);
     const set = await this.#set(db, generation);
-    return this.on(set, formatDate(dayInZone(set.pack.timezone)(at.getTime())), generation);
+    return this.on(set, dayOf(set, at), generation);
   }
 
   /** The program that decided on a past day (`YYYY-MM-DD`), or will on a later one if nothing changes. */
@@ -146,7 +145,7 @@ export class Programs {
     db: Db,
     { pack_sha256, policy_sha256 }: Pick<InForce, 'pack_sha256' | 'policy_sha256'>,
   ): Promise<Program> {
-    const set = await this.#load(db, { pack_sha256, policy_sha256, extension_sha256: [] });
+    const set = await this.load(db, { pack_sha256, policy_sha256, extension_sha256: [] });
     return this.#compile(set.pack, set.policies);
   }
 
@@ -171,11 +170,6 @@ export class Programs {
     const head = { layer, concern, title, in_force };
     remember(this.#heads, sha256, head, KEEP_POLICIES);
     return head;
-  }
-
-  /** A set that may not be stored, loaded. */
-  async load(db: Db, inForce: InForce): Promise<PolicySet> {
-    return this.#load(db, inForce);
   }
 
   /**
@@ -235,14 +229,16 @@ export class Programs {
     if (known) return known;
     const inForce = await readSet(db, generation);
     if (!inForce) throw new Error(`the set of policies ${generation} is not stored`);
-    const set = await this.#load(db, inForce);
+    const set = await this.load(db, inForce);
     remember(this.#sets, generation, set, KEEP_SETS);
     return set;
   }
 
-  // Each caller loads for itself while nobody has: a promise that is shared would run on one
-  // caller's transaction and fail with it.
-  async #load(db: Db, inForce: InForce): Promise<PolicySet> {
+  /**
+   * A set that may not be stored, loaded. Each caller loads for itself while nobody has: a promise
+   * that is shared would run on one caller's transaction and fail with it.
+   */
+  async load(db: Db, inForce: InForce): Promise<PolicySet> {
     const { pack_sha256, policy_sha256, extension_sha256 } = inForce;
     const wanted = [...policy_sha256, ...extension_sha256];
     const loaded = new Map(wanted.map((sha256) => [sha256, this.#policies.get(sha256)]));
@@ -269,6 +265,14 @@ export class Programs {
     remember(this.#packs, sha256, pack, KEEP_SETS);
     return pack;
   }
+}
+
+/** The day of an instant where the pack is at home. */
+export function dayOf(
+  { pack }: { readonly pack: { readonly timezone: string } },
+  at: Date,
+): string {
+  return formatDate(dayInZone(pack.timezone)(at.getTime()));
 }
 
 async function present(db: Db, held?: 'held'): Promise<string> {

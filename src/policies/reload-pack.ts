@@ -2,10 +2,10 @@ import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { isDuplicate, type Tx } from '../db/connection.ts';
 import { ServiceError, type InputProblem } from '../errors.ts';
 import { newId } from '../ids.ts';
-import { dayInZone, formatDate } from '../pdp/calendar.ts';
 import { sha256 } from '../pdp/program.ts';
 import { compilePack, type PackFiles } from './files.ts';
 import {
+  dayOf,
   type LoadedPack,
   loadedPack,
   type LoadedPolicy,
@@ -84,7 +84,7 @@ export async function reloadPack(writer: Writer, by: By, files: PackFiles): Prom
         ),
       ),
     ],
-    day: formatDate(dayInZone(program.pack.timezone)(writer.clock().getTime())),
+    day: dayOf(program, writer.clock()),
   };
   try {
     return await bringIntoForce(writer, by, load);

@@ -7,7 +7,7 @@ import type { PolicyDocument } from '../pdp/document.ts';
 import type { Program } from '../pdp/program.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { etagOf, expectedVersion } from '../versions.ts';
-import { dayOf } from './change.ts';
+
 import { fits, type PackFiles, type Template } from './files.ts';
 import {
   approvePolicyVersion,
@@ -21,6 +21,7 @@ import {
   type PolicyWriter,
   withdrawPolicyVersion,
 } from './life.ts';
+import { dayOf } from './programs.ts';
 import { reloadPack } from './reload-pack.ts';
 import {
   type PolicyVersion,
