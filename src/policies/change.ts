@@ -63,64 +63,59 @@ export async function changeOf(
   return programsOf(policies.programs, await changeOfSets(policies, db, row));
 }
 
-/** The change as it is on each day from today on on which it becomes another one. */
+/** A change as it is on each day from today on on which it becomes another one. */
+export interface ChangesByDay {
+  /** `YYYY-MM-DD`. */
+  readonly today: string;
+  readonly changes: readonly PolicyChange[];
+  /** The set that comes of it. */
+  readonly set: PolicySet;
+  /** The program today, with the version as if it had begun. */
+  readonly begun: () => Program;
+}
+
+/** What a version would do to what is in force now, and the name of that. */
 export async function changesOf(
-  { programs, clock }: Policies,
+  policies: Policies,
   db: Db,
   row: PolicyVersion,
-): Promise<{ generation: string; today: string; changes: PolicyChange[] }> {
-  const { generation, ...before } = await programs.present(db);
-  const today = dayOf(before, clock());
-  return { generation, today, changes: byDay(programs, before, row, today) };
+): Promise<ChangesByDay & { readonly generation: string }> {
+  const { generation, ...before } = await policies.programs.present(db);
+  return { generation, ...changesTo(policies, before, row) };
 }
 
-function byDay(
-  programs: Programs,
-  before: PolicySet,
-  row: PolicyVersion,
-  today: string,
-): PolicyChange[] {
-  const after = nextSet(before, row, today);
-  const own = [...before.policies, ...after.policies].filter(
-    ({ isExtension, policy }) => isExtension && policy === row.policy,
-  );
-  return turningDays(today, own).map((day) => ({
-    before: programs.on(before, day),
-    after: programs.on(after, day),
-    owner: row.owner,
-  }));
-}
-
-interface NextSet {
-  /** With the version as if it had begun, on this day. */
-  readonly after: Program;
-  readonly changes: PolicyChange[];
-  readonly wanted: InForce;
-  readonly set: PolicySet;
-  readonly today: string;
-}
-
-/** As `changeOf` and `changesOf`, of what is in force under the caller's lock; and the set that comes of it. */
+/** As `changesOf`, of what is in force under the caller's lock; and what is wanted in its place. */
 export async function changeIn(
-  { programs, clock }: Policies,
+  policies: Policies,
   tx: Tx,
   inForce: InForce,
   row: PolicyVersion,
-): Promise<NextSet> {
-  const present = await programs.load(tx, inForce);
-  const today = dayOf(present, clock());
-  const set = nextSet(present, row, today);
+): Promise<ChangesByDay & { readonly wanted: InForce }> {
+  const made = changesTo(policies, await policies.programs.load(tx, inForce), row);
+  const extensions = made.set.policies.filter(({ isExtension }) => isExtension);
+  const wanted = { ...inForce, extension_sha256: extensions.map(({ sha256 }) => sha256) };
+  return { ...made, wanted };
+}
+
+function changesTo(
+  { programs, clock }: Policies,
+  before: PolicySet,
+  row: PolicyVersion,
+): ChangesByDay {
+  const today = dayOf(before, clock());
+  const set = nextSet(before, row, today);
+  const own = [...before.policies, ...set.policies].filter(
+    ({ isExtension, policy }) => isExtension && policy === row.policy,
+  );
   return {
-    after: programs.on(nextSet(present, row, today, 'begun'), today),
-    changes: byDay(programs, present, row, today),
-    set,
     today,
-    wanted: {
-      ...inForce,
-      extension_sha256: set.policies
-        .filter(({ isExtension }) => isExtension)
-        .map((each) => each.sha256),
-    },
+    set,
+    changes: turningDays(today, own).map((day) => ({
+      before: programs.on(before, day),
+      after: programs.on(set, day),
+      owner: row.owner,
+    })),
+    begun: () => programs.on(nextSet(before, row, today, 'begun'), today),
   };
 }
 

@@ -8,10 +8,18 @@ import { overseesAll, type Principal } from '../principal.ts';
 import { staleVersion } from '../versions.ts';
 import { type CheckReport, checkPolicy, readCases } from './check.ts';
 import { problemOf } from './files.ts';
-import { changeIn, changeOf, changesOf, type Policies, type PolicyChange } from './change.ts';
+import {
+  changeIn,
+  changeOf,
+  type ChangesByDay,
+  changesOf,
+  type Policies,
+  type PolicyChange,
+} from './change.ts';
 import { dayOf, loadedPolicy } from './programs.ts';
 import { checkDays } from './reload-pack.ts';
 import {
+  type InForce,
   insertPolicyVersion,
   lockInForce,
   lockPolicyVersion,
@@ -194,25 +202,17 @@ export async function approvePolicyVersion(
     const row = await lockedFor(tx, principal, at, mayApprove);
     expectStatus(row, ['checked']);
     refuseFirstPerson(row.editors, principal);
-    if (!inForce) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
-    if (!looked) throw staleVersion();
-    const { after, changes, wanted, set, today } = await changeIn(writer, tx, inForce, row);
-    checkDays(writer.programs, set, today);
-    const still = await stillHolds(tx, looked, today);
-    const report = still?.report ?? (await checkPolicy(after, row));
+    const next = await nextIn(tx, writer, { inForce, row, looked });
+    const report = next.still?.report ?? (await checkPolicy(next.begun(), row));
     if (!report.passed) throw notPassed(report);
-    await refusePermissive(tx, writer, principal, { changes, still });
     const now = writer.clock().toISOString();
-    const generation = newId(Date.parse(now));
-    const made = await advance(tx, writer, principal, {
+    return enact(tx, writer, principal, {
+      ...next,
       before: row,
       type: 'approvePolicyVersion',
       changed: { status: 'approved', approved_by: principal.actor, approved_at: now },
-      body: { generation },
       now,
     });
-    await putInForce(tx, wanted, { generation, since: now });
-    return made;
   });
 }
 
@@ -258,22 +258,8 @@ export async function withdrawPolicyVersion(
       });
     }
     refuseFirstPerson([row.withdrawal_asked_by], principal);
-    if (!inForce) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
-    if (!looked) throw staleVersion();
-    const { changes, wanted, set, today } = await changeIn(writer, tx, inForce, row);
-    checkDays(writer.programs, set, today);
-    const still = await stillHolds(tx, looked, today);
-    await refusePermissive(tx, writer, principal, { changes, still });
-    const generation = newId(Date.parse(now));
-    const made = await advance(tx, writer, principal, {
-      before: row,
-      type,
-      changed: withdrawn,
-      body: { generation },
-      now,
-    });
-    await putInForce(tx, wanted, { generation, since: now });
-    return made;
+    const next = await nextIn(tx, writer, { inForce, row, looked });
+    return enact(tx, writer, principal, { ...next, before: row, type, changed: withdrawn, now });
   });
 }
 
@@ -307,11 +293,8 @@ async function lookAt(
   if (row?.revision !== at.revision || !mayApprove(row.owner, principal)) return undefined;
   const matters = what === 'approve' ? row.status === 'checked' : row.withdrawal_asked_by !== null;
   if (!matters) return undefined;
-  const { generation, today, changes } = await changesOf(writer, writer.db, row);
-  const report =
-    what === 'approve'
-      ? await checkPolicy((await changeOf(writer, writer.db, row)).after, row)
-      : undefined;
+  const { generation, today, changes, begun } = await changesOf(writer, writer.db, row);
+  const report = what === 'approve' ? await checkPolicy(begun(), row) : undefined;
   const upTo = firstIdAt(writer.clock().getTime() - SETTLED_MS);
   const more: number[] = [];
   if (principal.role !== 'authority') {
@@ -319,6 +302,48 @@ async function lookAt(
       more.push(await writer.countMorePermitted(writer.db, each, { after: null, upTo }));
   }
   return { generation, day: today, report, more, upTo };
+}
+
+interface Next extends ChangesByDay {
+  readonly wanted: InForce;
+  /** What was looked at before, where that is still so. */
+  readonly still: Looked | undefined;
+}
+
+/** What a version makes of what is in force, under the lock; it fits together on every day. */
+async function nextIn(
+  tx: Tx,
+  writer: PolicyWriter,
+  {
+    inForce,
+    row,
+    looked,
+  }: {
+    readonly inForce: InForce | undefined;
+    readonly row: PolicyVersion;
+    readonly looked: Looked | undefined;
+  },
+): Promise<Next> {
+  if (!inForce) throw new ServiceError('unavailable', 'No pack of policies has been loaded.');
+  if (!looked) throw staleVersion();
+  const next = await changeIn(writer, tx, inForce, row);
+  checkDays(writer.programs, next.set, next.today);
+  return { ...next, still: await stillHolds(tx, looked, next.today) };
+}
+
+/** Puts in force what a version makes of it, unless that permits more than its second person may. */
+async function enact(
+  tx: Tx,
+  writer: PolicyWriter,
+  principal: Principal,
+  { wanted, changes, still, before, type, changed, now }: Next & Advance & { readonly now: string },
+): Promise<PolicyVersionChange> {
+  await refusePermissive(tx, writer, principal, { changes, still });
+  const generation = newId(Date.parse(now));
+  const body = { generation };
+  const made = await advance(tx, writer, principal, { before, type, changed, body, now });
+  await putInForce(tx, wanted, { generation, since: now });
+  return made;
 }
 
 /** What was looked at, unless something else came into force since, or another day. */
