@@ -20,6 +20,8 @@ export interface Config {
     readonly jwksUrl: URL;
   } | null;
   readonly poolSize: number;
+  /** Where callers find the service: `https://data.example`; null where they find it at once. */
+  readonly publicUrl: string | null;
 }
 
 const POLICIES = join(import.meta.dirname, '../policies');
@@ -50,6 +52,7 @@ export function readConfig(env: NodeJS.ProcessEnv, now: Date): Config {
     packDir: readPackDir(POLICIES, env['PACK'], problems),
     logOrigin: readOrigin(env['LOG_ORIGIN'], now, problems),
     issuer: demo ? null : readIssuer(env, problems),
+    publicUrl: readPublicUrl(env['PUBLIC_URL'], problems),
     poolSize: readNumber(env, 'DATABASE_POOL', { otherwise: 10, least: 2, most: 200 }, problems),
   };
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
@@ -115,6 +118,16 @@ function readOrigin(given: string | undefined, now: Date, problems: string[]): s
     );
   }
   return origin;
+}
+
+function readPublicUrl(given: string | undefined, problems: string[]): string | null {
+  if (!given) return null;
+  const url = URL.parse(given);
+  // A path would come before those of the contract, and no route has one.
+  if (url && url.origin === given.replace(/\/$/, '') && /^https?:$/.test(url.protocol))
+    return url.origin;
+  problems.push(`PUBLIC_URL=${given}: an address without a path, such as https://data.example`);
+  return null;
 }
 
 function readIssuer(env: NodeJS.ProcessEnv, problems: string[]): Config['issuer'] {

@@ -34,6 +34,8 @@ export interface Call<Id extends OperationId> {
     readonly idempotencyKey: string | undefined;
   };
   readonly body: BodyOf<Id>;
+  /** Where callers find the service, without a slash at the end: `https://data.example`. */
+  readonly origin: string;
   /** SHA-256 (hex) of the body's bytes. */
   readonly bodySha256: string;
 }

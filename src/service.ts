@@ -95,6 +95,7 @@ export async function startService(
     report: (error) =>
       voice.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
     pages: pages(),
+    publicUrl: config.publicUrl,
   });
   const timer = setInterval(() => void housekeeping(db, clock), HOUSEKEEPING_MS);
   stack.defer(() => clearInterval(timer));

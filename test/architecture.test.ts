@@ -18,6 +18,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policies'],
   ['consent'],
   ['catalogue'],
+  ['spaces'],
   ['access'],
   ['http', 'console'],
   ['demo'],
@@ -56,6 +57,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
     'access/store.ts',
     'access/impact-store.ts',
     'policies/store.ts',
+    'spaces/store.ts',
     'idempotency.ts',
     'http/handlers.ts', // `select 1` of /readyz
   ],

@@ -67,6 +67,36 @@ export interface AuthorisationTable extends Versioned {
 
 export type DatasetStatus = 'draft' | 'active' | 'retired';
 
+/** See migration 0007. */
+export interface SpaceTable {
+  id: string;
+  organisation: string | null;
+  status: 'active' | 'retired';
+  version: number;
+  entity_revision: Generated<number>;
+  entities: Generated<number>;
+  created_at: ColumnType<Instant, Instant, never>;
+  updated_at: Instant;
+}
+
+export interface SpaceVersionTable {
+  space: string;
+  version: number;
+  /** Canonical JSON (RFC 8785). */
+  document: string;
+  created_at: Instant;
+  created_by: string;
+  event_id: string;
+}
+
+export interface SpaceEntityTable {
+  space: string;
+  type: string;
+  id: string;
+  properties: NullableJson<Readonly<Record<string, unknown>>>;
+  revision: number;
+}
+
 export interface DatasetTable extends Versioned {
   id: string;
   status: DatasetStatus;
@@ -333,6 +363,9 @@ export interface Schema {
   register_revision: RegisterRevisionTable;
   decision: DecisionTable;
   access_request: AccessRequestTable;
+  space: SpaceTable;
+  space_version: SpaceVersionTable;
+  space_entity: SpaceEntityTable;
   impact: ImpactTable;
   impact_change: ImpactChangeTable;
   idempotency_key: IdempotencyKeyTable;

@@ -815,6 +815,327 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/spaces": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** List the spaces that the caller may ask or keep */
+        readonly get: operations["listSpaces"];
+        readonly put?: never;
+        /**
+         * Make a space, with a decision point of its own
+         * @description A space has attributes (which facts its policies may read, of which type, and who supplies
+         *     them), actions, terms, and policies in the language of the nation's own. Its entities are put
+         *     into it afterwards. A steward makes spaces of their organisation; the authority any.
+         *     Mistakes of policies are `invalid_policy`, each with its line.
+         */
+        readonly post: operations["registerSpace"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/spaces/{space}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * Read a space
+         * @description Those who may only ask it see what they need for asking, and not its policies.
+         */
+        readonly get: operations["getSpace"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        /**
+         * Change a space
+         * @description RFC 7396 merge patch: a policy that is `null` is taken out. Everything is checked together;
+         *     answers follow the new version at once here, and within a second on other replicas.
+         */
+        readonly patch: operations["changeSpace"];
+        readonly trace?: never;
+    };
+    readonly "/v1/spaces/{space}/retire": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * End a space
+         * @description It answers nobody any more; what it was stays on record. Its name is not given again.
+         */
+        readonly post: operations["retireSpace"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/spaces/{space}/entities": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        /** List the entities of a space */
+        readonly get: operations["listSpaceEntities"];
+        readonly put?: never;
+        /**
+         * Put entities into a space, and take some out
+         * @description All or none. An entity that is put replaces the one of its type and id.
+         */
+        readonly post: operations["changeSpaceEntities"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/access/v1/evaluation": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * AuthZEN: may it be done, under the nation's policies?
+         * @description AuthZEN Authorization API 1.0, Access Evaluation. Subject: `project`; action: its properties are
+         *     a request's own facts (purpose, output …); resource: `dataset`; context: the rest of them
+         *     (agreement, locations …). What registers know comes from them alone. The decision is stored and
+         *     logged; `options.explain` has it explained. A `review` is `false` with `context.access_request`.
+         */
+        readonly post: operations["evaluateAccess"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/access/v1/evaluations": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** AuthZEN: several evaluations in one, under the nation's policies */
+        readonly post: operations["evaluateAccesses"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/access/v1/search/subject": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** AuthZEN: who may do it, under the nation's policies? */
+        readonly post: operations["searchSubjects"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/access/v1/search/resource": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** AuthZEN: to what may it be done, under the nation's policies? */
+        readonly post: operations["searchResources"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/access/v1/search/action": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** AuthZEN: what may be done, under the nation's policies? */
+        readonly post: operations["searchActions"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/spaces/{space}/access/v1/evaluation": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** AuthZEN: may it be done, in a space? */
+        readonly post: operations["evaluateAccessInSpace"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/spaces/{space}/access/v1/evaluations": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** AuthZEN: several evaluations in one, in a space */
+        readonly post: operations["evaluateAccessesInSpace"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/spaces/{space}/access/v1/search/subject": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** AuthZEN: who may do it, in a space? */
+        readonly post: operations["searchSubjectsInSpace"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/spaces/{space}/access/v1/search/resource": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** AuthZEN: to what may it be done, in a space? */
+        readonly post: operations["searchResourcesInSpace"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/spaces/{space}/access/v1/search/action": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** AuthZEN: what may be done, in a space? */
+        readonly post: operations["searchActionsInSpace"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/.well-known/authzen-configuration": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** AuthZEN: the decision point under the nation's policies */
+        readonly get: operations["getDecisionPoint"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/.well-known/authzen-configuration/spaces/{space}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * AuthZEN: the decision point of a space
+         * @description Follows from the name alone and tells nobody which spaces there are.
+         */
+        readonly get: operations["getDecisionPointOfSpace"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/access-requests": {
         readonly parameters: {
             readonly query?: never;
@@ -1756,6 +2077,292 @@ export interface components {
             readonly items: readonly components["schemas"]["AccessRequestSummary"][];
             readonly next_cursor: string | null;
         };
+        /** Format: plain-text */
+        readonly EntityName: string;
+        /** @description Codes and what they are kinds of, for `isA`. */
+        readonly SpaceTerms: {
+            readonly [key: string]: {
+                readonly title?: components["schemas"]["Text"];
+                readonly broader?: components["schemas"]["Codes"];
+            };
+        };
+        /**
+         * @description `source`: `stored`, only the space's own entities say it, whatever a caller sends; `request`,
+         *     only the caller; `request_over_stored`, the caller, and where they are silent the entity.
+         *     Actions and context are always the caller's.
+         */
+        readonly SpaceAttribute: {
+            /** @enum {string} */
+            readonly type: "boolean" | "integer" | "number" | "text" | "code" | "country" | "date" | "datetime" | "set";
+            /**
+             * @description Of a set: its members.
+             * @enum {string}
+             */
+            readonly of?: "text" | "code" | "country";
+            /** @enum {string} */
+            readonly source?: "stored" | "request" | "request_over_stored";
+            /**
+             * @description Where nobody says it, there is none, and that is known. Left out: it is unknown.
+             * @enum {string}
+             */
+            readonly absent?: "none";
+            readonly title?: components["schemas"]["Text"];
+        };
+        /**
+         * @description By path: `subject.properties.NAME`, `resource.properties.NAME`, `action.properties.NAME`,
+         *     `context.NAME`. Types and ids, the action's name, and the instant `request.as_of` are always
+         *     there.
+         */
+        readonly SpaceAttributes: {
+            readonly [key: string]: components["schemas"]["SpaceAttribute"];
+        };
+        readonly SpaceActions: readonly {
+            readonly name: components["schemas"]["EntityName"];
+            readonly title?: components["schemas"]["Text"];
+        }[];
+        /** @description By name, their documents. */
+        readonly SpacePolicies: {
+            readonly [key: string]: string;
+        };
+        readonly SpaceFields: {
+            readonly title?: components["schemas"]["Text"];
+            /** @description Whose stewards keep it. Left out by the authority: it keeps it itself. */
+            readonly organisation?: string;
+            /** @description Organisations beside its own that may ask it. */
+            readonly callers?: readonly components["schemas"]["Slug"][];
+            /** @description Is each answer an event in the record? False where left out. */
+            readonly logged?: boolean;
+            readonly attributes?: components["schemas"]["SpaceAttributes"];
+            readonly terms?: components["schemas"]["SpaceTerms"];
+            readonly actions?: components["schemas"]["SpaceActions"];
+            readonly policies?: components["schemas"]["SpacePolicies"];
+        };
+        readonly SpaceInput: {
+            readonly id: components["schemas"]["Slug"];
+        } & WithRequired<components["schemas"]["SpaceFields"], "title">;
+        readonly Space: {
+            readonly id: components["schemas"]["Slug"];
+            /**
+             * @description The nation's own; a pack of another country, as its files say; or made through the API.
+             * @enum {string}
+             */
+            readonly kind: "national" | "pack" | "register";
+            /** @enum {string} */
+            readonly status: "active" | "retired";
+            readonly version: number;
+            readonly entities?: number;
+            /** Format: uri */
+            readonly decision_point: string;
+            readonly created_at?: components["schemas"]["Instant"];
+            readonly updated_at?: components["schemas"]["Instant"];
+        } & WithRequired<components["schemas"]["SpaceFields"], "title">;
+        readonly SpaceChange: {
+            readonly id: components["schemas"]["Slug"];
+            /** @enum {string} */
+            readonly kind: "register";
+            /** @enum {string} */
+            readonly status: "active" | "retired";
+            readonly version: number;
+            readonly entities?: number;
+            /** Format: uri */
+            readonly decision_point: string;
+            readonly created_at?: components["schemas"]["Instant"];
+            readonly updated_at?: components["schemas"]["Instant"];
+        } & (WithRequired<components["schemas"]["SpaceFields"], "title"> & components["schemas"]["Recorded"]);
+        readonly SpacePage: {
+            readonly items: readonly components["schemas"]["Space"][];
+            readonly next_cursor: string | null;
+        };
+        readonly SpaceEntity: {
+            readonly type: components["schemas"]["EntityName"];
+            readonly id: components["schemas"]["EntityName"];
+            readonly properties?: {
+                readonly [key: string]: unknown;
+            };
+        };
+        readonly SpaceEntityPage: {
+            readonly items: readonly components["schemas"]["SpaceEntity"][];
+            readonly next_cursor: string | null;
+        };
+        readonly SpaceEntitiesInput: {
+            readonly put?: readonly components["schemas"]["SpaceEntity"][];
+            readonly remove?: readonly {
+                readonly type: components["schemas"]["EntityName"];
+                readonly id: components["schemas"]["EntityName"];
+            }[];
+        };
+        readonly SpaceEntitiesChange: {
+            readonly space: components["schemas"]["Slug"];
+            readonly entities: number;
+            readonly entity_revision: number;
+        } & components["schemas"]["Recorded"];
+        readonly AuthzenProperties: {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenEntity: {
+            readonly type: string;
+            readonly id: string;
+            readonly properties?: components["schemas"]["AuthzenProperties"];
+        } & {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenEntityType: {
+            readonly type: string;
+            readonly properties?: components["schemas"]["AuthzenProperties"];
+        } & {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenAction: {
+            readonly name: string;
+            readonly properties?: components["schemas"]["AuthzenProperties"];
+        } & {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenOptions: {
+            /** @enum {string} */
+            readonly evaluations_semantic?: "execute_all" | "deny_on_first_deny" | "permit_on_first_permit";
+            /** @description Ours: put the reasons into `context`. */
+            readonly explain?: boolean;
+        } & {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenEvaluation: {
+            readonly subject: components["schemas"]["AuthzenEntity"];
+            readonly action: components["schemas"]["AuthzenAction"];
+            readonly resource: components["schemas"]["AuthzenEntity"];
+            readonly context?: components["schemas"]["AuthzenProperties"];
+            readonly options?: components["schemas"]["AuthzenOptions"];
+        } & {
+            readonly [key: string]: unknown;
+        };
+        /**
+         * @description Members beside `evaluations` stand for those that an item leaves out, whole. What is wrong
+         *     with an item is that item's answer. Without `evaluations` it is one evaluation.
+         */
+        readonly AuthzenEvaluations: {
+            readonly subject?: components["schemas"]["AuthzenEntity"];
+            readonly action?: components["schemas"]["AuthzenAction"];
+            readonly resource?: components["schemas"]["AuthzenEntity"];
+            readonly context?: components["schemas"]["AuthzenProperties"];
+            readonly options?: components["schemas"]["AuthzenOptions"];
+            readonly evaluations?: readonly unknown[];
+        } & {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenPage: {
+            readonly token?: string;
+            readonly limit?: number;
+            readonly properties?: components["schemas"]["AuthzenProperties"];
+        } & {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenSubjectSearch: {
+            readonly subject: components["schemas"]["AuthzenEntityType"];
+            readonly action: components["schemas"]["AuthzenAction"];
+            readonly resource: components["schemas"]["AuthzenEntity"];
+            readonly context?: components["schemas"]["AuthzenProperties"];
+            readonly page?: components["schemas"]["AuthzenPage"];
+        } & {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenResourceSearch: {
+            readonly subject: components["schemas"]["AuthzenEntity"];
+            readonly action: components["schemas"]["AuthzenAction"];
+            readonly resource: components["schemas"]["AuthzenEntityType"];
+            readonly context?: components["schemas"]["AuthzenProperties"];
+            readonly page?: components["schemas"]["AuthzenPage"];
+        } & {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenActionSearch: {
+            readonly subject: components["schemas"]["AuthzenEntity"];
+            readonly resource: components["schemas"]["AuthzenEntity"];
+            readonly context?: components["schemas"]["AuthzenProperties"];
+            readonly page?: components["schemas"]["AuthzenPage"];
+        } & {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenDecision: {
+            readonly decision: boolean;
+            readonly context?: components["schemas"]["AuthzenContext"];
+        };
+        /**
+         * @description `outcome` tells `review` from `deny`; `obligations` have the shape of the Obligations profile;
+         *     `access_request` that of the Access Request and Approval profile; the rest is there where
+         *     `options.explain` was asked for.
+         */
+        readonly AuthzenContext: {
+            readonly outcome?: components["schemas"]["Effect"];
+            readonly error?: {
+                readonly status: number;
+                readonly message: string;
+            };
+            readonly code?: string;
+            readonly reason?: string;
+            readonly evaluation_id?: components["schemas"]["Uuid"];
+            readonly evaluated_at?: components["schemas"]["Instant"];
+            readonly event_id?: components["schemas"]["Uuid"];
+            readonly obligations?: readonly {
+                readonly id: string;
+                /** @enum {string} */
+                readonly type: "custom";
+                readonly properties: {
+                    readonly [key: string]: unknown;
+                };
+            }[];
+            readonly access_request?: {
+                /** Format: uri */
+                readonly endpoint: string;
+                readonly expires_at: components["schemas"]["Instant"];
+            };
+            readonly summary?: string;
+            readonly reasons?: readonly components["schemas"]["Reason"][];
+            readonly missing_facts?: readonly string[];
+            /** @description What the caller sent of what only a register may say. */
+            readonly ignored_attributes?: readonly {
+                readonly attribute: string;
+                /** @description Is it another value than the register's? */
+                readonly differs?: boolean;
+            }[];
+        };
+        readonly AuthzenDecisions: components["schemas"]["AuthzenDecision"] | {
+            readonly evaluations: readonly components["schemas"]["AuthzenDecision"][];
+        };
+        readonly AuthzenPageInfo: {
+            readonly next_token: string;
+            readonly count?: number;
+        };
+        readonly AuthzenEntities: {
+            readonly page?: components["schemas"]["AuthzenPageInfo"];
+            readonly results: readonly {
+                readonly type: string;
+                readonly id: string;
+            }[];
+        };
+        readonly AuthzenActions: {
+            readonly page?: components["schemas"]["AuthzenPageInfo"];
+            readonly results: readonly {
+                readonly name: string;
+            }[];
+        };
+        readonly AuthzenConfiguration: {
+            /** Format: uri */
+            readonly policy_decision_point: string;
+            /** Format: uri */
+            readonly access_evaluation_endpoint: string;
+            /** Format: uri */
+            readonly access_evaluations_endpoint?: string;
+            /** Format: uri */
+            readonly search_subject_endpoint?: string;
+            /** Format: uri */
+            readonly search_resource_endpoint?: string;
+            /** Format: uri */
+            readonly search_action_endpoint?: string;
+            /** Format: uri */
+            readonly access_request_endpoint?: string;
+            readonly supported_obligations?: readonly string[];
+            readonly capabilities?: readonly string[];
+        };
         readonly Citation: {
             readonly instrument: string;
             readonly title?: components["schemas"]["Text"];
@@ -1959,6 +2566,9 @@ export interface components {
         readonly Version: number;
         /** @description The ETag of the version that was read; 428 without it. */
         readonly IfMatch: string;
+        readonly Space: components["schemas"]["Slug"];
+        /** @description Comes back in the answer. */
+        readonly RequestId: string;
         /** @description A key of the caller's choice; the same key with the same body gets the same answer, with another body 422. Kept for 30 days. */
         readonly IdempotencyKey: string;
     };
@@ -3458,6 +4068,551 @@ export interface operations {
             readonly "4XX": components["responses"]["Problem"];
         };
     };
+    readonly listSpaces: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SpacePage"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly registerSpace: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["SpaceInput"];
+            };
+        };
+        readonly responses: {
+            /** @description The space. */
+            readonly 201: {
+                headers: {
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SpaceChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getSpace: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The space. */
+            readonly 200: {
+                headers: {
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Space"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly changeSpace: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description The ETag of the version that was read; 428 without it. */
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/merge-patch+json": components["schemas"]["Patch"];
+                readonly "application/json": components["schemas"]["Patch"];
+            };
+        };
+        readonly responses: {
+            /** @description The space. */
+            readonly 200: {
+                headers: {
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SpaceChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly retireSpace: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description The ETag of the version that was read; 428 without it. */
+                readonly "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The space. */
+            readonly 200: {
+                headers: {
+                    readonly ETag: components["headers"]["ETag"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SpaceChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly listSpaceEntities: {
+        readonly parameters: {
+            readonly query?: {
+                readonly type?: components["schemas"]["EntityName"];
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SpaceEntityPage"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly changeSpaceEntities: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["SpaceEntitiesInput"];
+            };
+        };
+        readonly responses: {
+            /** @description What is in the space now. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SpaceEntitiesChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly evaluateAccess: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenEvaluation"];
+            };
+        };
+        readonly responses: {
+            /** @description The answer. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenDecision"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly evaluateAccesses: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenEvaluations"];
+            };
+        };
+        readonly responses: {
+            /** @description The answer. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenDecisions"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly searchSubjects: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenSubjectSearch"];
+            };
+        };
+        readonly responses: {
+            /** @description The answer. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenEntities"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly searchResources: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenResourceSearch"];
+            };
+        };
+        readonly responses: {
+            /** @description The answer. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenEntities"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly searchActions: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenActionSearch"];
+            };
+        };
+        readonly responses: {
+            /** @description The answer. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenActions"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly evaluateAccessInSpace: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenEvaluation"];
+            };
+        };
+        readonly responses: {
+            /** @description The answer. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenDecision"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly evaluateAccessesInSpace: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenEvaluations"];
+            };
+        };
+        readonly responses: {
+            /** @description The answer. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenDecisions"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly searchSubjectsInSpace: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenSubjectSearch"];
+            };
+        };
+        readonly responses: {
+            /** @description The answer. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenEntities"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly searchResourcesInSpace: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenResourceSearch"];
+            };
+        };
+        readonly responses: {
+            /** @description The answer. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenEntities"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly searchActionsInSpace: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenActionSearch"];
+            };
+        };
+        readonly responses: {
+            /** @description The answer. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenActions"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getDecisionPoint: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The metadata. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenConfiguration"];
+                };
+            };
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getDecisionPointOfSpace: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly space: components["parameters"]["Space"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The metadata. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenConfiguration"];
+                };
+            };
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
     readonly listAccessRequests: {
         readonly parameters: {
             readonly query?: {
@@ -3894,3 +5049,6 @@ export interface operations {
         };
     };
 }
+type WithRequired<T, K extends keyof T> = T & {
+    [P in K]-?: T[P];
+};

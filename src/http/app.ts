@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono';
 import { asUnavailable } from '../db/connection.ts';
 import { notFound, ServiceError } from '../errors.ts';
 import { sha256 } from '../ids.ts';
-import { type Call, type Handlers, JsonText, type OperationId, type Reply } from '../operation.ts';
+import { type Handlers, JsonText, type OperationId, type Reply } from '../operation.ts';
 import type { Principal } from '../principal.ts';
 import type { Contract, Operation } from './contract.ts';
 import { parseJson } from './json.ts';
@@ -17,6 +17,8 @@ export interface AppOptions {
   readonly report: (error: unknown) => void;
   /** Pages and assets beside the contract. */
   readonly pages: Hono;
+  /** Where callers find the service, where that is not where it listens. */
+  readonly publicUrl: string | null;
 }
 
 const MAX_BODY = 2 * 1024 * 1024;
@@ -66,14 +68,24 @@ async function handle(
     });
     const { body, bodySha256 } = await readBody(operation, context);
     const headers = { ifMatch: header('if-match'), idempotencyKey: header('idempotency-key') };
-    const call = { principal, path, query, headers, body, bodySha256 } as unknown as Call<never>;
-    const handler = options.handlers[operation.id] as (
-      call: Call<never>,
+    const origin = options.publicUrl ?? url.origin;
+    const call = { principal, path, query, headers, body, origin, bodySha256 };
+    const handler = options.handlers[operation.id] as unknown as (
+      given: typeof call,
     ) => Promise<Reply<'getDataset'>>;
-    return respond(await handler(call), url);
+    return named(respond(await handler(call), url), context);
   } catch (error) {
-    return problemResponse(asUnavailable(error), options.report);
+    return named(problemResponse(asUnavailable(error), options.report), context);
   }
+}
+
+const REQUEST_ID = 'x-request-id';
+
+/** The answer under the caller's own name for the request, where it has one (AuthZEN 1.0). */
+function named(response: Response, context: Context): Response {
+  const id = context.req.header(REQUEST_ID);
+  if (id !== undefined) response.headers.set(REQUEST_ID, id);
+  return response;
 }
 
 /** Authenticate, then check the role, before anything else is looked at. */
@@ -111,7 +123,8 @@ async function readBody(
   }
   const type = context.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
   if (!mediaTypes.includes(type)) {
-    throw new ServiceError('unsupported_media_type', `Send ${mediaTypes.join(' or ')}.`);
+    const code = operation.isAuthzen ? 'malformed_request' : 'unsupported_media_type';
+    throw new ServiceError(code, `Send ${mediaTypes.join(' or ')}.`);
   }
   const body = parseJson(bytes);
   operation.checkBody(body);

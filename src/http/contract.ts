@@ -25,6 +25,7 @@ interface OperationObject {
   readonly operationId: OperationId;
   readonly security?: readonly object[];
   readonly 'x-roles'?: readonly Role[];
+  readonly 'x-protocol'?: 'authzen';
   readonly parameters?: readonly object[];
   readonly requestBody?: {
     readonly required?: boolean;
@@ -44,6 +45,8 @@ export interface Operation {
   /** Media types of the body; undefined where there is none. */
   readonly mediaTypes: readonly string[] | undefined;
   readonly bodyRequired: boolean;
+  /** AuthZEN has a body of another type answered with 400, and not with 415. */
+  readonly isAuthzen: boolean;
   readonly checkBody: (body: unknown) => void;
   /** Checks and converts path and query parameters (texts become numbers). */
   readonly checkParameters: (given: GivenParameters) => {
@@ -173,6 +176,7 @@ function compileOperation(
     roles: operation['x-roles'] ?? [],
     mediaTypes,
     bodyRequired: operation.requestBody?.required ?? false,
+    isAuthzen: operation['x-protocol'] === 'authzen',
     checkBody: (value) => {
       checkTexts(value);
       check(document, (body ??= bodies.getSchema(pointer)), value);

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { authzenHandlers } from '../access/authzen-routes.ts';
 import { impactHandlers } from '../access/impact-routes.ts';
 import type { ImpactRuns } from '../access/impact-runs.ts';
 import { countMorePermitted } from '../access/impact.ts';
@@ -16,6 +17,8 @@ import { partyHandlers } from '../parties/routes.ts';
 import type { PackFiles, Template } from '../policies/files.ts';
 import { Programs } from '../policies/programs.ts';
 import { policyHandlers } from '../policies/routes.ts';
+import { KnownSpaces } from '../spaces/known-spaces.ts';
+import { spaceHandlers } from '../spaces/routes.ts';
 import type { Contract } from './contract.ts';
 import { docsPage } from './pages.ts';
 
@@ -45,6 +48,7 @@ export function createHandlers({
   runs,
 }: Deps): Handlers<OperationId> {
   const programs = new Programs();
+  const spaces = new KnownSpaces({ db, clock });
   const inForce = (from: Db, held?: 'held') => programs.inForce(from, clock(), held);
   const { checkSchema } = contract;
   const writer = { db, clock, log, inForce, programs, checkSchema, readPack };
@@ -55,6 +59,8 @@ export function createHandlers({
     ...consentHandlers({ ...writer, datasetOf: consentSubject }),
     ...policyHandlers({ ...writer, templates, countMorePermitted }),
     ...accessHandlers(writer),
+    ...spaceHandlers({ ...writer, spaces, builtIn: [] }),
+    ...authzenHandlers({ ...writer, spaces }),
     ...impactHandlers({ ...writer, runs }),
     ...auditHandlers(writer),
   };

@@ -2,6 +2,7 @@ import { dayInZone } from './calendar.ts';
 import { compileCondition, type Scope, type Variable } from './compile.ts';
 import { type Condition, conditionFacts, parseCondition, PolicyProblem } from './condition.ts';
 import type {
+  Complete,
   FileProblem,
   Layer,
   PackDocument,
@@ -42,9 +43,13 @@ export type Built<T> =
  * Compiles a pack from its files: the one that declares `pack:`, and policy documents.
  * Pure; every mistake of every file is reported, none is thrown.
  */
-export function buildProgram(packFile: PackFile, policyFiles: readonly PackFile[]): Built<Program> {
+export function buildProgram(
+  packFile: PackFile,
+  policyFiles: readonly PackFile[],
+  complete?: Complete,
+): Built<Program> {
   const pack = parsePack(packFile.file, packFile.text);
-  const policies = policyFiles.map(({ file, text }) => parsePolicy(file, text));
+  const policies = policyFiles.map(({ file, text }) => parsePolicy(file, text, complete));
   const problems = [pack, ...policies].flatMap((parsed) => (parsed.ok ? [] : parsed.problems));
   if (!pack.ok || problems.length > 0) return { ok: false, problems };
   const sources = policies.flatMap((parsed: Parsed<PolicyDocument>) =>

@@ -129,11 +129,18 @@ addFormats.default(ajv);
 const isPolicy: ValidateFunction = ajv.compile(policySchema);
 const isPack: ValidateFunction = ajv.compile(packSchema);
 
+/** What is meant where a document leaves something out. */
+export type Complete = (content: unknown) => unknown;
+
 /** A policy document from its YAML text; problems name file, line, column and rule. */
-export function parsePolicy(file: string, text: string): Parsed<PolicyDocument> {
+export function parsePolicy(
+  file: string,
+  text: string,
+  complete: Complete = (content) => content,
+): Parsed<PolicyDocument> {
   const read = readYaml(file, text);
   if (!read.ok) return read;
-  const { source } = read;
+  const source = { ...read.source, content: complete(read.source.content) };
   const rules: Rule[] = [];
   const problems: FileProblem[] = [];
   const raw = source.content as { rules?: unknown } | null;

@@ -94,10 +94,11 @@ export interface FactProblem {
   readonly expected: string;
 }
 
-/** The explicit facts of one case: two trees whose leaves are facts. */
+/** The explicit facts of one case: trees whose leaves are facts; a nation's are of these two. */
 export interface Facts {
   readonly dataset?: unknown;
   readonly request?: unknown;
+  readonly [branch: string]: unknown;
 }
 
 const MAX_MEMBERS = 100_000;

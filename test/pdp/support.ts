@@ -38,7 +38,7 @@ export function statedPaths(facts: unknown, prefix = ''): string[] {
 
 /** `facts` with another value at `path`; undefined leaves it out. The original stays as it is. */
 export function withFact(facts: Facts, path: string, value: unknown): Facts {
-  return put(facts as Record<string, unknown>, path.split('.'), value);
+  return put(facts as Record<string, unknown>, path.split('.'), value) as Facts;
 }
 
 function put(at: Record<string, unknown>, [key = '', ...rest]: string[], value: unknown): object {

@@ -64,6 +64,7 @@ export async function startTestService({
     logOrigin: 'log.test.example/umutungo/2026',
     issuer: null,
     poolSize: 5,
+    publicUrl: null,
     ...overrides,
   };
   const warnings: string[] = [];

@@ -1,0 +1,136 @@
+import { change, record, type Writer } from '../audit/record.ts';
+import { batched } from '../db/batch.ts';
+import { ServiceError } from '../errors.ts';
+import { newId } from '../ids.ts';
+import type { ObligationDue } from '../pdp/explain.ts';
+import type { Principal } from '../principal.ts';
+import type { Answer, DecisionPoint, Question } from './authzen.ts';
+import type { LiveSpace } from './live-space.ts';
+
+/** One answer of a space, or one search in it, for the record. */
+export interface LoggedAnswer {
+  readonly space: LiveSpace['space'];
+  readonly principal: Principal;
+  readonly id: string;
+  readonly type: 'evaluateAccessInSpace' | 'searchSpace';
+  readonly outcome: string;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+export type LogAnswer = (answer: LoggedAnswer) => Promise<string>;
+
+/** Writes answers of spaces that log, those that come together in one transaction; gives event ids. */
+export function answerLog(writer: Writer): LogAnswer {
+  return batched(
+    async (answers: readonly LoggedAnswer[]) =>
+      change(writer, async (tx) => {
+        const now = writer.clock().toISOString();
+        const ids: { ok: true; value: string }[] = [];
+        for (const { space, principal, id, type, outcome, body } of answers) {
+          const { actor, role } = principal;
+          // oxlint-disable-next-line no-await-in-loop -- in one transaction, on one connection
+          const { event_id } = await record(tx, writer.log, now, {
+            type,
+            actor,
+            role,
+            subject_ids: [id, space.id],
+            outcome,
+            body: { space: space.id, space_version: space.version, ...body },
+          });
+          ids.push({ ok: true, value: event_id });
+        }
+        return ids;
+      }),
+    {
+      max: 64,
+      lanes: 2,
+      waiting: 4_096,
+      overflow: () => new ServiceError('unavailable', 'Too many requests are waiting.'),
+      mayRunAgain: (error) => !(error instanceof ServiceError && error.code === 'unavailable'),
+    },
+  );
+}
+
+/** A space as a decision point, for one caller at one instant. */
+export function spacePoint(
+  live: LiveSpace,
+  { principal, now, log }: { principal: Principal; now: number; log: LogAnswer },
+): DecisionPoint {
+  const { space } = live;
+  const logSearch = async (question: unknown, count: number): Promise<void> => {
+    if (!space.document.logged) return;
+    const id = newId(now);
+    const body = { search: id, question, count };
+    await log({ space, principal, id, type: 'searchSpace', outcome: 'success', body });
+  };
+  const searched =
+    (side: 'subject' | 'resource'): DecisionPoint['subjects'] & DecisionPoint['resources'] =>
+    async (asked: object, page: Parameters<DecisionPoint['subjects']>[1]) => {
+      const question = asked as Question;
+      const found = await live.entities(side, question, page, now);
+      await logSearch(question, found.results.length);
+      return found;
+    };
+  return {
+    evaluate: (question, explain) => {
+      const { effect, oblige } = live.decide(question, now);
+      const isPlain = effect !== 'review' && oblige.length === 0;
+      if (isPlain && !explain && !space.document.logged) return { decision: effect === 'permit' };
+      return explained(live, question, { principal, now, log, explain });
+    },
+    subjects: searched('subject'),
+    resources: searched('resource'),
+    actions: async (question, page) => {
+      const found = live.actions(question, page, now);
+      await logSearch(question, found.results.length);
+      return found;
+    },
+  };
+}
+
+interface Explained {
+  readonly principal: Principal;
+  readonly now: number;
+  readonly log: LogAnswer;
+  readonly explain: boolean;
+}
+
+async function explained(
+  live: LiveSpace,
+  question: Question,
+  { principal, now, log, explain }: Explained,
+): Promise<Answer> {
+  const { space } = live;
+  const why = live.explain(question, now);
+  const { effect, deny, review, oblige, obligations, reasons, missing } = why;
+  const id = newId(now);
+  const event_id = space.document.logged
+    ? await log({
+        space,
+        principal,
+        id,
+        type: 'evaluateAccessInSpace',
+        outcome: effect,
+        body: { evaluation: id, question, deny, review, obligations: oblige },
+      })
+    : undefined;
+  const context: Answer['context'] = {
+    ...(effect === 'review' || explain ? { outcome: effect } : {}),
+    ...(event_id === undefined ? {} : { evaluation_id: id, event_id }),
+    ...(effect !== 'deny' && obligations.length > 0
+      ? { obligations: obligations.map(obligationOf) }
+      : {}),
+    ...(explain
+      ? { reasons, missing_facts: [...missing], ignored_attributes: live.ignored(question) }
+      : {}),
+  } as Answer['context'];
+  const decision = effect === 'permit';
+  return Object.keys(context ?? {}).length > 0 && context ? { decision, context } : { decision };
+}
+
+type Obligation = NonNullable<NonNullable<Answer['context']>['obligations']>[number];
+
+/** An obligation in the shape of AuthZEN's Obligations profile; what kind it is, the rule says. */
+export function obligationOf({ rule, sentence, due, evidence }: ObligationDue): Obligation {
+  return { id: rule, type: 'custom' as const, properties: { kind: rule, sentence, due, evidence } };
+}
