@@ -49,7 +49,7 @@ export async function measureImpact(): Promise<ImpactRates> {
         logOrigin: 'bench.example/log/2026',
         issuer: null,
         publicUrl: null,
-      poolSize: 5,
+        poolSize: 5,
       },
       () => new Date(),
       { say: () => {}, warn: (line) => console.error(line) },

@@ -25,6 +25,8 @@ export type ErrorCode =
   | 'idempotency_key_reused'
   | 'unknown_reference'
   | 'older_than_recorded'
+  | 'not_requestable'
+  | 'expired_denial'
   | 'invalid_policy'
   | 'unavailable'
   | 'internal';

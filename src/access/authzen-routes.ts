@@ -1,14 +1,22 @@
-import type { AnswerOf, Call, Handlers, OperationId } from '../operation.ts';
-import { notFound } from '../errors.ts';
+import type { AnswerOf, Call, Handlers, OperationId, Reply } from '../operation.ts';
+import { notFound, ServiceError } from '../errors.ts';
 import { configurationOf, type DecisionPoint, evaluateAll, search } from '../spaces/authzen.ts';
 import type { KnownSpaces } from '../spaces/known-spaces.ts';
 import { decisionPointOf } from '../spaces/routes.ts';
 import { mayAsk } from '../spaces/space.ts';
 import { answerLog, spacePoint } from '../spaces/space-point.ts';
 import type { AccessWriter } from './access.ts';
+import { nationalPoint, REQUESTABLE_MS } from './national-point.ts';
+import { askedBy } from './questions.ts';
+import { mayReadDecision } from './routes.ts';
+import { readAccessRequest, readDecision } from './store.ts';
+import type { Submit } from './submit-access-request.ts';
 
 export interface AuthzenRoutes extends AccessWriter {
+  /** Checks a value against a named schema of the contract. @throws ServiceError `invalid_request`. */
+  readonly checkSchema: (schema: string, value: unknown) => void;
   readonly spaces: KnownSpaces;
+  readonly submit: Submit;
 }
 
 type Question = 'evaluateAccess' | 'evaluateAccesses';
@@ -18,15 +26,21 @@ type AuthzenOperation =
   | Search
   | `${Question | Search}InSpace`
   | 'getDecisionPoint'
-  | 'getDecisionPointOfSpace';
+  | 'getDecisionPointOfSpace'
+  | 'requestAccess'
+  | 'getAccessTask';
 
 /** The handlers of all decision points: the nation's own at the root, and each space's. */
 export function authzenHandlers(deps: AuthzenRoutes): Handlers<AuthzenOperation> {
   const log = answerLog(deps);
   const pointOf = async (call: AnyCall): Promise<DecisionPoint> => {
-    const { principal, path } = call;
+    const { principal, path, origin } = call;
+    if ((path.space ?? NATIONAL) === NATIONAL) {
+      const requestEndpoint = requestEndpointOf(origin);
+      return nationalPoint(deps, { principal, submit: deps.submit, requestEndpoint });
+    }
     const now = deps.clock().getTime();
-    const known = deps.spaces.get(path.space ?? NATIONAL);
+    const known = deps.spaces.get(path.space ?? '');
     const live = known instanceof Promise ? await known : known;
     if (!live || !mayAsk(live.space, principal)) throw notFound();
     return spacePoint(live, { principal, now, log });
@@ -46,7 +60,8 @@ export function authzenHandlers(deps: AuthzenRoutes): Handlers<AuthzenOperation>
     return { status: 200, body: await evaluateAll(await pointOf(call), body) };
   };
   const subjects = async (call: AnyCall): Promise<Answered<'searchSubjects'>> => {
-    const { subject, action, resource, context, page } = call.body as Call<'searchSubjects'>['body'];
+    const { subject, action, resource, context, page } =
+      call.body as Call<'searchSubjects'>['body'];
     const question = { subject: withoutId(subject), action, resource, context: context ?? {} };
     const point = await pointOf(call);
     return {
@@ -90,6 +105,12 @@ export function authzenHandlers(deps: AuthzenRoutes): Handlers<AuthzenOperation>
     searchResourcesInSpace: resources,
     searchActions: actions,
     searchActionsInSpace: actions,
+    requestAccess: (call) => requestAccess(deps, call),
+    getAccessTask: async ({ principal, path, origin }) => {
+      const row = await readAccessRequest(deps.db, path.id);
+      if (!row || !(await mayReadDecision(deps, principal, row))) throw notFound();
+      return { status: 200, body: taskOf(row.id, row.effect, origin) };
+    },
     getDecisionPoint: ({ origin }) => ({ status: 200, body: metadata(origin, NATIONAL) }),
     getDecisionPointOfSpace: ({ origin, path }) => ({
       status: 200,
@@ -112,12 +133,87 @@ interface Answered<Id extends OperationId> {
 
 const NATIONAL = 'national';
 
+/**
+ * Makes the access request that a review has answered with (Access Request and Approval profile).
+ * It is decided anew: nothing rests on what the caller repeats of the evaluation.
+ * @throws ServiceError `not_requestable`, `expired_denial`.
+ */
+async function requestAccess(
+  deps: AuthzenRoutes,
+  { principal, body, headers, bodySha256, origin }: Call<'requestAccess'>,
+): Promise<Reply<'requestAccess'>> {
+  const { denial, subject, resource } = body;
+  const evaluation = await readDecision(deps.db, denial.evaluation_id);
+  const isTheirs =
+    evaluation?.created_by === principal.actor &&
+    evaluation.effect === 'review' &&
+    !evaluation.simulation &&
+    evaluation.project === subject.id &&
+    evaluation.dataset === resource.id;
+  if (!isTheirs) {
+    throw new ServiceError('not_requestable', 'The denial is no review of this question.', [
+      { path: '/denial/evaluation_id', expected: 'the evaluation_id that came with the review' },
+    ]);
+  }
+  if (deps.clock().getTime() > Date.parse(evaluation.created_at) + REQUESTABLE_MS) {
+    throw new ServiceError('expired_denial', 'The review is too old. Evaluate again.');
+  }
+  const { vocabulary } = await deps.inForce(deps.db);
+  const { request } = askedBy(vocabulary, body);
+  deps.checkSchema('AccessRequestInput', request);
+  const key = headers.idempotencyKey;
+  const submitted = await deps.submit({
+    principal,
+    request,
+    idempotent:
+      key === undefined
+        ? undefined
+        : {
+            actor: principal.actor,
+            operation: 'submitAccessRequest',
+            key,
+            request_sha256: bodySha256,
+          },
+  });
+  const made =
+    submitted.made === 'now' ? submitted.request : await readAccessRequest(deps.db, submitted.id);
+  if (!made) throw notFound();
+  const task = taskOf(made.id, made.effect, origin);
+  return { status: 201, body: task, headers: { Location: new URL(task.task.status_endpoint).pathname } };
+}
+
+const STATUS_OF = { review: 'pending', permit: 'approved', deny: 'denied' } as const;
+
+function taskOf(
+  id: string,
+  effect: keyof typeof STATUS_OF,
+  origin: string,
+): AnswerOf<'getAccessTask'> {
+  return {
+    task: {
+      id,
+      status: STATUS_OF[effect],
+      status_endpoint: `${origin}/access/v1/tasks/${id}`,
+      links: { ticket: `${origin}/v1/access-requests/${id}` },
+    },
+  };
+}
+
 /** A search ignores the id of what it looks for. */
 function withoutId<T extends { readonly type: string }>(entity: T): T {
   const { id: _id, ...rest } = entity as T & { id?: unknown };
   return rest as unknown as T;
 }
 
+function requestEndpointOf(origin: string): string {
+  return `${origin}/access/v1/request`;
+}
+
 function metadata(origin: string, space: string): AnswerOf<'getDecisionPoint'> {
-  return configurationOf(decisionPointOf(origin, space));
+  const base = decisionPointOf(origin, space);
+  if (space !== NATIONAL) return configurationOf(base);
+  return configurationOf(base, {
+    access_request_endpoint: requestEndpointOf(origin),
+    capabilities: ['urn:openid:authzen:capability:access-request'],
+  });
 }

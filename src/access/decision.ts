@@ -122,7 +122,8 @@ export function viewOf(
   };
 }
 
-function summaryOf(
+/** A decision in one sentence. */
+export function summaryOf(
   { effect, deny, review, obligations, expiry, missing_facts }: StoredDecision,
   { examiners }: Explanation,
 ): string {

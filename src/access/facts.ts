@@ -115,6 +115,34 @@ export function factsOfRegisters(
   return facts;
 }
 
+/** The facts of one case: what is asked, and what the registers know. */
+export function factsOfCase(
+  program: Program,
+  asked: Asked,
+  {
+    id,
+    asOf,
+    registers,
+    dataset,
+    datasetFacts,
+  }: {
+    readonly id: string;
+    /** RFC 3339. */
+    readonly asOf: string;
+    readonly registers: Registers;
+    readonly dataset: string;
+    readonly datasetFacts: Readonly<Record<string, unknown>>;
+  },
+): { dataset: Readonly<Record<string, unknown>>; request: Record<string, unknown> } {
+  const request = {
+    ...overlay(asked, factsOfRegisters(program, registers, dataset)),
+    id,
+    as_of: asOf,
+    sector: datasetFacts['sector'] ?? null,
+  };
+  return { dataset: datasetFacts, request };
+}
+
 export function factsOfAgreement(agreement: Parties['agreement']): Record<string, unknown> {
   const {
     id,

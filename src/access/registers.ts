@@ -199,17 +199,26 @@ export function registersFor(
   };
 }
 
-/** As `registersFor`, read for a question that changes nothing: held by nobody. */
+/** What projects and agreements are, read for a question that changes nothing: held by nobody. */
+export async function readSnapshot(
+  db: Db,
+  names: { readonly projects: readonly string[]; readonly agreement?: string | undefined },
+): Promise<Snapshot> {
+  const [agreements, records] = await Promise.all([
+    readAgreements(db, names.agreement === undefined ? [] : [names.agreement]),
+    readProjectRecords(db, names.projects),
+  ]);
+  const snapshot = new ReadSnapshot(() => UNHELD);
+  addRecords(snapshot, records, agreements);
+  return snapshot;
+}
+
+/** As `registersFor`, of what nobody holds. */
 export async function readRegisters(
   db: Db,
   principal: Principal,
   names: { readonly project: string; readonly agreement?: string | undefined },
 ): Promise<Registers> {
-  const [agreements, records] = await Promise.all([
-    readAgreements(db, names.agreement === undefined ? [] : [names.agreement]),
-    readProjectRecords(db, [names.project]),
-  ]);
-  const snapshot = new ReadSnapshot(() => UNHELD);
-  addRecords(snapshot, records, agreements);
-  return registersFor(snapshot, principal, names);
+  const { project, agreement } = names;
+  return registersFor(await readSnapshot(db, { projects: [project], agreement }), principal, names);
 }

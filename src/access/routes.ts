@@ -1,8 +1,7 @@
 import { type Recorded, receiptOf } from '../audit/record.ts';
 import { readDataset } from '../catalogue/store.ts';
 import { stewards } from '../catalogue/dataset.ts';
-import { batched, type BatchOptions } from '../db/batch.ts';
-import { notFound, ServiceError } from '../errors.ts';
+import { notFound } from '../errors.ts';
 import type { AnswerOf, Handlers, JsonText, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { boundTo } from '../pdp/compose.ts';
@@ -13,7 +12,6 @@ import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { answerText } from './answer.ts';
 import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
-import { KnownRegisters } from './known.ts';
 import { replayDecision } from './replay.ts';
 import { simulateDecision } from './simulate-decision.ts';
 import {
@@ -24,7 +22,7 @@ import {
   readAccessRequests,
   readDecision,
 } from './store.ts';
-import { type Submission, submitHeld, submitKnown } from './submit-access-request.ts';
+import type { Submit } from './submit-access-request.ts';
 
 type AccessOperation =
   | 'listAccessRequests'
@@ -35,20 +33,11 @@ type AccessOperation =
   | 'getDecisionExplanation'
   | 'replayDecision';
 
-// Measured with `npm run bench`: two lanes keep the database busy while the next batch is decided;
-// larger batches gain nothing once one sync serves 64 callers.
-const BATCHES = { max: 64, lanes: 2, waiting: 4_096 };
+export interface AccessRoutes extends AccessWriter {
+  readonly submit: Submit;
+}
 
-export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
-  const known = new KnownRegisters();
-  const batches: BatchOptions = {
-    ...BATCHES,
-    overflow: () =>
-      new ServiceError('unavailable', 'Too many requests are waiting. Nothing was changed.'),
-    mayRunAgain: (error) => !(error instanceof ServiceError && error.code === 'unavailable'),
-  };
-  const quick = batched((all: readonly Submission[]) => submitKnown(deps, known, all), batches);
-  const held = batched((all: readonly Submission[]) => submitHeld(deps, known, all), batches);
+export function accessHandlers(deps: AccessRoutes): Handlers<AccessOperation> {
   return {
     listAccessRequests: async ({ principal, query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
@@ -80,12 +69,11 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
               key,
               request_sha256: bodySha256,
             };
-      const submission = { principal, request: body, idempotent };
-      const submitted = (await quick(submission)) ?? (await held(submission));
+      const submitted = await deps.submit({ principal, request: body, idempotent });
       if (submitted.made === 'before') {
         // The key is the caller's own; whether they may still see the request is looked at again.
         const row = await readAccessRequest(deps.db, submitted.id);
-        if (!row || !(await mayRead(deps, principal, row))) throw notFound();
+        if (!row || !(await mayReadDecision(deps, principal, row))) throw notFound();
         return created(row.id, await loadRequest(deps, row));
       }
       const { request, decided, recorded } = submitted;
@@ -94,7 +82,7 @@ export function accessHandlers(deps: AccessWriter): Handlers<AccessOperation> {
     },
     getAccessRequest: async ({ principal, path }) => {
       const row = await readAccessRequest(deps.db, path.id);
-      if (!row || !(await mayRead(deps, principal, row))) throw notFound();
+      if (!row || !(await mayReadDecision(deps, principal, row))) throw notFound();
       return { status: 200, body: await loadRequest(deps, row) };
     },
     simulateDecision: async ({ principal, body }) => ({
@@ -125,7 +113,7 @@ async function readable(
   id: string,
 ): Promise<DecisionRow> {
   const row = await readDecision(deps.db, id);
-  if (!row || !(await mayRead(deps, principal, row))) throw notFound();
+  if (!row || !(await mayReadDecision(deps, principal, row))) throw notFound();
   return row;
 }
 
@@ -139,7 +127,7 @@ function scopeOf(principal: Principal): Partial<AccessRequestFilter> {
  * A partner sees what concerns their own projects, a steward what concerns their organisation's
  * datasets, auditors and the authority everything; whoever simulated sees that.
  */
-async function mayRead(
+export async function mayReadDecision(
   { db }: AccessWriter,
   principal: Principal,
   row: Pick<DecisionRow, 'dataset' | 'project' | 'created_by'> & { simulation?: boolean },

@@ -64,6 +64,7 @@ export async function insertDecision(tx: Tx, row: DecisionRow): Promise<void> {
 
 /** A request to be made: with its decision, its event, the claim of its key, and what it rests on. */
 export interface NewAccessRequest {
+  /** Where its id is that of the decision, it is an evaluation, and no request is made. */
   readonly request: AccessRequestRow;
   /** Whose project it is. */
   readonly organisation: string;
@@ -79,13 +80,13 @@ export interface NewAccessRequest {
 // is there only if it still has that revision. Everything that is written depends on it.
 const MAKE = `
   with input as materialized (
-    select i.*, $1::timestamptz as time, 'submitAccessRequest' as type
+    select i.*, $1::timestamptz as time
     from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
       $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::text[], $17::bytea[],
-      $18::bytea[], $19::bytea[], $20::text[], $21::text[])
+      $18::bytea[], $19::bytea[], $20::text[], $21::text[], $25::text[])
       as i (id, decision, dataset, dataset_version, project, organisation, agreement, purpose,
         request, outcome, created_by, document, event_id, actor, role, leaf,
-        leaf_hash, body, key, request_sha256)
+        leaf_hash, body, key, request_sha256, type)
   ), held as materialized (
     select r.register, r.id
     from register_revision r join unnest($22::text[], $23::text[], $24::uuid[]) as b (register, id, revision)
@@ -101,7 +102,8 @@ const MAKE = `
   ), claimed as (
     ${claimFrom('holding')}
   ), made as materialized (
-    select *, array[id::text, decision::text, dataset, project] as subject_ids from holding
+    select *, case when id = decision then array[decision::text, dataset, project]
+      else array[id::text, decision::text, dataset, project] end as subject_ids from holding
     where key is null or id::text in (select resource from claimed)
   ), new_decision as (
     insert into decision (id, simulation, effect, dataset, project, created_by, created_at, document, event_id)
@@ -110,7 +112,7 @@ const MAKE = `
     insert into access_request (id, dataset, dataset_version, project, agreement, purpose, request, decision,
       effect, created_at, created_by)
     select id, dataset, dataset_version::integer, project, agreement, purpose, request::jsonb, decision,
-      outcome, time, created_by from made
+      outcome, time, created_by from made where id <> decision
   ), ${appendFrom('made')}
   select id from made`;
 
@@ -142,7 +144,7 @@ export async function makeAccessRequests(
     texts(({ organisation }) => organisation),
     texts(({ request }) => request.agreement),
     texts(({ request }) => request.purpose),
-    texts(({ request }) => JSON.stringify(request.request)),
+    texts(({ request: { id, decision, request } }) => id === decision ? '{}' : JSON.stringify(request)),
     texts(({ request }) => request.effect),
     texts(({ request }) => request.created_by),
     bytesArray(
@@ -160,6 +162,7 @@ export async function makeAccessRequests(
     textArray(basis.map(([, { register }]) => register)),
     textArray(basis.map(([, { id }]) => id)),
     uuidArray(basis.map(([revision]) => revision)),
+    texts(({ event }) => event.type),
   ];
   const { rows } = await db.executeQuery<{ id: string }>(CompiledQuery.raw(MAKE, parameters));
   return new Set(rows.map(({ id }) => id));

@@ -83,27 +83,50 @@ export function usableQuestion(
       missing.map((path) => ({ path, expected })),
     );
   }
-  return (tx, principal) =>
-    usability(deps, tx, principal, { ...query, usable_by: project, purpose });
+  const question = {
+    project,
+    purpose,
+    agreement: query.agreement,
+    asked: askedBy({ ...query, usable_by: project, purpose }),
+    isReview: query.usable === 'review',
+  };
+  return async (tx, principal) => {
+    try {
+      return await usability(deps, tx, principal, question);
+    } catch (error) {
+      throw error instanceof ServiceError ? asParameters(error) : error;
+    }
+  };
 }
 
 type Question = Query & { readonly usable_by: string; readonly purpose: string };
 
-async function usability(
+/** What a project asks of all datasets at once. */
+export interface UsableAsked {
+  readonly project: string;
+  readonly agreement: string | undefined;
+  readonly purpose: string;
+  /** What the caller of a request would send, its references apart. */
+  readonly asked: Asked;
+  /** Also what a person has to look at first. */
+  readonly isReview: boolean;
+}
+
+/**
+ * Which datasets a request made now with these facts would be permitted for.
+ * @throws ServiceError `unknown_reference`, `invalid_facts`, each with a place of the request.
+ */
+export async function usability(
   { inForce, clock }: Pick<AccessWriter, 'inForce' | 'clock'>,
   tx: Tx,
   principal: Principal,
-  query: Question,
+  { project, agreement, purpose, asked, isReview }: UsableAsked,
 ): Promise<Usability> {
   const now = clock();
-  const { usable_by: project, agreement, purpose } = query;
   const [program, registers] = await Promise.all([
     inForce(tx),
-    readRegisters(tx, principal, { project, agreement }).catch((error: unknown) => {
-      throw error instanceof ServiceError ? asParameters(error) : error;
-    }),
+    readRegisters(tx, principal, { project, agreement }),
   ]);
-  const asked = askedBy(query);
   const today = dayInZone(program.pack.timezone)(now.getTime());
   const known = knownPurposes(program, registers);
   refuse([
@@ -118,7 +141,6 @@ async function usability(
   const named = known.includes(purpose) ? predicates.always : namedBy(purpose, predicates);
   const allowed = and(left.allowed, named, not(publishedBy(leftOut, predicates)));
   const { pack, packSha256: sha256 } = program;
-  const isReview = query.usable === 'review';
   return {
     usable: isReview
       ? and(allowed, or(left.permitted, left.review))
@@ -262,12 +284,10 @@ function askedBy(query: Question): Asked {
 
 function refuse(problems: readonly FactProblem[]): void {
   if (problems.length === 0) return;
-  throw asParameters(
-    new ServiceError(
-      'invalid_facts',
-      'The parameters have facts with impossible values.',
-      problems,
-    ),
+  throw new ServiceError(
+    'invalid_facts',
+    'The question has facts with impossible values.',
+    problems,
   );
 }
 

@@ -1097,6 +1097,47 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/access/v1/request": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * AuthZEN: ask for what a review has to decide
+         * @description Access Request and Approval profile. `denial` names the evaluation that answered with
+         *     `access_request`; the rest repeats its question. What comes of it is an access request like
+         *     any other, decided anew: `GET /v1/access-requests/{id}` with the task's id.
+         */
+        readonly post: operations["requestAccess"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/access/v1/tasks/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        /** AuthZEN: how far an access request has come */
+        readonly get: operations["getAccessTask"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/.well-known/authzen-configuration": {
         readonly parameters: {
             readonly query?: never;
@@ -1466,6 +1507,8 @@ export interface components {
              *     - `wrong_status`: 409, the version is not in a state for this
              *     - `retired`: 409, the dataset is retired
              *     - `older_than_recorded`: 409, a later statement of the person is on record
+             *     - `not_requestable`: 400, the evaluation named is no review of this question by this caller
+             *     - `expired_denial`: 410, the evaluation named is too old; evaluate again
              *     - `precondition_failed`: 412, it was changed since it was read
              *     - `body_too_large`: 413
              *     - `unsupported_media_type`: 415
@@ -1477,7 +1520,7 @@ export interface components {
              *     - `unavailable`: 503, not now; nothing was done
              * @enum {string}
              */
-            readonly code: "malformed_request" | "invalid_request" | "invalid_facts" | "unauthenticated" | "invalid_token" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "already_exists" | "not_sequenced" | "second_person_required" | "authority_required" | "wrong_status" | "retired" | "older_than_recorded" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "unknown_reference" | "idempotency_key_reused" | "invalid_policy" | "precondition_required" | "internal" | "unavailable";
+            readonly code: "malformed_request" | "invalid_request" | "invalid_facts" | "unauthenticated" | "invalid_token" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "already_exists" | "not_sequenced" | "second_person_required" | "authority_required" | "wrong_status" | "retired" | "older_than_recorded" | "not_requestable" | "expired_denial" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "unknown_reference" | "idempotency_key_reused" | "invalid_policy" | "precondition_required" | "internal" | "unavailable";
             readonly detail?: string;
             readonly errors?: readonly {
                 /** @description JSON pointer into the body, or the name of a parameter; for a file, file:line:column. */
@@ -2344,6 +2387,32 @@ export interface components {
             readonly results: readonly {
                 readonly name: string;
             }[];
+        };
+        readonly AuthzenAccessRequest: {
+            readonly subject: components["schemas"]["AuthzenEntity"];
+            readonly action: components["schemas"]["AuthzenAction"];
+            readonly resource: components["schemas"]["AuthzenEntity"];
+            readonly context?: components["schemas"]["AuthzenProperties"];
+            readonly denial: {
+                readonly evaluation_id: components["schemas"]["Uuid"];
+            } & {
+                readonly [key: string]: unknown;
+            };
+        } & {
+            readonly [key: string]: unknown;
+        };
+        readonly AuthzenTask: {
+            readonly task: {
+                readonly id: components["schemas"]["Uuid"];
+                /** @enum {string} */
+                readonly status: "pending" | "approved" | "denied";
+                /** Format: uri */
+                readonly status_endpoint: string;
+                readonly links: {
+                    /** Format: uri */
+                    readonly ticket: string;
+                };
+            };
         };
         readonly AuthzenConfiguration: {
             /** Format: uri */
@@ -4563,6 +4632,62 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["AuthzenActions"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly requestAccess: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description Comes back in the answer. */
+                readonly "X-Request-ID"?: components["parameters"]["RequestId"];
+                /** @description A key of the caller's choice; the same key with the same body gets the same answer, with another body 422. Kept for 30 days. */
+                readonly "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AuthzenAccessRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description The task. */
+            readonly 201: {
+                headers: {
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenTask"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getAccessTask: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The task. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuthzenTask"];
                 };
             };
             readonly 503: components["responses"]["Unavailable"];

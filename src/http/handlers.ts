@@ -4,6 +4,7 @@ import { impactHandlers } from '../access/impact-routes.ts';
 import type { ImpactRuns } from '../access/impact-runs.ts';
 import { countMorePermitted } from '../access/impact.ts';
 import { accessHandlers } from '../access/routes.ts';
+import { submitter } from '../access/submit-access-request.ts';
 import { usableQuestion } from '../access/usable.ts';
 import type { Log } from '../audit/record.ts';
 import { auditHandlers } from '../audit/routes.ts';
@@ -52,15 +53,16 @@ export function createHandlers({
   const inForce = (from: Db, held?: 'held') => programs.inForce(from, clock(), held);
   const { checkSchema } = contract;
   const writer = { db, clock, log, inForce, programs, checkSchema, readPack };
+  const submit = submitter(writer);
   return {
     ...serviceHandlers(contract, db, inForce),
     ...catalogueHandlers({ ...writer, usableQuestion: (query) => usableQuestion(writer, query) }),
     ...partyHandlers(writer),
     ...consentHandlers({ ...writer, datasetOf: consentSubject }),
     ...policyHandlers({ ...writer, templates, countMorePermitted }),
-    ...accessHandlers(writer),
+    ...accessHandlers({ ...writer, submit }),
     ...spaceHandlers({ ...writer, spaces, builtIn: [] }),
-    ...authzenHandlers({ ...writer, spaces }),
+    ...authzenHandlers({ ...writer, spaces, submit }),
     ...impactHandlers({ ...writer, runs }),
     ...auditHandlers(writer),
   };

@@ -148,7 +148,8 @@ function wrongEntity(
   if (!isObject(value)) return { path, expected: 'an object: it is required' };
   const members = value as Readonly<Record<string, unknown>>;
   const missing = names.find((name) => typeof members[name] !== 'string');
-  if (missing !== undefined) return { path: `${path}/${missing}`, expected: 'a text: it is required' };
+  if (missing !== undefined)
+    return { path: `${path}/${missing}`, expected: 'a text: it is required' };
   const { properties } = members;
   if (properties === undefined || isObject(properties)) return undefined;
   return { path: `${path}/properties`, expected: 'an object' };

@@ -57,7 +57,8 @@ export function spaceHandlers(deps: SpaceRoutes): Handlers<SpaceOperation> {
         (space) => show(space, principal, origin),
         ({ id }) => [id],
       );
-      const first = after === undefined ? deps.builtIn.map((each) => showBuiltIn(each, origin)) : [];
+      const first =
+        after === undefined ? deps.builtIn.map((each) => showBuiltIn(each, origin)) : [];
       return { status: 200, body: { ...page, items: [...first, ...page.items] } };
     },
     registerSpace: async ({ principal, body, origin }) => {
@@ -65,8 +66,7 @@ export function spaceHandlers(deps: SpaceRoutes): Handlers<SpaceOperation> {
       const organisation =
         principal.role === 'steward' ? principal.organisation : (input.organisation ?? null);
       if (deps.builtIn.some((each) => each.id === id)) throw taken();
-      if (input.organisation !== undefined && input.organisation !== organisation)
-        throw notYours();
+      if (input.organisation !== undefined && input.organisation !== organisation) throw notYours();
       const document = documentOf(input);
       const changed = await registerSpace(deps, principal, { id, organisation, document });
       const shown = showChange(changed, principal, origin);

@@ -122,7 +122,10 @@ export async function readEntitiesSince(
 export async function readEntities(
   db: Db,
   space: string,
-  { type, after }: { readonly type: string | undefined; readonly after: readonly string[] | undefined },
+  {
+    type,
+    after,
+  }: { readonly type: string | undefined; readonly after: readonly string[] | undefined },
   limit: number,
 ): Promise<StoredEntity[]> {
   let query = db
