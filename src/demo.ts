@@ -13,6 +13,10 @@ import type { PartyInput, PartyKind } from './parties/party.ts';
 import { PARTY_DEFAULTS } from './parties/routes.ts';
 import { readParty } from './parties/store.ts';
 import { type Principal, type Role } from './principal.ts';
+import type { Entity } from './spaces/authzen.ts';
+import { changeSpaceEntities, registerSpace, type SpaceWriter } from './spaces/commands.ts';
+import { type NewSpaceInput, spaceDocumentOf } from './spaces/routes.ts';
+import { readSpace } from './spaces/store.ts';
 
 export const DEMO_ISSUER = 'urn:umutungo:demo';
 export const DEMO_AUDIENCE = 'umutungo';
@@ -112,7 +116,7 @@ export type Progress = (done: number, total: number) => void;
  * @returns what to try first, and the pack that the records are of.
  */
 export async function fillDemo(
-  writer: CatalogueWriter & PartyWriter,
+  writer: CatalogueWriter & PartyWriter & SpaceWriter,
   progress: Progress,
 ): Promise<{ readonly filled: boolean; readonly demoPack: string; tries: readonly DemoTry[] }> {
   const { pack: demoPack, tries } = await readDemo<Demo>('demo.json');
@@ -126,8 +130,11 @@ export async function fillDemo(
     ...scenarios.datasets,
     ...studies.datasets.map((each) => ({ publisher: studies.publisher, ...each })),
   ];
+  const spaces = await readDemo<readonly DemoSpace[]>('spaces.json');
   const total =
-    datasets.length + PARTY_ORDER.reduce((sum, kind) => sum + scenarios[`${kind}s`].length, 0);
+    spaces.length +
+    datasets.length +
+    PARTY_ORDER.reduce((sum, kind) => sum + scenarios[`${kind}s`].length, 0);
   let done = 0;
   let filling = false;
   const step = (made: boolean): void => {
@@ -146,6 +153,7 @@ export async function fillDemo(
       step(missing);
     }
   }
+  for (const space of spaces) step(await fillSpace(writer, space));
   return { filled: true, demoPack, tries };
 }
 
@@ -174,6 +182,25 @@ async function fillDatasets(
     }
     step(missing);
   }
+}
+
+type DemoSpace = NewSpaceInput & { readonly entities: readonly Required<Entity>[] };
+
+/** Was anything of it missing? */
+async function fillSpace(
+  writer: SpaceWriter,
+  { id, organisation, entities, ...input }: DemoSpace,
+): Promise<boolean> {
+  const there = await readSpace(writer.db, id);
+  if (!there) {
+    const document = spaceDocumentOf(input);
+    await unlessThere(
+      registerSpace(writer, SETUP, { id, organisation: organisation ?? null, document }),
+    );
+  }
+  if (there && there.entity_revision > 0) return false;
+  await changeSpaceEntities(writer, SETUP, id, entities);
+  return true;
 }
 
 /** Another replica may fill the same database at the same time: whoever comes second goes on. */

@@ -20,8 +20,9 @@ import { loadContract } from './http/contract.ts';
 import { createHandlers, type Deps } from './http/handlers.ts';
 import { pages } from './http/pages.ts';
 import { forgetKeys } from './idempotency.ts';
+import type { Program } from './pdp/program.ts';
 import { reloadPack } from './policies/reload-pack.ts';
-import { readPackFolder, readTemplates } from './policies/files.ts';
+import { compilePack, packFolders, readPackFolder, readTemplates } from './policies/files.ts';
 import { Programs } from './policies/programs.ts';
 import { readGeneration } from './policies/store.ts';
 import { SERVICE } from './principal.ts';
@@ -81,6 +82,7 @@ export async function startService(
     files: {
       readPack: () => readPackFolder(config.packDir),
       templates: await readTemplates(join(dirname(config.packDir), 'templates')),
+      packs: await otherPacks(config.packDir, voice),
     },
     runs: stack.use(
       new ImpactRuns({ db, databaseUrl: database.url, clock, warn: (line) => voice.warn(line) }),
@@ -136,6 +138,23 @@ async function loadPolicies(deps: Deps, voice: Voice): Promise<void> {
     if (!(await readGeneration(deps.db))) throw new Error(text, { cause: error });
     voice.warn(text);
   }
+}
+
+/** The packs beside the home pack: one with mistakes is named and left out. */
+async function otherPacks(packDir: string, voice: Voice): Promise<Program[]> {
+  const packs: Program[] = [];
+  for (const folder of await packFolders(dirname(packDir))) {
+    if (folder === packDir) continue;
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- a few, at the start
+      packs.push(compilePack(await readPackFolder(folder)));
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
+      const lines = error.errors.map(({ path, expected }) => `  ${path}: ${expected}`);
+      voice.warn([`${folder} cannot be asked: ${error.message}`, ...lines].join('\n'));
+    }
+  }
+  return packs;
 }
 
 async function prepareDemo(deps: Deps, voice: Voice): Promise<readonly DemoTry[]> {

@@ -1,11 +1,13 @@
 import type { AnswerOf, Call, Handlers, OperationId, Reply } from '../operation.ts';
 import { notFound, ServiceError } from '../errors.ts';
+import type { Program } from '../pdp/program.ts';
 import { configurationOf, type DecisionPoint, evaluateAll, search } from '../spaces/authzen.ts';
 import type { KnownSpaces } from '../spaces/known-spaces.ts';
 import { decisionPointOf } from '../spaces/routes.ts';
 import { mayAsk } from '../spaces/space.ts';
 import { answerLog, spacePoint } from '../spaces/space-point.ts';
 import type { AccessWriter } from './access.ts';
+import { foreignPackPoint } from './foreign-pack-point.ts';
 import { nationalPoint, REQUESTABLE_MS } from './national-point.ts';
 import { askedBy } from './questions.ts';
 import { mayReadDecision } from './routes.ts';
@@ -17,6 +19,8 @@ export interface AuthzenRoutes extends AccessWriter {
   readonly checkSchema: (schema: string, value: unknown) => void;
   readonly spaces: KnownSpaces;
   readonly submit: Submit;
+  /** Other countries' packs. */
+  readonly packs: readonly Program[];
 }
 
 type Question = 'evaluateAccess' | 'evaluateAccesses';
@@ -39,6 +43,8 @@ export function authzenHandlers(deps: AuthzenRoutes): Handlers<AuthzenOperation>
       const requestEndpoint = requestEndpointOf(origin);
       return nationalPoint(deps, { principal, submit: deps.submit, requestEndpoint });
     }
+    const pack = deps.packs.find(({ pack: { pack: name } }) => name === path.space);
+    if (pack) return foreignPackPoint(deps, pack, principal);
     const now = deps.clock().getTime();
     const known = deps.spaces.get(path.space ?? '');
     const live = known instanceof Promise ? await known : known;
@@ -111,10 +117,10 @@ export function authzenHandlers(deps: AuthzenRoutes): Handlers<AuthzenOperation>
       if (!row || !(await mayReadDecision(deps, principal, row))) throw notFound();
       return { status: 200, body: taskOf(row.id, row.effect, origin) };
     },
-    getDecisionPoint: ({ origin }) => ({ status: 200, body: metadata(origin, NATIONAL) }),
+    getDecisionPoint: ({ origin }) => ({ status: 200, body: metadata(deps, origin, NATIONAL) }),
     getDecisionPointOfSpace: ({ origin, path }) => ({
       status: 200,
-      body: metadata(origin, path.space),
+      body: metadata(deps, origin, path.space),
     }),
   };
 }
@@ -179,7 +185,11 @@ async function requestAccess(
     submitted.made === 'now' ? submitted.request : await readAccessRequest(deps.db, submitted.id);
   if (!made) throw notFound();
   const task = taskOf(made.id, made.effect, origin);
-  return { status: 201, body: task, headers: { Location: new URL(task.task.status_endpoint).pathname } };
+  return {
+    status: 201,
+    body: task,
+    headers: { Location: new URL(task.task.status_endpoint).pathname },
+  };
 }
 
 const STATUS_OF = { review: 'pending', permit: 'approved', deny: 'denied' } as const;
@@ -209,11 +219,27 @@ function requestEndpointOf(origin: string): string {
   return `${origin}/access/v1/request`;
 }
 
-function metadata(origin: string, space: string): AnswerOf<'getDecisionPoint'> {
+function metadata(
+  { packs }: Pick<AuthzenRoutes, 'packs'>,
+  origin: string,
+  space: string,
+): AnswerOf<'getDecisionPoint'> {
   const base = decisionPointOf(origin, space);
-  if (space !== NATIONAL) return configurationOf(base);
-  return configurationOf(base, {
+  const configuration = configurationOf(base);
+  if (packs.some(({ pack }) => pack.pack === space)) {
+    // Nothing is registered there that a search could go through.
+    const {
+      search_subject_endpoint: _subject,
+      search_resource_endpoint: _resource,
+      search_action_endpoint: _action,
+      ...rest
+    } = configuration;
+    return rest;
+  }
+  if (space !== NATIONAL) return configuration;
+  return {
+    ...configuration,
     access_request_endpoint: requestEndpointOf(origin),
     capabilities: ['urn:openid:authzen:capability:access-request'],
-  });
+  };
 }

@@ -124,23 +124,24 @@ export function factsOfCase(
     asOf,
     registers,
     dataset,
-    datasetFacts,
+    said,
   }: {
     readonly id: string;
     /** RFC 3339. */
     readonly asOf: string;
     readonly registers: Registers;
     readonly dataset: string;
-    readonly datasetFacts: Readonly<Record<string, unknown>>;
+    /** The dataset's own facts. */
+    readonly said: Readonly<Record<string, unknown>>;
   },
 ): { dataset: Readonly<Record<string, unknown>>; request: Record<string, unknown> } {
   const request = {
     ...overlay(asked, factsOfRegisters(program, registers, dataset)),
     id,
     as_of: asOf,
-    sector: datasetFacts['sector'] ?? null,
+    sector: said['sector'] ?? null,
   };
-  return { dataset: datasetFacts, request };
+  return { dataset: said, request };
 }
 
 export function factsOfAgreement(agreement: Parties['agreement']): Record<string, unknown> {

@@ -20,7 +20,7 @@ import { obligationOf } from '../spaces/space-point.ts';
 import type { AccessWriter } from './access.ts';
 import { summaryOf } from './decision.ts';
 import { checkPeriod, checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
-import { areKnownTypes, type AskedQuestion, askedBy } from './questions.ts';
+import { areKnownTypes, askedBy } from './questions.ts';
 import { readSnapshot, registersFor, type Snapshot } from './registers.ts';
 import type { Submit, Submitted } from './submit-access-request.ts';
 import { usability } from './usable.ts';
@@ -45,19 +45,19 @@ export function nationalPoint(deps: AccessWriter, asker: Asker): DecisionPoint {
     subjects: async (asked, page) => {
       const question = { ...asked, subject: { ...asked.subject, id: '' } };
       const found = areKnownTypes(question) ? await projects(deps, asker, question, page) : NOTHING;
-      await logSearch(deps, asker, 'searchSubjects', question, found);
+      await logSearch(deps, asker, { type: 'searchSubjects', question, found });
       return found;
     },
     resources: async (asked, page) => {
       const question = { ...asked, resource: { ...asked.resource, id: '' } };
       const found = areKnownTypes(question) ? await datasets(deps, asker, question, page) : NOTHING;
-      await logSearch(deps, asker, 'searchResources', question, found);
+      await logSearch(deps, asker, { type: 'searchResources', question, found });
       return found;
     },
     actions: async (asked, page) => {
       const question = { ...asked, action: { name: '' } };
       const found = areKnownTypes(question) ? await actions(deps, asker, question, page) : NOTHING;
-      await logSearch(deps, asker, 'searchActions', question, found);
+      await logSearch(deps, asker, { type: 'searchActions', question, found });
       return found;
     },
   };
@@ -161,12 +161,16 @@ async function logUnanswered(
   );
 }
 
+interface Searched {
+  readonly type: 'searchSubjects' | 'searchResources' | 'searchActions';
+  readonly question: Question;
+  readonly found: Found<unknown>;
+}
+
 async function logSearch(
   deps: AccessWriter,
   { principal: { actor, role } }: Asker,
-  type: 'searchSubjects' | 'searchResources' | 'searchActions',
-  { subject, action, resource }: Question,
-  { results }: Found<unknown>,
+  { type, question: { subject, action, resource }, found: { results } }: Searched,
 ): Promise<void> {
   const id = newId(deps.clock().getTime());
   await change(deps, (tx) =>
@@ -196,7 +200,7 @@ async function datasets(
 ): Promise<Found<{ type: string; id: string }>> {
   const [created_at = '', id = ''] = readCursor(after, ['instant', 'slug']) ?? [];
   const filter = { allOf: null, after: after === undefined ? undefined : { created_at, id } };
-  return found(() =>
+  return unlessHidden(() =>
     transact(
       deps.db,
       async (tx) => {
@@ -236,7 +240,7 @@ async function projects(
   question: Question,
   { after, limit }: Page,
 ): Promise<Found<{ type: string; id: string }>> {
-  return found(() =>
+  return unlessHidden(() =>
     transact(
       deps.db,
       async (tx) => {
@@ -277,14 +281,16 @@ async function actions(
   question: Question,
   { after, limit }: Page,
 ): Promise<Found<{ name: string }>> {
-  return found(() =>
+  return unlessHidden(() =>
     transact(
       deps.db,
       async (tx) => {
         const decide = await decider(deps, tx, principal, question);
         const { id } = question.subject;
         const snapshot = await readSnapshot(tx, { projects: [id], agreement: decide.agreement });
-        const names = actionsOf(decide.program).filter((name) => after === undefined || name > after);
+        const names = actionsOf(decide.program).filter(
+          (name) => after === undefined || name > after,
+        );
         const yes = names.filter((name) => decide.permits(snapshot, id, name));
         const results = yes.slice(0, limit).map((name) => ({ name }));
         return { results, next: yes.length > limit ? results.at(-1)?.name : undefined };
@@ -295,7 +301,7 @@ async function actions(
 }
 
 /** What is asked about is not there, or not for the caller: nothing is found. */
-async function found<T>(find: () => Promise<Found<T>>): Promise<Found<T>> {
+async function unlessHidden<T>(find: () => Promise<Found<T>>): Promise<Found<T>> {
   try {
     return await find();
   } catch (error) {
@@ -321,7 +327,7 @@ async function decider(
   const now = deps.clock();
   const program = await deps.inForce(tx);
   const { request } = askedBy(program.vocabulary, question);
-  const { project: _project, dataset: id, agreement, ...asked } = request as AskedQuestion['request'];
+  const { project: _project, dataset: id, agreement, ...asked } = request;
   const today = dayInZone(program.pack.timezone)(now.getTime());
   const { action: _action, ...checked } = asked;
   const problems = [
@@ -351,7 +357,7 @@ async function decider(
           asOf: now.toISOString(),
           registers,
           dataset: id,
-          datasetFacts: factsOfDataset(dataset, totals, purpose),
+          said: factsOfDataset(dataset, totals, purpose),
         },
       );
       const bound = boundTo(program, facts);

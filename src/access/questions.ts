@@ -31,7 +31,11 @@ export interface Carried {
 }
 
 type Asking = Omit<Question, 'subject' | 'resource'> & {
-  readonly subject: { readonly type: string; readonly id?: string; readonly properties?: Properties };
+  readonly subject: {
+    readonly type: string;
+    readonly id?: string;
+    readonly properties?: Properties;
+  };
   readonly resource: {
     readonly type: string;
     readonly id?: string;
@@ -43,7 +47,10 @@ const PROJECT = 'project';
 const DATASET = 'dataset';
 
 /** Could anything be found for subjects and resources of these types? */
-export function areKnownTypes({ subject, resource }: Pick<Asking, 'subject' | 'resource'>): boolean {
+export function areKnownTypes({
+  subject,
+  resource,
+}: Pick<Asking, 'subject' | 'resource'>): boolean {
   return subject.type === PROJECT && resource.type === DATASET;
 }
 

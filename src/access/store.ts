@@ -144,7 +144,9 @@ export async function makeAccessRequests(
     texts(({ organisation }) => organisation),
     texts(({ request }) => request.agreement),
     texts(({ request }) => request.purpose),
-    texts(({ request: { id, decision, request } }) => id === decision ? '{}' : JSON.stringify(request)),
+    texts(({ request: { id, decision, request } }) =>
+      id === decision ? '{}' : JSON.stringify(request),
+    ),
     texts(({ request }) => request.effect),
     texts(({ request }) => request.created_by),
     bytesArray(

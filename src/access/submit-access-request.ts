@@ -13,13 +13,7 @@ import type { Principal } from '../principal.ts';
 import type { Question } from '../spaces/authzen.ts';
 import type { AccessWriter } from './access.ts';
 import { type Decided, decide, documentText } from './decision.ts';
-import {
-  type Asked,
-  checkPeriod,
-  checkPurpose,
-  factsOfCase,
-  factsOfDataset,
-} from './facts.ts';
+import { type Asked, checkPeriod, checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
 import { KnownRegisters } from './known.ts';
 import { type AskedQuestion, askedBy } from './questions.ts';
 import { datasetFor, holdSnapshot, registersFor, type Said, type Snapshot } from './registers.ts';
@@ -211,7 +205,7 @@ function decideOne(
     asOf,
     registers,
     dataset: dataset.id,
-    datasetFacts,
+    said: datasetFacts,
   });
   const decided = decide(program, facts, { asOf, simulation: false });
   const document = Buffer.from(documentText(decided.stored), 'utf8');

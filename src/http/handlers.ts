@@ -14,12 +14,13 @@ import { consentHandlers } from '../consent/routes.ts';
 import type { Db } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import type { Handlers, OperationId } from '../operation.ts';
+import type { Program } from '../pdp/program.ts';
 import { partyHandlers } from '../parties/routes.ts';
 import type { PackFiles, Template } from '../policies/files.ts';
 import { Programs } from '../policies/programs.ts';
 import { policyHandlers } from '../policies/routes.ts';
 import { KnownSpaces } from '../spaces/known-spaces.ts';
-import { spaceHandlers } from '../spaces/routes.ts';
+import { type BuiltIn, spaceHandlers } from '../spaces/routes.ts';
 import type { Contract } from './contract.ts';
 import { docsPage } from './pages.ts';
 
@@ -37,6 +38,8 @@ export interface Deps {
 export interface PolicyFiles {
   readonly readPack: () => Promise<PackFiles>;
   readonly templates: readonly Template[];
+  /** Other countries' packs, compiled. */
+  readonly packs: readonly Program[];
 }
 
 /** A handler for each operation of the contract; tsc fails when one is missing. */
@@ -45,7 +48,7 @@ export function createHandlers({
   clock,
   log,
   contract,
-  files: { readPack, templates },
+  files: { readPack, templates, packs },
   runs,
 }: Deps): Handlers<OperationId> {
   const programs = new Programs();
@@ -61,11 +64,23 @@ export function createHandlers({
     ...consentHandlers({ ...writer, datasetOf: consentSubject }),
     ...policyHandlers({ ...writer, templates, countMorePermitted }),
     ...accessHandlers({ ...writer, submit }),
-    ...spaceHandlers({ ...writer, spaces, builtIn: [] }),
-    ...authzenHandlers({ ...writer, spaces, submit }),
+    ...spaceHandlers({ ...writer, spaces, builtIn: builtInSpaces(packs) }),
+    ...authzenHandlers({ ...writer, spaces, submit, packs }),
     ...impactHandlers({ ...writer, runs }),
     ...auditHandlers(writer),
   };
+}
+
+function builtInSpaces(packs: readonly Program[]): readonly BuiltIn[] {
+  return [
+    { id: 'national', kind: 'national', version: 1, title: { en: "The nation's own policies" } },
+    ...packs.map(({ pack: { pack: id, version, title } }) => ({
+      id,
+      kind: 'pack' as const,
+      version,
+      title: { ...title },
+    })),
+  ];
 }
 
 type ServiceOperation = 'getLiveness' | 'getReadiness' | 'getContract' | 'getDocs';

@@ -62,7 +62,7 @@ export class Loader {
   /** See `Vocabulary.load`. */
   load(facts: Facts, width: number, given?: unknown[]): Frame {
     const frame = this.#blank(width).slice();
-    this.#loadMembers(this.#root, facts as Record<string, unknown>, { frame, given });
+    this.#loadMembers(this.#root, facts, { frame, given });
     return frame;
   }
 
@@ -86,7 +86,7 @@ export class Loader {
   }
 
   /** What is not stated stays as it is in the frame. */
-  #loadMembers(at: Node, value: Record<string, unknown>, into: Target): void {
+  #loadMembers(at: Node, value: Readonly<Record<string, unknown>>, into: Target): void {
     // Objects name their members in much the same order: the one that came next the last time
     // is nearly always right, and needs no look-up.
     let guess = at.first;

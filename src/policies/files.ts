@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ServiceError } from '../errors.ts';
@@ -32,6 +33,13 @@ export async function readPackFolder(folder: string): Promise<PackFiles> {
     const detail = error instanceof Error ? error.message : 'cannot be read';
     throw new ServiceError('invalid_policy', `The pack cannot be read: ${detail}`);
   }
+}
+
+/** The folders of `policies/` that hold a pack, in the order of their names. */
+export async function packFolders(policies: string): Promise<string[]> {
+  const names = (await readdir(policies)).toSorted();
+  const folders = names.map((name) => join(policies, name));
+  return folders.filter((folder) => existsSync(join(folder, 'pack.yaml')));
 }
 
 /** A policy to start from, with its cases; names in capital letters are for the writer to fill in. */

@@ -214,10 +214,7 @@ export async function search<T>(
 }
 
 /** AuthZEN's metadata of a decision point whose address is `base`. */
-export function configurationOf(
-  base: string,
-  more: Partial<AnswerOf<'getDecisionPoint'>> = {},
-): AnswerOf<'getDecisionPoint'> {
+export function configurationOf(base: string): AnswerOf<'getDecisionPoint'> {
   return {
     policy_decision_point: base,
     access_evaluation_endpoint: `${base}/access/v1/evaluation`,
@@ -226,6 +223,5 @@ export function configurationOf(
     search_resource_endpoint: `${base}/access/v1/search/resource`,
     search_action_endpoint: `${base}/access/v1/search/action`,
     supported_obligations: ['custom'],
-    ...more,
   };
 }

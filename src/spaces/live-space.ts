@@ -171,7 +171,7 @@ export class LiveSpace {
     return (entity) => {
       const values = sent
         ? this.#load(branch, type, entity, sent)
-        : (this.#loaded(branch, type, entity) as readonly unknown[]);
+        : this.#loaded(branch, type, entity);
       for (let i = 0; i < branch.slots.length; i++) frame[branch.slots[i] ?? 0] = values[i];
       return evaluate(program, frame).effect === 'permit';
     };

@@ -38,7 +38,9 @@ type SpaceOperation =
   | 'changeSpaceEntities';
 
 type View = AnswerOf<'getSpace'>;
-type Input = Omit<BodyOf<'registerSpace'>, 'id'>;
+/** What a space is made from. */
+export type NewSpaceInput = BodyOf<'registerSpace'>;
+type Input = Omit<NewSpaceInput, 'id'>;
 
 export function spaceHandlers(deps: SpaceRoutes): Handlers<SpaceOperation> {
   return {
@@ -67,7 +69,7 @@ export function spaceHandlers(deps: SpaceRoutes): Handlers<SpaceOperation> {
         principal.role === 'steward' ? principal.organisation : (input.organisation ?? null);
       if (deps.builtIn.some((each) => each.id === id)) throw taken();
       if (input.organisation !== undefined && input.organisation !== organisation) throw notYours();
-      const document = documentOf(input);
+      const document = spaceDocumentOf(input);
       const changed = await registerSpace(deps, principal, { id, organisation, document });
       const shown = showChange(changed, principal, origin);
       return { status: 201, ...shown, headers: { ...shown.headers, Location: `/v1/spaces/${id}` } };
@@ -147,17 +149,15 @@ async function patched(
   return {
     id: space.id,
     version,
-    document: { ...documentOf(input as Input), home, timezone },
+    document: { ...spaceDocumentOf(input as Input), home, timezone },
   };
 }
 
-function documentOf(input: Input): Omit<SpaceDocument, 'home' | 'timezone'> {
+/** A space's document, what was left out filled in. */
+export function spaceDocumentOf(input: Input): Omit<SpaceDocument, 'home' | 'timezone'> {
   const { title, callers = [], logged = false } = input;
   const { attributes = {}, terms = {}, actions = [], policies = {} } = input;
-  return { title, callers, logged, attributes, terms, actions, policies } as Omit<
-    SpaceDocument,
-    'home' | 'timezone'
-  >;
+  return { title, callers, logged, attributes, terms, actions, policies };
 }
 
 /** Where a space is asked: `https://data.example/spaces/NAME`; the nation's own is at the root. */
@@ -188,7 +188,7 @@ function show(space: Space, principal: Principal, origin: string): View {
     ...own,
     created_at,
     updated_at,
-  } as View;
+  };
 }
 
 function showChange(

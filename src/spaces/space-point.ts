@@ -12,10 +12,12 @@ export interface LoggedAnswer {
   readonly space: LiveSpace['space'];
   readonly principal: Principal;
   readonly id: string;
-  readonly type: 'evaluateAccessInSpace' | 'searchSpace';
+  readonly type: `${'evaluateAccess' | Searching}InSpace`;
   readonly outcome: string;
   readonly body: Readonly<Record<string, unknown>>;
 }
+
+type Searching = 'searchSubjects' | 'searchResources' | 'searchActions';
 
 export type LogAnswer = (answer: LoggedAnswer) => Promise<string>;
 
@@ -57,18 +59,21 @@ export function spacePoint(
   { principal, now, log }: { principal: Principal; now: number; log: LogAnswer },
 ): DecisionPoint {
   const { space } = live;
-  const logSearch = async (question: unknown, count: number): Promise<void> => {
+  const logSearch = async (type: Searching, question: unknown, count: number): Promise<void> => {
     if (!space.document.logged) return;
     const id = newId(now);
     const body = { search: id, question, count };
-    await log({ space, principal, id, type: 'searchSpace', outcome: 'success', body });
+    await log({ space, principal, id, type: `${type}InSpace`, outcome: 'success', body });
   };
   const searched =
-    (side: 'subject' | 'resource'): DecisionPoint['subjects'] & DecisionPoint['resources'] =>
+    (
+      side: 'subject' | 'resource',
+      type: Searching,
+    ): DecisionPoint['subjects'] & DecisionPoint['resources'] =>
     async (asked: object, page: Parameters<DecisionPoint['subjects']>[1]) => {
       const question = asked as Question;
       const found = await live.entities(side, question, page, now);
-      await logSearch(question, found.results.length);
+      await logSearch(type, question, found.results.length);
       return found;
     };
   return {
@@ -78,11 +83,11 @@ export function spacePoint(
       if (isPlain && !explain && !space.document.logged) return { decision: effect === 'permit' };
       return explained(live, question, { principal, now, log, explain });
     },
-    subjects: searched('subject'),
-    resources: searched('resource'),
+    subjects: searched('subject', 'searchSubjects'),
+    resources: searched('resource', 'searchResources'),
     actions: async (question, page) => {
       const found = live.actions(question, page, now);
-      await logSearch(question, found.results.length);
+      await logSearch('searchActions', question, found.results.length);
       return found;
     },
   };
@@ -114,7 +119,7 @@ async function explained(
         body: { evaluation: id, question, deny, review, obligations: oblige },
       })
     : undefined;
-  const context: Answer['context'] = {
+  const context: NonNullable<Answer['context']> = {
     ...(effect === 'review' || explain ? { outcome: effect } : {}),
     ...(event_id === undefined ? {} : { evaluation_id: id, event_id }),
     ...(effect !== 'deny' && obligations.length > 0
@@ -123,9 +128,9 @@ async function explained(
     ...(explain
       ? { reasons, missing_facts: [...missing], ignored_attributes: live.ignored(question) }
       : {}),
-  } as Answer['context'];
+  };
   const decision = effect === 'permit';
-  return Object.keys(context ?? {}).length > 0 && context ? { decision, context } : { decision };
+  return Object.keys(context).length > 0 ? { decision, context } : { decision };
 }
 
 type Obligation = NonNullable<NonNullable<Answer['context']>['obligations']>[number];

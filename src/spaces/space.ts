@@ -144,6 +144,8 @@ function packOf({ title, attributes, terms, home, timezone }: SpaceDocument): Pa
   };
 }
 
+const NOTHING: Readonly<Record<string, unknown>> = {};
+
 /**
  * A policy of a space says what it wants of layer, law and words; what it leaves out is the
  * space's own. Outside its days it has no rules, and a rule that never applies stands for them.
@@ -151,7 +153,7 @@ function packOf({ title, attributes, terms, home, timezone }: SpaceDocument): Pa
 function completed(content: unknown, day: string): unknown {
   if (!isObject(content)) return content;
   const { policy, in_force } = content;
-  const { from, until } = (isObject(in_force) ? in_force : {}) as Record<string, unknown>;
+  const { from, until } = isObject(in_force) ? in_force : NOTHING;
   const isOver = typeof until === 'string' && until < day;
   const applies = !isOver && !(typeof from === 'string' && from > day);
   const rules = content['rules'];

@@ -495,9 +495,8 @@ describe('who sees a request', () => {
   test('a decision is seen by those who see its request', async () => {
     const { body } = await service.ask('GET', `/v1/access-requests/${mine}`, { role: 'auditor' });
     const path = `/v1/decisions/${body.decision.id}`;
-    expect((await service.ask('GET', path, partnerOf('idsr-forecasting'))).body).toEqual(
-      body.decision,
-    );
+    const seen = await service.ask('GET', path, partnerOf('idsr-forecasting'));
+    expect(withoutIndex(seen.text)).toEqual(withoutIndex(JSON.stringify(body.decision)));
     expect((await service.ask('GET', path, partnerOf('malaria-forecasting'))).status).toBe(404);
     expect(
       (await service.ask('GET', path, { role: 'steward', claims: { organisation: 'rbc' } })).status,

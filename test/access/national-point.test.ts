@@ -24,7 +24,10 @@ let service: TestService;
 let database: Client;
 
 beforeAll(async () => {
-  service = await startTestService({ clock: () => (now = new Date(now.getTime() + 1)), config: { publicUrl: ORIGIN } });
+  service = await startTestService({
+    clock: () => (now = new Date(now.getTime() + 1)),
+    config: { publicUrl: ORIGIN },
+  });
   database = new Client(service.config.databaseUrl ?? '');
   await database.connect();
 });
@@ -86,11 +89,9 @@ describe('an evaluation', () => {
       expect(withoutInstants(context.reasons)).toEqual(withoutInstants(decision.reasons));
       expect(context.missing_facts).toEqual(decision.missing_facts);
       expect(context.access_request !== undefined).toBe(decision.effect === 'review');
-      const replay = await service.ask(
-        'GET',
-        `/v1/decisions/${context.evaluation_id}/replay`,
-        { role: 'auditor' },
-      );
+      const replay = await service.ask('GET', `/v1/decisions/${context.evaluation_id}/replay`, {
+        role: 'auditor',
+      });
       expect(replay.body, replay.text).toMatchObject({ same: true });
       const event = await service.ask('GET', `/v1/audit/events/${context.event_id}`, {
         role: 'auditor',
@@ -106,7 +107,8 @@ describe('an evaluation', () => {
       const allowed = ['outcome', 'evaluation_id', 'evaluated_at', 'access_request', 'obligations'];
       const names = Object.keys(body.context ?? {});
       expect(names.filter((name) => !allowed.includes(name))).toEqual([]);
-      if (!body.decision && !names.includes('access_request')) expect(body).toEqual({ decision: false });
+      if (!body.decision && !names.includes('access_request'))
+        expect(body).toEqual({ decision: false });
     }
   });
 });
@@ -160,7 +162,9 @@ describe('what a caller says of what registers know', () => {
       'request.sector',
     ]);
     expect(
-      ignored_attributes.find(({ attribute }: { attribute: string }) => attribute === 'request.as_of'),
+      ignored_attributes.find(
+        ({ attribute }: { attribute: string }) => attribute === 'request.as_of',
+      ),
     ).toEqual({ attribute: 'request.as_of', differs: true });
     const last = (await events('evaluateAccess')).at(-1);
     expect(last?.body['ignored_facts']).toEqual(expect.arrayContaining(['dataset.classification']));
@@ -175,7 +179,10 @@ describe('what a caller says of what registers know', () => {
         ...partnerOf(request.project),
         body: {
           ...question,
-          action: { ...question.action, properties: { ...question.action.properties, ...properties } },
+          action: {
+            ...question.action,
+            properties: { ...question.action.properties, ...properties },
+          },
           context: { ...question.context, ...context },
         },
       });
@@ -234,7 +241,9 @@ describe('what is not there for the caller', () => {
     for (const answer of answers)
       expect(answer).toEqual({
         decision: false,
-        context: { error: { status: 404, message: 'The request names something that does not exist.' } },
+        context: {
+          error: { status: 404, message: 'The request names something that does not exist.' },
+        },
       });
     const logged = (await events('evaluateAccess')).slice(before);
     expect(logged.map(({ outcome }) => outcome)).toEqual(ids.map(() => 'deny'));
@@ -315,15 +324,19 @@ describe('several evaluations', () => {
 
 describe('a search', () => {
   test('of datasets finds those that an evaluation permits, no other, page by page', async () => {
-    const ids = (await database.query<{ id: string }>("select id from dataset where status = 'active'"))
-      .rows;
+    const ids = (
+      await database.query<{ id: string }>("select id from dataset where status = 'active'")
+    ).rows;
     for (const request of demo.requests.slice(0, 6)) {
       const question = questionOf(request);
       const as = partnerOf(request.project);
       // oxlint-disable no-await-in-loop
       const batch = await service.ask('POST', '/access/v1/evaluations', {
         ...as,
-        body: { ...question, evaluations: ids.map(({ id }) => ({ resource: { type: 'dataset', id } })) },
+        body: {
+          ...question,
+          evaluations: ids.map(({ id }) => ({ resource: { type: 'dataset', id } })),
+        },
       });
       const permitted = ids
         .filter((_id, i) => batch.body.evaluations[i].decision)
@@ -363,7 +376,10 @@ describe('a search', () => {
     for (const { id } of demo.projects) {
       const body = { ...question, subject: { type: 'project', id } };
       // oxlint-disable-next-line no-await-in-loop
-      const answer = await service.ask('POST', '/access/v1/evaluation', { role: 'authority', body });
+      const answer = await service.ask('POST', '/access/v1/evaluation', {
+        role: 'authority',
+        body,
+      });
       if (answer.body.decision) permitted.push({ type: 'project', id });
     }
     expect(permitted).not.toEqual([]);
@@ -384,6 +400,7 @@ describe('a search', () => {
     const send = (body: object, who: object = as) => service.ask('POST', path, { ...who, body });
     const first = await send({ ...question, page: { limit: 1 } });
     const token = first.body.page.next_token || 'e30.x';
+    // oxlint-disable-next-line no-await-in-loop
     for (const page of [
       { token: `${token}x` },
       { token: token.slice(1) },
@@ -391,7 +408,6 @@ describe('a search', () => {
       { token: '.' },
       { token: Buffer.from('{"after":"a","limit":1}').toString('base64url') },
     ])
-      // oxlint-disable-next-line no-await-in-loop
       expect((await send({ ...question, page })).status).toBe(400);
     const other = { ...question, context: { ...question.context, onward_transfer: true } };
     expect((await send({ ...other, page: { token } })).status).toBe(400);

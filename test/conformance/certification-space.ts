@@ -81,7 +81,7 @@ rules:
 `;
 
 /** Makes the space under this name; the authority keeps it. */
-export async function makeCertificationSpace({ ask }: TestService, id: string): Promise<void> {
+export async function makeCertificationSpace(service: TestService, id: string): Promise<void> {
   const space = {
     id,
     title: { en: 'AuthZEN certification scenario' },
@@ -93,10 +93,10 @@ export async function makeCertificationSpace({ ask }: TestService, id: string): 
     actions: [{ name: 'read' }, { name: 'write' }, { name: 'delete' }],
     policies: { certification: RULES },
   };
-  const made = await ask('POST', '/v1/spaces', { role: 'authority', body: space });
+  const made = await service.ask('POST', '/v1/spaces', { role: 'authority', body: space });
   if (made.status !== 201) throw new Error(made.text);
   const { subjects, resources } = certification.fixture;
-  const filled = await ask('POST', `/v1/spaces/${id}/entities`, {
+  const filled = await service.ask('POST', `/v1/spaces/${id}/entities`, {
     role: 'authority',
     body: { put: [...subjects, ...resources] },
   });

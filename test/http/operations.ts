@@ -13,6 +13,7 @@ interface OperationObject {
   readonly security?: readonly object[];
   readonly 'x-roles'?: readonly Role[];
   readonly requestBody?: object;
+  readonly 'x-protocol'?: string;
 }
 
 export interface Operation {
@@ -24,6 +25,8 @@ export interface Operation {
   /** Says `security: []`, so that nobody has to say who they are. */
   readonly open: boolean;
   readonly takesBody: boolean;
+  /** AuthZEN has its own words for some mistakes. */
+  readonly isAuthzen: boolean;
 }
 
 export const contractDocument: Readonly<Record<string, unknown>> = parse(
@@ -44,6 +47,7 @@ export const operations: readonly Operation[] = Object.entries(
       roles: operation['x-roles'] ?? [],
       open: operation.security?.length === 0,
       takesBody: operation.requestBody !== undefined,
+      isAuthzen: operation['x-protocol'] === 'authzen',
     };
   }),
 );
@@ -53,6 +57,7 @@ const EXISTING: Readonly<Record<string, string>> = {
   dataset: 'nhic-idsr-cases',
   version: '1',
   policy: 'rw-agreement',
+  space: 'clinic-gateway',
   organisations: 'moh',
   agreements: 'agr-illus-16',
   projects: 'idsr-forecasting',

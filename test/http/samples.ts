@@ -185,8 +185,36 @@ async function policySample(
   return { method: 'POST', path: `${path}/${step}`, role, headers };
 }
 
+const newSpace = () => ({
+  id: freshId('space'),
+  title: { en: 'Space of Mukamana' },
+  attributes: { 'resource.properties.owner': { type: 'text', source: 'stored' } },
+  policies: { open: 'policy: open\nrules:\n  - { id: OPEN, outcome: permit }\n' },
+});
+
 /** By operation. `reloadPack` is not among them: what it needs is a changed file. */
 export const samples: Readonly<Record<string, (service: TestService) => Promise<Sample>>> = {
+  registerSpace: async () => ({
+    method: 'POST',
+    path: '/v1/spaces',
+    role: 'steward',
+    body: newSpace(),
+  }),
+  changeSpace: async (service) => {
+    const { path, etag } = await made(service, '/v1/spaces', 'steward', newSpace());
+    const headers = { 'if-match': etag };
+    return { method: 'PATCH', path, role: 'steward', headers, body: { logged: true } };
+  },
+  retireSpace: async (service) => {
+    const { path, etag } = await made(service, '/v1/spaces', 'steward', newSpace());
+    const headers = { 'if-match': etag };
+    return { method: 'POST', path: `${path}/retire`, role: 'steward', headers };
+  },
+  changeSpaceEntities: async (service) => {
+    const { path } = await made(service, '/v1/spaces', 'steward', newSpace());
+    const body = { put: [{ type: 'record', id: 'one', properties: { owner: 'Mukamana' } }] };
+    return { method: 'POST', path: `${path}/entities`, role: 'steward', body };
+  },
   registerDataset: async () => ({
     method: 'POST',
     path: '/v1/datasets',

@@ -14,6 +14,8 @@ const OPEN: Readonly<Record<string, string>> = {
   getVerifierKey: 'a public key',
   getReceiptKeys: 'public keys',
   getConsistencyProof: 'hashes of the tree, for whoever watches the log',
+  getDecisionPoint: 'AuthZEN clients look for it first; it follows from the address alone',
+  getDecisionPointOfSpace: 'the same; it is there for every name and so tells of no space',
 };
 
 let service: TestService;

@@ -38,10 +38,14 @@ export function statedPaths(facts: unknown, prefix = ''): string[] {
 
 /** `facts` with another value at `path`; undefined leaves it out. The original stays as it is. */
 export function withFact(facts: Facts, path: string, value: unknown): Facts {
-  return put(facts as Record<string, unknown>, path.split('.'), value) as Facts;
+  return put(facts, path.split('.'), value) as Facts;
 }
 
-function put(at: Record<string, unknown>, [key = '', ...rest]: string[], value: unknown): object {
+function put(
+  at: Readonly<Record<string, unknown>>,
+  [key = '', ...rest]: string[],
+  value: unknown,
+): object {
   const { [key]: inner, ...others } = at;
   if (rest.length === 0) return value === undefined ? others : { ...at, [key]: value };
   if (value === undefined && !isObject(inner)) return at;
