@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { demoToken } from '../src/demo.ts';
+import { measureAuthzen } from './authzen.ts';
 import { type Load, loadHttp, type Rate } from './client.ts';
 import { measureDecisions } from './decisions.ts';
 import { measureImpact } from './impact.ts';
@@ -23,10 +24,13 @@ const ROUND_MS = 2_500;
 interface Row {
   readonly connections: number;
   readonly requests: Rate;
+  /** The same question over AuthZEN: decided, logged and durable too; the answer is short. */
+  readonly evaluations: Rate;
   readonly inserts: Rate;
   readonly bareHono: Rate;
   /** Medians over the rounds of what was measured side by side. */
   readonly toInserts: number;
+  readonly evaluationsToInserts: number;
   readonly toBareHono: number;
 }
 
@@ -50,32 +54,39 @@ async function main(): Promise<void> {
   const bare = await startChild(stack, ['bench/bare-hono.ts'], {});
   const inserts = await startInserts(stack, url);
   const load = await requestLoad(service, dataDir);
+  const evaluationLoad = asEvaluation(load);
   const bareLoad: Load = { ...load, url: `${bare}/` };
 
   console.log(
     '(b) requests decided, logged and durable over HTTP; (c) single-row durable inserts; a bare Hono route',
   );
   await loadHttp(load, 8, 3_000);
+  await loadHttp(evaluationLoad, 8, 2_000);
   await loadHttp(bareLoad, 8, 1_000);
   const rows: Row[] = [];
   for (const connections of CONNECTIONS)
-    rows.push(await measureRow(connections, { load, bareLoad, inserts }));
+    rows.push(await measureRow(connections, { load, evaluationLoad, bareLoad, inserts }));
   console.table(
-    rows.map(({ connections, requests, inserts: rows_, bareHono, toInserts, toBareHono }) => ({
-      connections,
-      'requests/s': Math.round(requests.perSecond),
-      'p50 ms': round(requests.p50Ms),
-      'p99 ms': round(requests.p99Ms),
-      'inserts/s': Math.round(rows_.perSecond),
-      'bare Hono/s': Math.round(bareHono.perSecond),
-      'requests : inserts': round(toInserts),
-      'requests : bare Hono': round(toBareHono),
+    rows.map((row) => ({
+      connections: row.connections,
+      'requests/s': Math.round(row.requests.perSecond),
+      'p50 ms': round(row.requests.p50Ms),
+      'p99 ms': round(row.requests.p99Ms),
+      'evaluations/s': Math.round(row.evaluations.perSecond),
+      'inserts/s': Math.round(row.inserts.perSecond),
+      'bare Hono/s': Math.round(row.bareHono.perSecond),
+      'requests : inserts': round(row.toInserts),
+      'evaluations : inserts': round(row.evaluationsToInserts),
+      'requests : bare Hono': round(row.toBareHono),
     })),
   );
 
   console.log('One decision among 1,000 and among 100,000 datasets, 8 connections');
   const growth = await measureGrowth(load, url);
   console.table([growth]);
+  console.log('An evaluation of a space, beside a bare Hono route; searches over 100,000 entities');
+  const authzen = await measureAuthzen(service, bare, dataDir);
+  console.table([authzen]);
   console.log('A policy tried on 100,000 recorded requests');
   const impact = await measureImpact();
   console.table([impact]);
@@ -89,6 +100,7 @@ async function main(): Promise<void> {
     decisions,
     rows,
     growth,
+    authzen,
     impact,
     usable,
   };
@@ -97,27 +109,31 @@ async function main(): Promise<void> {
   console.log(`Written to ${file.slice(ROOT.length + 1)}`);
 }
 
+type Contestant = 'requests' | 'evaluations' | 'inserts' | 'bareHono';
+
 interface Contestants {
   readonly load: Load;
+  readonly evaluationLoad: Load;
   readonly bareLoad: Load;
   readonly inserts: (callers: number, ms: number) => Promise<Rate>;
 }
 
 async function measureRow(
   connections: number,
-  { load, bareLoad, inserts }: Contestants,
+  { load, evaluationLoad, bareLoad, inserts }: Contestants,
 ): Promise<Row> {
-  const rounds: { requests: Rate; inserts: Rate; bareHono: Rate }[] = [];
+  const rounds: Record<Contestant, Rate>[] = [];
   for (let i = 0; i < ROUNDS; i++) {
     rounds.push({
       requests: await loadHttp(load, connections, ROUND_MS),
+      evaluations: await loadHttp(evaluationLoad, connections, ROUND_MS),
       inserts: await inserts(connections, ROUND_MS),
       bareHono: await loadHttp(bareLoad, connections, ROUND_MS / 2),
     });
   }
   const middle = (of: (round: (typeof rounds)[number]) => number): number =>
     rounds.map(of).toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0;
-  const typical = (key: 'requests' | 'inserts' | 'bareHono'): Rate => ({
+  const typical = (key: Contestant): Rate => ({
     perSecond: middle((each) => each[key].perSecond),
     p50Ms: middle((each) => each[key].p50Ms),
     p99Ms: middle((each) => each[key].p99Ms),
@@ -125,9 +141,11 @@ async function measureRow(
   return {
     connections,
     requests: typical('requests'),
+    evaluations: typical('evaluations'),
     inserts: typical('inserts'),
     bareHono: typical('bareHono'),
     toInserts: middle((each) => each.requests.perSecond / each.inserts.perSecond),
+    evaluationsToInserts: middle((each) => each.evaluations.perSecond / each.inserts.perSecond),
     toBareHono: middle((each) => each.requests.perSecond / each.bareHono.perSecond),
   };
 }
@@ -216,6 +234,24 @@ async function requestLoad(url: string, dataDir: string): Promise<Load> {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body: JSON.stringify(body),
+  };
+}
+
+/** The same request, asked as an AuthZEN question. */
+function asEvaluation({ url, body, ...load }: Load): Load {
+  const { dataset, project, purpose, output, ...context } = JSON.parse(body) as Record<
+    string,
+    unknown
+  >;
+  return {
+    ...load,
+    url: url.replace('/v1/access-requests', '/access/v1/evaluation'),
+    body: JSON.stringify({
+      subject: { type: 'project', id: project },
+      action: { name: 'use', properties: { purpose, output } },
+      resource: { type: 'dataset', id: dataset },
+      context,
+    }),
   };
 }
 

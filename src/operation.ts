@@ -37,7 +37,7 @@ export interface Call<Id extends OperationId> {
   /** Where callers find the service, without a slash at the end: `https://data.example`. */
   readonly origin: string;
   /** SHA-256 (hex) of the body's bytes. */
-  readonly bodySha256: string;
+  readonly bodySha256: () => string;
 }
 
 /** A value that is JSON already: what is the same in many answers need not be written each time. */

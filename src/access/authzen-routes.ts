@@ -178,7 +178,7 @@ async function requestAccess(
             actor: principal.actor,
             operation: 'submitAccessRequest',
             key,
-            request_sha256: bodySha256,
+            request_sha256: bodySha256(),
           },
   });
   const made =

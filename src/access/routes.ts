@@ -67,7 +67,7 @@ export function accessHandlers(deps: AccessRoutes): Handlers<AccessOperation> {
               actor: principal.actor,
               operation: 'submitAccessRequest',
               key,
-              request_sha256: bodySha256,
+              request_sha256: bodySha256(),
             };
       const submitted = await deps.submit({ principal, request: body, idempotent });
       if (submitted.made === 'before') {

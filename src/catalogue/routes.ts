@@ -218,7 +218,7 @@ async function register(
           actor: principal.actor,
           operation: 'registerDataset',
           key: headers.idempotencyKey,
-          request_sha256: call.bodySha256,
+          request_sha256: call.bodySha256(),
         };
   const madeBefore = async (): Promise<string | undefined> =>
     idempotent && (await readClaims(deps.db, [idempotent])).resourceOf(idempotent);

@@ -1,3 +1,4 @@
+import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { asUnavailable } from '../db/connection.ts';
 import { notFound, ServiceError } from '../errors.ts';
@@ -7,7 +8,7 @@ import type { Principal } from '../principal.ts';
 import type { Contract, Operation } from './contract.ts';
 import { parseJson } from './json.ts';
 import { problemResponse } from './problems.ts';
-import { SECURITY_HEADERS } from './security.ts';
+import { API_HEADERS } from './security.ts';
 
 export interface AppOptions {
   readonly contract: Contract;
@@ -21,6 +22,11 @@ export interface AppOptions {
   readonly publicUrl: string | null;
 }
 
+/** What the server gives along with a request. */
+interface Env {
+  readonly Bindings: HttpBindings;
+}
+
 const MAX_BODY = 2 * 1024 * 1024;
 const NOBODY: Principal = { actor: 'anonymous', role: 'holder', organisation: null, projects: [] };
 const JSON_TYPE = 'application/json';
@@ -29,9 +35,9 @@ const JSON_TYPE = 'application/json';
  * The door. One route an operation of the contract; each request is authenticated, its role
  * checked, its parameters and body checked against the contract, and only then handled.
  */
-export function createApp(options: AppOptions): Hono {
+export function createApp(options: AppOptions): Hono<Env> {
   const { contract, report } = options;
-  const app = new Hono();
+  const app = new Hono<Env>();
   for (const operation of contract.operations) {
     const path = operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
     app.on(operation.method, path, (context) => handle(operation, context, options));
@@ -54,36 +60,57 @@ export function createApp(options: AppOptions): Hono {
 
 async function handle(
   operation: Operation,
-  context: Context,
+  context: Context<Env>,
   options: AppOptions,
 ): Promise<Response> {
+  const { headers } = context.env.incoming;
+  const header = (name: string): string | undefined => {
+    const value = headers[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const requestId = header(REQUEST_ID);
   try {
-    const principal = await admit(operation, context, options);
-    const header = (name: string): string | undefined => context.req.header(name);
-    const url = new URL(context.req.url);
+    const principal = await admit(operation, header('authorization'), options);
     const { path, query } = operation.checkParameters({
       path: context.req.param() as Record<string, string>,
-      query: url.searchParams,
+      query: queryOf(context.req.url),
       header,
     });
-    const { body, bodySha256 } = await readBody(operation, context);
-    const headers = { ifMatch: header('if-match'), idempotencyKey: header('idempotency-key') };
-    const origin = options.publicUrl ?? url.origin;
-    const call = { principal, path, query, headers, body, origin, bodySha256 };
+    const { bytes, body } = await readBody(operation, context, header);
+    const call = {
+      principal,
+      path,
+      query,
+      headers: { ifMatch: header('if-match'), idempotencyKey: header('idempotency-key') },
+      body,
+      origin: options.publicUrl ?? originOf(context.req.url),
+      bodySha256: (): string => sha256(bytes),
+    };
     const handler = options.handlers[operation.id] as unknown as (
       given: typeof call,
     ) => Promise<Reply<'getDataset'>>;
-    return named(respond(await handler(call), url), context);
+    return named(respond(await handler(call), context.req.url), requestId);
   } catch (error) {
-    return named(problemResponse(asUnavailable(error), options.report), context);
+    return named(problemResponse(asUnavailable(error), options.report), requestId);
   }
+}
+
+const NO_QUERY = new URLSearchParams();
+
+// Addresses are whole, and most have no query: reading them as one costs more than deciding.
+function queryOf(url: string): URLSearchParams {
+  const at = url.indexOf('?');
+  return at < 0 ? NO_QUERY : new URL(url).searchParams;
+}
+
+function originOf(url: string): string {
+  return url.slice(0, url.indexOf('/', 'https://'.length));
 }
 
 const REQUEST_ID = 'x-request-id';
 
 /** The answer under the caller's own name for the request, where it has one (AuthZEN 1.0). */
-function named(response: Response, context: Context): Response {
-  const id = context.req.header(REQUEST_ID);
+function named(response: Response, id: string | undefined): Response {
   if (id !== undefined) response.headers.set(REQUEST_ID, id);
   return response;
 }
@@ -91,11 +118,11 @@ function named(response: Response, context: Context): Response {
 /** Authenticate, then check the role, before anything else is looked at. */
 async function admit(
   operation: Operation,
-  context: Context,
+  authorization: string | undefined,
   { authenticate }: AppOptions,
 ): Promise<Principal> {
   if (operation.roles.length === 0) return NOBODY;
-  const principal = await authenticate(context.req.header('authorization'));
+  const principal = await authenticate(authorization);
   if (operation.roles.includes(principal.role)) return principal;
   throw new ServiceError(
     'forbidden',
@@ -106,9 +133,9 @@ async function admit(
 async function readBody(
   operation: Operation,
   context: Context,
-): Promise<{ body: unknown; bodySha256: string }> {
-  const bytes = await limitedBody(context);
-  const bodySha256 = sha256(bytes);
+  header: (name: string) => string | undefined,
+): Promise<{ body: unknown; bytes: Uint8Array }> {
+  const bytes = await limitedBody(context, header('content-length'));
   const { mediaTypes } = operation;
   if (!mediaTypes || bytes.length === 0) {
     if (bytes.length > 0 && !mediaTypes)
@@ -119,26 +146,25 @@ async function readBody(
       throw new ServiceError('malformed_request', 'A body is required.', [
         { path: '', expected: 'JSON' },
       ]);
-    return { body: undefined, bodySha256 };
+    return { body: undefined, bytes };
   }
-  const type = context.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
+  const type = header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
   if (!mediaTypes.includes(type)) {
     const code = operation.isAuthzen ? 'malformed_request' : 'unsupported_media_type';
     throw new ServiceError(code, `Send ${mediaTypes.join(' or ')}.`);
   }
   const body = parseJson(bytes);
   operation.checkBody(body);
-  return { body, bodySha256 };
+  return { body, bytes };
 }
 
 /** The body, read no further than the limit, whatever Content-Length says. */
-async function limitedBody(context: Context): Promise<Uint8Array> {
+async function limitedBody(context: Context, length: string | undefined): Promise<Uint8Array> {
   const tooLarge = (): ServiceError =>
     new ServiceError('body_too_large', `At most ${MAX_BODY} bytes.`);
-  if (Number(context.req.header('content-length') ?? 0) > MAX_BODY) throw tooLarge();
+  if (Number(length ?? 0) > MAX_BODY) throw tooLarge();
   // Node sees to it that a body is as long as its Content-Length says.
-  if (context.req.header('content-length') !== undefined)
-    return new Uint8Array(await context.req.raw.arrayBuffer());
+  if (length !== undefined) return new Uint8Array(await context.req.raw.arrayBuffer());
   const stream = context.req.raw.body;
   if (!stream) return new Uint8Array();
   const chunks: Uint8Array[] = [];
@@ -151,9 +177,9 @@ async function limitedBody(context: Context): Promise<Uint8Array> {
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
 }
 
-function respond(reply: Reply<'getDataset'>, url: URL): Response {
+function respond(reply: Reply<'getDataset'>, address: string): Response {
   const headers: Record<string, string> = {
-    ...SECURITY_HEADERS,
+    ...API_HEADERS,
     'cache-control': 'no-store',
     ...reply.headers,
   };
@@ -168,6 +194,7 @@ function respond(reply: Reply<'getDataset'>, url: URL): Response {
   }
   const next = (body as { next_cursor?: string | null }).next_cursor;
   if (typeof next === 'string') {
+    const url = new URL(address);
     url.searchParams.set('cursor', next);
     headers['link'] = `<${url.pathname}${url.search}>; rel="next"`;
   }

@@ -23,6 +23,7 @@ import { KnownSpaces } from '../spaces/known-spaces.ts';
 import { type BuiltIn, spaceHandlers } from '../spaces/routes.ts';
 import type { Contract } from './contract.ts';
 import { docsPage } from './pages.ts';
+import { PAGE_HEADERS } from './security.ts';
 
 /** What the whole service is made from. */
 export interface Deps {
@@ -106,7 +107,7 @@ function serviceHandlers(
     getDocs: () => ({
       status: 200,
       body: docs,
-      headers: { 'content-type': 'text/html; charset=utf-8' },
+      headers: { ...PAGE_HEADERS, 'content-type': 'text/html; charset=utf-8' },
     }),
   };
 }

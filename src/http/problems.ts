@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import { ServiceError } from '../errors.ts';
-import { SECURITY_HEADERS } from './security.ts';
+import { API_HEADERS } from './security.ts';
 
 interface ProblemKind {
   readonly status: number;
@@ -64,7 +64,7 @@ export function problemResponse(error: unknown, report: (error: unknown) => void
     ...(known.errors.length > 0 ? { errors: known.errors } : {}),
   };
   const headers: Record<string, string> = {
-    ...SECURITY_HEADERS,
+    ...API_HEADERS,
     'content-type': 'application/problem+json',
     // A 404 may be cached without being asked to (RFC 9110 section 15.5.5); tomorrow it may be there.
     'cache-control': 'no-store',

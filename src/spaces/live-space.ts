@@ -34,7 +34,8 @@ interface Branch {
 
 /** A program with what a space needs of it, for as long as the day lasts. */
 interface Compiled {
-  readonly day: string;
+  /** Since 1970-01-01, where the space is at home. */
+  readonly day: number;
   readonly program: Program;
   readonly asOf: number;
   readonly subject: Branch;
@@ -228,9 +229,9 @@ export class LiveSpace {
   }
 
   #at(now: number): Compiled {
-    const day = formatDate(this.#dayOf(now));
+    const day = this.#dayOf(now);
     if (this.#compiled?.day === day) return this.#compiled;
-    const program = compileSpace(this.space.document, day);
+    const program = compileSpace(this.space.document, formatDate(day));
     const branch = (side: Branch['side']): Branch => ({
       side,
       slots: program.vocabulary.specs.flatMap(({ path }, slot) =>
