@@ -18,6 +18,7 @@ import { createApp } from './http/app.ts';
 import { authenticator } from './http/authenticate.ts';
 import { loadContract } from './http/contract.ts';
 import { createHandlers, type Deps } from './http/handlers.ts';
+import { logTiles } from './http/log-tiles.ts';
 import { pages } from './http/pages.ts';
 import { forgetKeys } from './idempotency.ts';
 import { reloadPack } from './policies/reload-pack.ts';
@@ -88,13 +89,15 @@ export async function startService(
   };
   await loadPolicies(deps, voice);
   const tries = config.demo ? await prepareDemo(deps, voice) : [];
+  const authenticate = authenticator(await issuerOf(config), clock);
+  const report = (error: unknown): void =>
+    voice.warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
   const app = createApp({
     contract: deps.contract,
     handlers: createHandlers(deps),
-    authenticate: authenticator(await issuerOf(config), clock),
-    report: (error) =>
-      voice.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
-    pages: pages(),
+    authenticate,
+    report,
+    beside: [pages(), logTiles({ db, authenticate, report })],
   });
   const timer = setInterval(() => void housekeeping(db, clock), HOUSEKEEPING_MS);
   stack.defer(() => clearInterval(timer));

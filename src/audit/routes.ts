@@ -4,7 +4,7 @@ import type { Handlers } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { leafHash } from '../tlog/leaf.ts';
-import { formatVerifierKey } from '../tlog/note-key.ts';
+import { formatVerifierKey, type NoteKey } from '../tlog/note-key.ts';
 import { consistency, newestCheckpoint, proofFile } from './publisher.ts';
 import type { Log } from './record.ts';
 import { type EventRow, readEvent, readEvents } from './store.ts';
@@ -15,6 +15,7 @@ type AuditOperation =
   | 'getEventProof'
   | 'getCheckpoint'
   | 'getVerifierKey'
+  | 'getVerifierKeys'
   | 'getReceiptKeys'
   | 'getConsistencyProof';
 
@@ -43,14 +44,26 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
       const { idx } = await visible(db, principal, path.id);
       return { status: 200, body: await proofFile(db, idx) };
     },
-    getCheckpoint: async () => ({ status: 200, body: (await newestCheckpoint(db)).note }),
-    getVerifierKey: () => ({ status: 200, body: `${formatVerifierKey(log.keys.checkpoints)}\n` }),
+    getCheckpoint: async () => ({
+      status: 200,
+      body: (await newestCheckpoint(db)).note,
+      headers: { 'cache-control': 'public, max-age=1' },
+    }),
+    getVerifierKey: () => ({
+      status: 200,
+      body: `${formatVerifierKey(log.keys.checkpoints[0])}\n`,
+    }),
+    getVerifierKeys: () => ({ status: 200, body: linesOf(log.keys.checkpoints) }),
     getReceiptKeys: () => ({ status: 200, body: { keys: [{ ...log.keys.receipts.jwk }] } }),
     getConsistencyProof: async ({ query: { from, to } }) => ({
       status: 200,
       body: { from, to, proof: await consistency(db, from, to) },
     }),
   };
+}
+
+function linesOf(keys: readonly NoteKey[]): string {
+  return keys.map((key) => `${formatVerifierKey(key)}\n`).join('');
 }
 
 /**

@@ -123,6 +123,20 @@ export async function readLeafHashes(db: Db, from: number, count: number): Promi
   return rows.map(({ leaf_hash }) => leaf_hash);
 }
 
+/** The bytes of the entries from index `from`, at most `count`, in order. */
+export async function readLeaves(db: Db, from: number, count: number): Promise<Buffer[]> {
+  const rows = await db
+    .selectFrom('log_leaf')
+    .innerJoin('audit_event', 'audit_event.event_id', 'log_leaf.event_id')
+    .select('audit_event.leaf')
+    .where('log_leaf.log_id', '=', LOG_ID)
+    .where('log_leaf.idx', '>=', from)
+    .where('log_leaf.idx', '<', from + count)
+    .orderBy('log_leaf.idx')
+    .execute();
+  return rows.map(({ leaf }) => leaf);
+}
+
 /** A full tile's 256 hashes, where the tile is full. */
 export async function readTile(db: Db, level: number, n: number): Promise<Buffer | undefined> {
   const row = await db

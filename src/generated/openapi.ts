@@ -1054,6 +1054,27 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/log/vkeys": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * All verifier keys of the log
+         * @description One a line: Ed25519 (signature type 0x01), which every verifier of signed notes knows, and
+         *     ML-DSA-44 (type 0x06 of C2SP tlog-cosignature). Each checkpoint is signed with both.
+         */
+        readonly get: operations["getVerifierKeys"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/log/jwks.json": {
         readonly parameters: {
             readonly query?: never;
@@ -3831,6 +3852,28 @@ export interface operations {
         readonly requestBody?: never;
         readonly responses: {
             /** @description The key in C2SP signed-note form. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getVerifierKeys: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The keys in C2SP signed-note form. */
             readonly 200: {
                 headers: {
                     readonly [name: string]: unknown;

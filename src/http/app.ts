@@ -15,8 +15,8 @@ export interface AppOptions {
   readonly authenticate: (header: string | undefined) => Promise<Principal>;
   /** Gets errors that are defects; the caller only learns that there was one. */
   readonly report: (error: unknown) => void;
-  /** Pages and assets beside the contract. */
-  readonly pages: Hono;
+  /** Pages, assets and the doors of other standards beside the contract. */
+  readonly beside: readonly Hono[];
 }
 
 const MAX_BODY = 2 * 1024 * 1024;
@@ -34,7 +34,7 @@ export function createApp(options: AppOptions): Hono {
     const path = operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
     app.on(operation.method, path, (context) => handle(operation, context, options));
   }
-  app.route('/', options.pages);
+  for (const each of options.beside) app.route('/', each);
   const methods = methodsByPath(contract);
   app.notFound((context) => {
     const allowed = methods.find(({ pattern }) => pattern.test(context.req.path))?.allowed;

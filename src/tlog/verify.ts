@@ -2,7 +2,8 @@
  * The one deep check of a log: every entry, every leaf, every root and every signed checkpoint,
  * in one pass over the entries. Whatever reads a log (a database, an export, a mirror) feeds it.
  */
-import { type Checkpoint, openCheckpoint, parseCheckpoint } from './checkpoint.ts';
+import { openCheckpoint } from './checkpoint.ts';
+import { type Checkpoint, parseCheckpoint } from './checkpoint-text.ts';
 import { bytesEqual } from './encoding.ts';
 import { HASH_SIZE, leafHash } from './leaf.ts';
 import { appendLeaves, emptyFrontier, type Frontier, rootOf } from './merkle.ts';

@@ -137,7 +137,7 @@ async function rewriteHistory(client: Client, folder: string): Promise<void> {
   const head = await forgeHead(client);
   await client.query('delete from log_checkpoint');
   const { checkpoints } = await loadLogKeys(folder, ORIGIN);
-  const note = signCheckpoint({ origin: ORIGIN, ...head }, [checkpoints]);
+  const note = signCheckpoint({ origin: ORIGIN, ...head }, checkpoints);
   await client.query(
     'insert into log_checkpoint (log_id, size, root, note, signed_at, published_at) values (1, $1, $2, $3, now(), now())',
     [head.size, Buffer.from(head.root), note],
@@ -407,7 +407,7 @@ describe('damage is found, named, and exits with 1', () => {
     const { code, stdout } = await verify(
       whole.connectionString,
       '--vkey',
-      formatVerifierKey(checkpoints),
+      formatVerifierKey(checkpoints[0]),
     );
     expect(stdout).toContain('DAMAGED checkpoint_signature');
     expect(code).toBe(1);

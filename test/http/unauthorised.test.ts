@@ -12,6 +12,7 @@ const OPEN: Readonly<Record<string, string>> = {
   getCheckpoint:
     'whoever doubts the operator must be able to watch the log: only a size and a hash',
   getVerifierKey: 'a public key',
+  getVerifierKeys: 'public keys',
   getReceiptKeys: 'public keys',
   getConsistencyProof: 'hashes of the tree, for whoever watches the log',
 };
