@@ -50,6 +50,15 @@ export async function loadLogKeys(folder: string, origin: string): Promise<LogKe
   };
 }
 
+/** The two keys of this service as a witness of other logs, made if they are not there. */
+export async function loadWitnessKeys(folder: string): Promise<readonly KeyObject[]> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  return [
+    await readOrMakeKey(join(folder, 'witness-ed25519.pem'), 'ed25519'),
+    await readOrMakeKey(join(folder, 'witness-ml-dsa-44.pem'), 'ml-dsa-44'),
+  ];
+}
+
 type KeyKind = 'ed25519' | 'ml-dsa-44';
 
 /** The private key in a PEM file, made if it is not there. */

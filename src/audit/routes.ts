@@ -5,8 +5,10 @@ import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { leafHash } from '../tlog/leaf.ts';
 import { formatVerifierKey, type NoteKey } from '../tlog/note-key.ts';
-import { consistency, newestCheckpoint, proofFile } from './publisher.ts';
+import { formatPolicy } from '../tlog/policy.ts';
+import { consistency, newestCheckpoint, proofFile } from './proofs.ts';
 import type { Log } from './record.ts';
+import { readStatus } from './status.ts';
 import { type EventRow, readEvent, readEvents } from './store.ts';
 
 type AuditOperation =
@@ -16,6 +18,8 @@ type AuditOperation =
   | 'getCheckpoint'
   | 'getVerifierKey'
   | 'getVerifierKeys'
+  | 'getTrustPolicy'
+  | 'getLogStatus'
   | 'getReceiptKeys'
   | 'getConsistencyProof';
 
@@ -54,6 +58,8 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
       body: `${formatVerifierKey(log.keys.checkpoints[0])}\n`,
     }),
     getVerifierKeys: () => ({ status: 200, body: linesOf(log.keys.checkpoints) }),
+    getTrustPolicy: () => ({ status: 200, body: formatPolicy(log.policy) }),
+    getLogStatus: async () => ({ status: 200, body: await readStatus(db, log) }),
     getReceiptKeys: () => ({ status: 200, body: { keys: [{ ...log.keys.receipts.jwk }] } }),
     getConsistencyProof: async ({ query: { from, to } }) => ({
       status: 200,

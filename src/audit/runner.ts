@@ -1,6 +1,5 @@
-import type { Db } from '../db/connection.ts';
-import { publish } from './publisher.ts';
-import type { Log } from './record.ts';
+import type { LogHealth } from './record.ts';
+import { type Publisher, publish } from './publisher.ts';
 import { SEQUENCE_BATCH, sequence } from './sequencer.ts';
 
 const POLL_MS = 200;
@@ -13,64 +12,88 @@ const BACKOFF_MS = 2_000;
 
 export interface LogRunner extends AsyncDisposable {
   wake(): void;
+  health(): LogHealth;
 }
 
 /**
- * Sequences and publishes in the background until disposed. Every replica runs one; the locks in
- * the database make that safe, this loop only makes it prompt. A failure is said once, waited out,
- * and tried again: decisions go on, the checkpoint stays the last good one.
+ * Sequences and publishes in the background until disposed, each on its own: a witness that is slow
+ * to answer holds no index back. Every replica runs one; the locks in the database make that safe,
+ * these loops only make it prompt. A failure is said once, waited out, and tried again: decisions
+ * go on, the checkpoint stays the last good one.
  */
-export function runLog(
-  db: Db,
-  log: Omit<Log, 'wake'>,
-  clock: () => Date,
+export function runLog(publisher: Publisher, warn: (message: string) => void): LogRunner {
+  const { db, witnesses } = publisher;
+  const catchUp = async (): Promise<void> => {
+    for (let full = true; full; ) full = (await sequence(db)) === SEQUENCE_BATCH;
+  };
+  const sequencer = repeat(catchUp, { pause: POLL_MS, gather: GATHER_MS }, warn);
+  const publishing = repeat(() => publish(publisher), { pause: PUBLISH_MS, gather: 0 }, warn);
+  return {
+    wake: () => sequencer.rouse(),
+    health: () => ({
+      problem: publishing.problem() ?? sequencer.problem(),
+      witnesses: witnesses?.states ?? [],
+    }),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([sequencer.stop(), publishing.stop()]);
+      // What was acknowledged before the stop gets its index and its checkpoint, if the database is there.
+      await catchUp()
+        .then(() => publish(publisher))
+        .catch(() => {});
+    },
+  };
+}
+
+interface Repeated {
+  /** Shortens the pause that is under way to `gather`. */
+  rouse(): void;
+  /** What went wrong last time; null when nothing did. */
+  problem(): string | null;
+  /** Resolves when no step is under way any more. */
+  stop(): Promise<void>;
+}
+
+function repeat(
+  step: () => Promise<void>,
+  { pause, gather }: { readonly pause: number; readonly gather: number },
   warn: (message: string) => void,
-): LogRunner {
-  const stop = new AbortController();
-  const { signal } = stop;
+): Repeated {
+  const stopping = new AbortController();
+  const { signal } = stopping;
   let rouse: (() => void) | undefined;
-  let lastWarning = '';
-  let publishedAt = 0;
+  let problem: string | null = null;
   const sleep = (ms: number): Promise<void> =>
     new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
       rouse = () => {
         clearTimeout(timer);
-        setTimeout(resolve, signal.aborted ? 0 : GATHER_MS);
+        setTimeout(resolve, signal.aborted ? 0 : gather);
       };
     });
-  const step = async (): Promise<void> => {
-    for (let full = true; full; ) full = (await sequence(db)) === SEQUENCE_BATCH;
-    const now = performance.now();
-    if (now - publishedAt >= PUBLISH_MS) {
-      await publish(db, log, clock().toISOString());
-      publishedAt = now;
+  const attempt = async (): Promise<number> => {
+    try {
+      await step();
+      problem = null;
+      return pause;
+    } catch (error) {
+      const message = error instanceof Error ? error.message : 'unknown error';
+      if (message !== problem && !signal.aborted) warn(`log: ${message}`);
+      problem = message;
+      return BACKOFF_MS;
     }
   };
   const loop = async (): Promise<void> => {
     while (!signal.aborted) {
-      let pause = POLL_MS;
-      try {
-        await step();
-        lastWarning = '';
-      } catch (error) {
-        const message = `log: ${error instanceof Error ? error.message : 'unknown error'}`;
-        if (message !== lastWarning && !signal.aborted) warn(message);
-        lastWarning = message;
-        pause = BACKOFF_MS;
-      }
-      if (!signal.aborted) await sleep(pause);
+      const rest = await attempt();
+      if (!signal.aborted) await sleep(rest);
     }
-    // What was acknowledged before the stop gets its index and its checkpoint, if the database is there.
-    const last = (): Promise<number> => sequence(db).catch(() => 0);
-    while ((await last()) === SEQUENCE_BATCH);
-    await publish(db, log, clock().toISOString()).catch(() => {});
   };
   const running = loop();
   return {
-    wake: () => rouse?.(),
-    async [Symbol.asyncDispose]() {
-      stop.abort();
+    rouse: () => rouse?.(),
+    problem: () => problem,
+    async stop() {
+      stopping.abort();
       rouse?.();
       await running;
     },

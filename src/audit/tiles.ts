@@ -2,7 +2,7 @@ import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
 import { encodeEntryBundle } from '../tlog/bundle.ts';
 import { TILE_WIDTH, type TilePath, tileWidth } from '../tlog/tiles.ts';
-import { newestCheckpoint } from './publisher.ts';
+import { newestCheckpoint } from './proofs.ts';
 import { hashTile } from './sequencer.ts';
 import { readLeaves } from './store.ts';
 

@@ -1014,6 +1014,27 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/audit/status": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Where the log stands
+         * @description `problem` is why no new checkpoint is published (too few witnesses, a database that was
+         *     restored to an older state), as the replica that answers sees it; decisions go on meanwhile.
+         */
+        readonly get: operations["getLogStatus"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/log/checkpoint": {
         readonly parameters: {
             readonly query?: never;
@@ -1067,6 +1088,27 @@ export interface paths {
          *     ML-DSA-44 (type 0x06 of C2SP tlog-cosignature). Each checkpoint is signed with both.
          */
         readonly get: operations["getVerifierKeys"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/tlog-policy": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * The trust policy of the log
+         * @description A C2SP tlog-policy: the keys of this log, its witnesses and the quorum of them that every
+         *     published checkpoint has.
+         */
+        readonly get: operations["getTrustPolicy"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -1930,6 +1972,29 @@ export interface components {
         readonly EventPage: {
             readonly items: readonly components["schemas"]["Event"][];
             readonly next_cursor: string | null;
+        };
+        readonly LogStatus: {
+            readonly origin: string;
+            /** @description Entries in the tree. */
+            readonly size: number;
+            /** @description Events that wait for their index. */
+            readonly pending: number;
+            /** @description The newest published checkpoint; null before the first. */
+            readonly published: null | {
+                readonly size: number;
+                readonly at: string | null;
+            };
+            /** @description Name of the witness or group that a checkpoint needs, or `none`. */
+            readonly quorum: string;
+            readonly problem: string | null;
+            readonly witnesses: readonly {
+                readonly name: string;
+                /** @description Entries of the tree that it cosigned last. */
+                readonly size: number;
+                readonly cosigned_at: string | null;
+                /** @description Why it did not cosign when it was last asked. */
+                readonly problem: string | null;
+            }[];
         };
         readonly ConsistencyProof: {
             readonly from: components["schemas"]["TreeSize"];
@@ -3820,6 +3885,28 @@ export interface operations {
             readonly "4XX": components["responses"]["Problem"];
         };
     };
+    readonly getLogStatus: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The state. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["LogStatus"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
     readonly getCheckpoint: {
         readonly parameters: {
             readonly query?: never;
@@ -3874,6 +3961,28 @@ export interface operations {
         readonly requestBody?: never;
         readonly responses: {
             /** @description The keys in C2SP signed-note form. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getTrustPolicy: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The policy. */
             readonly 200: {
                 headers: {
                     readonly [name: string]: unknown;

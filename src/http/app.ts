@@ -95,7 +95,7 @@ async function readBody(
   operation: Operation,
   context: Context,
 ): Promise<{ body: unknown; bodySha256: string }> {
-  const bytes = await limitedBody(context);
+  const bytes = await limitedBody(context, MAX_BODY);
   const bodySha256 = sha256(bytes);
   const { mediaTypes } = operation;
   if (!mediaTypes || bytes.length === 0) {
@@ -119,10 +119,10 @@ async function readBody(
 }
 
 /** The body, read no further than the limit, whatever Content-Length says. */
-async function limitedBody(context: Context): Promise<Uint8Array> {
+export async function limitedBody(context: Context, limit: number): Promise<Uint8Array> {
   const tooLarge = (): ServiceError =>
-    new ServiceError('body_too_large', `At most ${MAX_BODY} bytes.`);
-  if (Number(context.req.header('content-length') ?? 0) > MAX_BODY) throw tooLarge();
+    new ServiceError('body_too_large', `At most ${limit} bytes.`);
+  if (Number(context.req.header('content-length') ?? 0) > limit) throw tooLarge();
   // Node sees to it that a body is as long as its Content-Length says.
   if (context.req.header('content-length') !== undefined)
     return new Uint8Array(await context.req.raw.arrayBuffer());
@@ -132,7 +132,7 @@ async function limitedBody(context: Context): Promise<Uint8Array> {
   let size = 0;
   for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) {
     size += chunk.length;
-    if (size > MAX_BODY) throw tooLarge();
+    if (size > limit) throw tooLarge();
     chunks.push(chunk);
   }
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);

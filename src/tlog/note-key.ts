@@ -136,7 +136,7 @@ function privateKeyFromSeed(seed: Uint8Array): KeyObject {
 }
 
 /** `SHA-256(name || 0x0A || type || public key)[:4]`, big-endian. */
-function keyIdOf(name: string, type: number, publicKey: Uint8Array): number {
+export function keyIdOf(name: string, type: number, publicKey: Uint8Array): number {
   const input = Buffer.concat([Buffer.from(`${name}\n`), Uint8Array.of(type), publicKey]);
   return hash('sha256', input, 'buffer').readUInt32BE(0);
 }
