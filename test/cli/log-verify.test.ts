@@ -379,7 +379,7 @@ describe('damage is found, named, and exits with 1', () => {
     const alone = await damaged(cut);
     expect(alone.stdout).toContain('self-consistent only');
     const against = await damaged(cut, '--vkey', vkey, '--checkpoint', kept);
-    expect(against.stdout).toContain('DAMAGED checkpoint_ahead_of_log');
+    expect(against.stdout).toContain('DAMAGED log_truncated');
     expect(against.code).toBe(1);
   });
 
@@ -387,7 +387,7 @@ describe('damage is found, named, and exits with 1', () => {
     const signed = await damaged(rewrite, '--vkey', vkey);
     expect(signed.stdout).toMatch(/^OK .*signed by the key given/);
     const against = await damaged(rewrite, '--vkey', vkey, '--checkpoint', kept);
-    expect(against.stdout).toContain('DAMAGED trusted_root_mismatch');
+    expect(against.stdout).toContain('DAMAGED split_view');
     expect(against.code).toBe(1);
   });
 

@@ -104,7 +104,7 @@ describe("tessera's log", () => {
       head: { size, root: treeRoot(leaves) },
       checkpoints: notes,
       verifiers: [verifier],
-      ...(notes[7] && { trustedCheckpoint: notes[7] }),
+      ...(notes[7] && { trustedCheckpoints: [notes[7]] }),
     });
     expect(report).toMatchObject({
       ok: true,
