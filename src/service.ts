@@ -9,6 +9,7 @@ import { readLogPolicy, readWitness } from './audit/policy-file.ts';
 import { checkLogKeys } from './audit/publisher.ts';
 import { runLog } from './audit/runner.ts';
 import { openLog } from './audit/sequencer.ts';
+import { type Read, recordRead } from './audit/reads.ts';
 import type { Log, Writer } from './audit/record.ts';
 import { Witnesses } from './audit/witnesses.ts';
 import type { Config } from './config.ts';
@@ -30,7 +31,7 @@ import { reloadPack } from './policies/reload-pack.ts';
 import { readPackFolder, readTemplates } from './policies/files.ts';
 import { Programs } from './policies/programs.ts';
 import { readGeneration } from './policies/store.ts';
-import { SERVICE } from './principal.ts';
+import { type Principal, SERVICE } from './principal.ts';
 
 export interface Service extends AsyncDisposable {
   /** Where it listens. */
@@ -100,14 +101,17 @@ export async function startService(
   const authenticate = authenticator(await issuerOf(config), clock);
   const report = (error: unknown): void =>
     voice.warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  const record = (principal: Principal, read: Read): Promise<void> =>
+    recordRead(deps, principal, read);
   const app = createApp({
     contract: deps.contract,
     handlers: createHandlers(deps),
     authenticate,
+    recordRead: record,
     report,
     beside: [
       pages(),
-      logTiles({ db, authenticate, report }),
+      logTiles({ db, authenticate, recordRead: record, report }),
       witnessDoor({ db, witness, clock, report }),
     ],
   });

@@ -1,18 +1,20 @@
 import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
 import type { Handlers } from '../operation.ts';
-import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
+import { cursorOf, DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { leafHash } from '../tlog/leaf.ts';
 import { formatVerifierKey, type NoteKey } from '../tlog/note-key.ts';
 import { formatPolicy } from '../tlog/policy.ts';
 import { consistency, newestCheckpoint, proofFile } from './proofs.ts';
 import type { Log } from './record.ts';
+import { searchEvents } from './search.ts';
 import { readStatus } from './status.ts';
 import { type EventRow, readEvent, readEvents } from './store.ts';
 
 type AuditOperation =
   | 'listEvents'
+  | 'searchEvents'
   | 'getEvent'
   | 'getEventProof'
   | 'getCheckpoint'
@@ -39,6 +41,23 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
         limit + 1,
       );
       return { status: 200, body: toPage(rows, limit, show, ({ event_id }) => [event_id]) };
+    },
+    searchEvents: async ({ query }) => {
+      const { dataset, project, actor, effect, cursor, limit = DEFAULT_LIMIT, ...rest } = query;
+      const [before] = readCursor(cursor, ['integer']) ?? [];
+      const { events, reached } = await searchEvents(
+        db,
+        {
+          ...rest,
+          outcome: effect,
+          subjects: [dataset, project].filter((each) => each !== undefined),
+          ...(actor !== undefined && { actor: log.keys.pseudonym(actor) }),
+          ...(before !== undefined && { before: Number(before) }),
+        },
+        limit,
+      );
+      const next_cursor = reached > 0 ? cursorOf([String(reached)]) : null;
+      return { status: 200, body: { items: events.map(show), next_cursor } };
     },
     getEvent: async ({ principal, path }) => ({
       status: 200,

@@ -1,5 +1,6 @@
 import type { LogHealth } from './record.ts';
 import { type Publisher, publish } from './publisher.ts';
+import { indexBlock } from './indexer.ts';
 import { SEQUENCE_BATCH, sequence } from './sequencer.ts';
 
 const POLL_MS = 200;
@@ -9,6 +10,9 @@ const POLL_MS = 200;
 const GATHER_MS = 100;
 const PUBLISH_MS = 500;
 const BACKOFF_MS = 2_000;
+const INDEX_MS = 1_000;
+/** A step of indexing is followed by a rest this many times as long: requests come first. */
+const INDEX_REST = 10;
 
 export interface LogRunner extends AsyncDisposable {
   wake(): void;
@@ -16,18 +20,30 @@ export interface LogRunner extends AsyncDisposable {
 }
 
 /**
- * Sequences and publishes in the background until disposed, each on its own: a witness that is slow
- * to answer holds no index back. Every replica runs one; the locks in the database make that safe,
+ * Sequences, publishes and indexes for searching in the background until disposed, each on its own:
+ * a witness that is slow to answer holds no index back. Every replica runs one; the locks in the database make that safe,
  * these loops only make it prompt. A failure is said once, waited out, and tried again: decisions
  * go on, the checkpoint stays the last good one.
  */
 export function runLog(publisher: Publisher, warn: (message: string) => void): LogRunner {
   const { db, witnesses } = publisher;
-  const catchUp = async (): Promise<void> => {
+  const catchUp = async (): Promise<undefined> => {
     for (let full = true; full; ) full = (await sequence(db)) === SEQUENCE_BATCH;
   };
+  const publishNow = async (): Promise<undefined> => {
+    await publish(publisher);
+  };
   const sequencer = repeat(catchUp, { pause: POLL_MS, gather: GATHER_MS }, warn);
-  const publishing = repeat(() => publish(publisher), { pause: PUBLISH_MS, gather: 0 }, warn);
+  const publishing = repeat(publishNow, { pause: PUBLISH_MS, gather: 0 }, warn);
+  const indexing = repeat(
+    async () => {
+      const start = performance.now();
+      const more = await indexBlock(db);
+      return more ? INDEX_REST * (performance.now() - start) : undefined;
+    },
+    { pause: INDEX_MS, gather: 0 },
+    warn,
+  );
   return {
     wake: () => sequencer.rouse(),
     health: () => ({
@@ -35,7 +51,7 @@ export function runLog(publisher: Publisher, warn: (message: string) => void): L
       witnesses: witnesses?.states ?? [],
     }),
     async [Symbol.asyncDispose]() {
-      await Promise.all([sequencer.stop(), publishing.stop()]);
+      await Promise.all([sequencer.stop(), publishing.stop(), indexing.stop()]);
       // What was acknowledged before the stop gets its index and its checkpoint, if the database is there.
       await catchUp()
         .then(() => publish(publisher))
@@ -53,8 +69,9 @@ interface Repeated {
   stop(): Promise<void>;
 }
 
+/** Repeats a step until stopped. A step may say how long to rest after it, in milliseconds. */
 function repeat(
-  step: () => Promise<void>,
+  step: () => Promise<number | undefined>,
   { pause, gather }: { readonly pause: number; readonly gather: number },
   warn: (message: string) => void,
 ): Repeated {
@@ -72,9 +89,9 @@ function repeat(
     });
   const attempt = async (): Promise<number> => {
     try {
-      await step();
+      const rest = await step();
       problem = null;
-      return pause;
+      return rest ?? pause;
     } catch (error) {
       const message = error instanceof Error ? error.message : 'unknown error';
       if (message !== problem && !signal.aborted) warn(`log: ${message}`);

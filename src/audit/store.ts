@@ -299,6 +299,8 @@ export interface EventRow {
   readonly event_id: string;
   readonly type: string;
   readonly time: string;
+  /** Pseudonym of the actor. */
+  readonly actor: string;
   readonly role: string;
   readonly subject_ids: string[];
   readonly outcome: string;
@@ -315,6 +317,7 @@ function selectEvents(db: Db) {
       'audit_event.event_id',
       'audit_event.type',
       'audit_event.time',
+      'audit_event.actor',
       'audit_event.role',
       'audit_event.subject_ids',
       'audit_event.outcome',
@@ -326,6 +329,27 @@ function selectEvents(db: Db) {
 
 export async function readEvent(db: Db, eventId: string): Promise<EventRow | undefined> {
   return selectEvents(db).where('audit_event.event_id', '=', eventId).executeTakeFirst();
+}
+
+/** Sequenced events whose index is from `from` up to, not including, `to`, the latest first. */
+export async function readSequenced(
+  db: Db,
+  { from, to, limit }: { readonly from: number; readonly to: number; readonly limit: number },
+): Promise<EventRow[]> {
+  return selectEvents(db)
+    .where('log_leaf.idx', '>=', from)
+    .where('log_leaf.idx', '<', to)
+    .orderBy('log_leaf.idx', 'desc')
+    .limit(limit)
+    .execute();
+}
+
+/** Events at these indices, the latest first. */
+export async function readAt(db: Db, indices: readonly number[]): Promise<EventRow[]> {
+  return selectEvents(db)
+    .where('log_leaf.idx', 'in', indices)
+    .orderBy('log_leaf.idx', 'desc')
+    .execute();
 }
 
 export interface EventFilter {

@@ -970,6 +970,27 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/audit/search": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Search events
+         * @description Events that have their index, the latest first; all that is asked for must fit. A page may
+         *     have fewer items than `limit`, even none: there are more as long as it has a `next_cursor`.
+         */
+        readonly get: operations["searchEvents"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/audit/events/{id}": {
         readonly parameters: {
             readonly query?: never;
@@ -3812,6 +3833,50 @@ export interface operations {
                 readonly type?: string;
                 /** @description An identifier that the event is about: a dataset, a project, a request. */
                 readonly subject?: string;
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of events. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly searchEvents: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Not before this instant. */
+                readonly from?: components["schemas"]["Instant"];
+                /** @description Not after this instant. */
+                readonly to?: components["schemas"]["Instant"];
+                /** @description Who did it, by the name that the token issuer has for them. */
+                readonly actor?: string;
+                readonly project?: components["schemas"]["Slug"];
+                readonly dataset?: components["schemas"]["Slug"];
+                /** @description A rule that denied, sent to review or obliged. */
+                readonly rule?: string;
+                /** @description The outcome; that of a decision is its effect. */
+                readonly effect?: "permit" | "deny" | "review" | "success";
+                /** @description The operation that left it. */
+                readonly type?: string;
+                /** @description Words that all stand in the body of the event, in any order. */
+                readonly text?: string;
                 /** @description Items a page. */
                 readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */

@@ -3,7 +3,8 @@ import { asUnavailable } from '../db/connection.ts';
 import { notFound, ServiceError } from '../errors.ts';
 import { sha256 } from '../ids.ts';
 import { type Call, type Handlers, JsonText, type OperationId, type Reply } from '../operation.ts';
-import type { Principal } from '../principal.ts';
+import type { Read } from '../audit/reads.ts';
+import { isOverseen, type Principal } from '../principal.ts';
 import type { Contract, Operation } from './contract.ts';
 import { parseJson } from './json.ts';
 import { problemResponse } from './problems.ts';
@@ -13,6 +14,8 @@ export interface AppOptions {
   readonly contract: Contract;
   readonly handlers: Handlers<OperationId>;
   readonly authenticate: (header: string | undefined) => Promise<Principal>;
+  /** Keeps what an auditor has read; it comes before the answer. */
+  readonly recordRead: (principal: Principal, read: Read) => Promise<void>;
   /** Gets errors that are defects; the caller only learns that there was one. */
   readonly report: (error: unknown) => void;
   /** Pages, assets and the doors of other standards beside the contract. */
@@ -70,7 +73,11 @@ async function handle(
     const handler = options.handlers[operation.id] as (
       call: Call<never>,
     ) => Promise<Reply<'getDataset'>>;
-    return respond(await handler(call), url);
+    const reply = await handler(call);
+    if (isOverseen(principal) && operation.method === 'GET') {
+      await options.recordRead(principal, { operation: operation.id, path, query });
+    }
+    return respond(reply, url);
   } catch (error) {
     return problemResponse(asUnavailable(error), options.report);
   }

@@ -1,8 +1,9 @@
 import { type Context, Hono } from 'hono';
+import type { Read } from '../audit/reads.ts';
 import { readLogTile } from '../audit/tiles.ts';
 import { asUnavailable, type Db } from '../db/connection.ts';
 import { notFound, ServiceError } from '../errors.ts';
-import { overseesAll, type Principal } from '../principal.ts';
+import { isOverseen, overseesAll, type Principal } from '../principal.ts';
 import { parseTilePath } from '../tlog/tiles.ts';
 import { problemResponse } from './problems.ts';
 import { SECURITY_HEADERS } from './security.ts';
@@ -10,6 +11,8 @@ import { SECURITY_HEADERS } from './security.ts';
 export interface LogTilesOptions {
   readonly db: Db;
   readonly authenticate: (header: string | undefined) => Promise<Principal>;
+  /** Keeps what an auditor has read; it comes before the answer. */
+  readonly recordRead: (principal: Principal, read: Read) => Promise<void>;
   readonly report: (error: unknown) => void;
 }
 
@@ -22,13 +25,18 @@ const ENTRIES = 'private, max-age=604800, immutable';
  * bundles for auditors and the authority. Their paths have a number of segments that grows with
  * the log, which OpenAPI cannot say: the contract of this door is C2SP's.
  */
-export function logTiles({ db, authenticate, report }: LogTilesOptions): Hono {
+export function logTiles(options: LogTilesOptions): Hono {
+  const { db, authenticate, recordRead, report } = options;
   const app = new Hono();
   app.get('/log/tile/*', async (context) => {
-    const tile = parseTilePath(context.req.path.slice('/log/'.length));
+    const path = context.req.path.slice('/log/'.length);
+    const tile = parseTilePath(path);
     if (!tile) throw notFound();
-    if (tile.level === 'entries') await admit(context, authenticate);
+    const reader = tile.level === 'entries' ? await admit(context, authenticate) : undefined;
     const bytes = await readLogTile(db, tile);
+    if (reader && isOverseen(reader)) {
+      await recordRead(reader, { operation: 'readEntries', path: { tile: path }, query: {} });
+    }
     return new Response(new Uint8Array(bytes), {
       headers: {
         ...SECURITY_HEADERS,

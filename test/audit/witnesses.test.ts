@@ -19,7 +19,8 @@ import { startTestService, type TestService } from '../support/service.ts';
 import { testLeaves, tilesOf, treeRoot, vectorText, verifierOf } from '../tlog/reference.ts';
 
 const ORIGIN = 'log.test.example/witnessed/2026';
-const AUDITOR = { role: 'auditor' } as const;
+// What an auditor reads is an event: asking whether the log has caught up would make it longer.
+const OVERSEER = { role: 'authority' } as const;
 const ISSUER = { issuer: 'x', audience: 'x', jwksUrl: new URL('http://127.0.0.1:1/') };
 
 let stack: AsyncDisposableStack;
@@ -120,7 +121,7 @@ describe('a log with three witnesses, of which it needs two', () => {
 
   const published = async (): Promise<number> =>
     Number((await text(`${service.url}/log/checkpoint`)).split('\n')[1]);
-  const status = async () => (await service.ask('GET', '/v1/audit/status', AUDITOR)).body;
+  const status = async () => (await service.ask('GET', '/v1/audit/status', OVERSEER)).body;
   const register = (id: string) =>
     service.ask('POST', '/v1/datasets', {
       role: 'steward',
@@ -138,7 +139,7 @@ describe('a log with three witnesses, of which it needs two', () => {
     const note = await text(`${service.url}/log/checkpoint`);
     expect(openUnderPolicy(note, policy)).toMatchObject({ ok: true });
     expect(cosignersOf(note, policy).length).toBeGreaterThanOrEqual(2);
-    const proof = await service.ask('GET', `/v1/audit/events/${body.event_id}/proof`, AUDITOR);
+    const proof = await service.ask('GET', `/v1/audit/events/${body.event_id}/proof`, OVERSEER);
     expect(openUnderPolicy(proof.text.split('\n\n').slice(1).join('\n\n'), policy).ok).toBe(true);
     expect(await status()).toMatchObject({ quorum: 'two', problem: null, origin: ORIGIN });
   });
