@@ -815,6 +815,30 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/datasets/{dataset}/access": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * Who had access on a day
+         * @description Requests for the dataset that were answered with permit by the end of the day and whose
+         *     answer had not ended before it, the newest first. A page may have fewer items than `limit`,
+         *     even none: there are more as long as it has a `next_cursor`.
+         */
+        readonly get: operations["listDatasetAccess"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/access-requests": {
         readonly parameters: {
             readonly query?: never;
@@ -1993,6 +2017,22 @@ export interface components {
         readonly EventPage: {
             readonly items: readonly components["schemas"]["Event"][];
             readonly next_cursor: string | null;
+        };
+        readonly DatasetAccessPage: {
+            readonly next_cursor: string | null;
+            readonly items: readonly {
+                readonly id: components["schemas"]["Uuid"];
+                readonly project: components["schemas"]["Slug"];
+                readonly agreement: string | null;
+                readonly purpose: string;
+                readonly decision_id: components["schemas"]["Uuid"];
+                readonly created_at: components["schemas"]["Instant"];
+                readonly created_by: string;
+                /** @description The event that records it. */
+                readonly event_id: components["schemas"]["Uuid"];
+                /** @description Last day; null where nothing that it rests on ends. */
+                readonly until: string | null;
+            }[];
         };
         readonly LogStatus: {
             readonly origin: string;
@@ -3559,6 +3599,38 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["FactList"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly listDatasetAccess: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description The day, in the time zone of the pack; today where it is not said. */
+                readonly on?: string;
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of requests. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["DatasetAccessPage"];
                 };
             };
             readonly 503: components["responses"]["Unavailable"];
