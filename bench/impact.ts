@@ -47,6 +47,8 @@ export async function measureImpact(): Promise<ImpactRates> {
         demo: true,
         packDir: join(POLICIES, 'rwanda'),
         logOrigin: 'bench.example/log/2026',
+        logPolicy: null,
+        witness: null,
         issuer: null,
         publicUrl: null,
         poolSize: 5,

@@ -14,6 +14,7 @@ import { type Load, loadHttp, type Rate } from './client.ts';
 import { measureDecisions } from './decisions.ts';
 import { measureImpact } from './impact.ts';
 import { measureUsable } from './usable.ts';
+import { measureVerify } from './verify.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const POOL = 10;
@@ -90,6 +91,9 @@ async function main(): Promise<void> {
   console.log('A policy tried on 100,000 recorded requests');
   const impact = await measureImpact();
   console.table([impact]);
+  console.log('The deep check of a log, one core');
+  const verify = await measureVerify();
+  console.table([verify]);
   const usable = await measureUsable(url);
   console.table(usable);
   const result = {
@@ -102,6 +106,7 @@ async function main(): Promise<void> {
     growth,
     authzen,
     impact,
+    verify,
     usable,
   };
   const file = join(ROOT, 'bench/results', `${result.measured_at.slice(0, 10)}.json`);

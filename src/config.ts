@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { isKeyName } from './tlog/key-name.ts';
 
 /** What the service is told from outside, checked whole at start. */
 export interface Config {
@@ -13,6 +14,10 @@ export interface Config {
   /** Folder of the home pack. */
   readonly packDir: string;
   readonly logOrigin: string;
+  /** A file in C2SP tlog-policy form with the witnesses that checkpoints need; null for none. */
+  readonly logPolicy: string | null;
+  /** Name of this service as a witness, and a tlog-policy file with the logs that it witnesses. */
+  readonly witness: { readonly name: string; readonly logs: string } | null;
   /** Whose tokens are accepted; null in demo mode. */
   readonly issuer: {
     readonly issuer: string;
@@ -51,6 +56,8 @@ export function readConfig(env: NodeJS.ProcessEnv, now: Date): Config {
     demo,
     packDir: readPackDir(POLICIES, env['PACK'], problems),
     logOrigin: readOrigin(env['LOG_ORIGIN'], now, problems),
+    logPolicy: env['LOG_POLICY'] || null,
+    witness: readWitness(env, problems),
     issuer: demo ? null : readIssuer(env, problems),
     publicUrl: readPublicUrl(env['PUBLIC_URL'], problems),
     poolSize: readNumber(env, 'DATABASE_POOL', { otherwise: 10, least: 2, most: 200 }, problems),
@@ -128,6 +135,17 @@ function readPublicUrl(given: string | undefined, problems: string[]): string | 
     return url.origin;
   problems.push(`PUBLIC_URL=${given}: an address without a path, such as https://data.example`);
   return null;
+}
+
+function readWitness(env: NodeJS.ProcessEnv, problems: string[]): Config['witness'] {
+  const [name, logs] = [env['WITNESS_NAME'], env['WITNESS_LOGS']];
+  if (!name && !logs) return null;
+  if (!name || !isKeyName(name))
+    problems.push(
+      `WITNESS_NAME=${name ?? ''}: the name of this service as a witness, a URL without scheme such as witness.example.org`,
+    );
+  if (!logs) problems.push('WITNESS_LOGS: a file with a line "log VKEY" for each log to witness');
+  return name && logs ? { name, logs } : null;
 }
 
 function readIssuer(env: NodeJS.ProcessEnv, problems: string[]): Config['issuer'] {

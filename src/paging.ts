@@ -34,9 +34,13 @@ export function toPage<Row, T>(
   const last = rows.length > limit ? shown.at(-1) : undefined;
   return {
     items: shown.map(show),
-    next_cursor:
-      last === undefined ? null : Buffer.from(JSON.stringify(key(last))).toString('base64url'),
+    next_cursor: last === undefined ? null : cursorOf(key(last)),
   };
+}
+
+/** The cursor of a keyset position. */
+export function cursorOf(position: readonly string[]): string {
+  return Buffer.from(JSON.stringify(position)).toString('base64url');
 }
 
 /**

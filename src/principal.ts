@@ -21,3 +21,8 @@ export const SERVICE: { readonly actor: string; readonly role: 'service' } = {
 export function overseesAll({ role }: Principal): boolean {
   return role === 'auditor' || role === 'authority';
 }
+
+/** Whose reads are recorded: those of auditors. */
+export function isOverseen({ role }: Principal): boolean {
+  return role === 'auditor';
+}

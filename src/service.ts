@@ -3,11 +3,15 @@ import { dirname, join } from 'node:path';
 import { createAdaptorServer, type ServerType } from '@hono/node-server';
 import { ImpactRuns } from './access/impact-runs.ts';
 import { forgetImpacts } from './access/impact-store.ts';
+import { folderGuard } from './audit/guard.ts';
 import { loadLogKeys } from './audit/keys.ts';
+import { readLogPolicy, readWitness } from './audit/policy-file.ts';
 import { checkLogKeys } from './audit/publisher.ts';
 import { runLog } from './audit/runner.ts';
 import { openLog } from './audit/sequencer.ts';
+import { type Read, recordRead } from './audit/reads.ts';
 import type { Log, Writer } from './audit/record.ts';
+import { Witnesses } from './audit/witnesses.ts';
 import type { Config } from './config.ts';
 import { connect, type Database, type Db } from './db/connection.ts';
 import { startEmbedded } from './db/embedded.ts';
@@ -18,14 +22,17 @@ import { createApp } from './http/app.ts';
 import { authenticator } from './http/authenticate.ts';
 import { loadContract } from './http/contract.ts';
 import { createHandlers, type Deps } from './http/handlers.ts';
+import { logTiles } from './http/log-tiles.ts';
 import { pages } from './http/pages.ts';
+import { witnessDoor } from './http/witness.ts';
 import { forgetKeys } from './idempotency.ts';
+import { sha256 } from './ids.ts';
 import type { Program } from './pdp/program.ts';
 import { reloadPack } from './policies/reload-pack.ts';
 import { compilePack, packFolders, readPackFolder, readTemplates } from './policies/files.ts';
 import { Programs } from './policies/programs.ts';
 import { readGeneration } from './policies/store.ts';
-import { SERVICE } from './principal.ts';
+import { type Principal, SERVICE } from './principal.ts';
 
 export interface Service extends AsyncDisposable {
   /** Where it listens. */
@@ -90,14 +97,26 @@ export async function startService(
   };
   await loadPolicies(deps, voice);
   const tries = config.demo ? await prepareDemo(deps, voice) : [];
+  const witness = config.witness
+    ? await readWitness(config.witness, join(config.dataDir, 'keys'))
+    : undefined;
+  const authenticate = authenticator(await issuerOf(config), clock);
+  const report = (error: unknown): void =>
+    voice.warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  const record = (principal: Principal, read: Read): Promise<void> =>
+    recordRead(deps, principal, read);
   const app = createApp({
     contract: deps.contract,
     handlers: createHandlers(deps),
-    authenticate: authenticator(await issuerOf(config), clock),
-    report: (error) =>
-      voice.warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
-    pages: pages(),
     publicUrl: config.publicUrl,
+    authenticate,
+    recordRead: record,
+    report,
+    beside: [
+      pages(),
+      logTiles({ db, authenticate, recordRead: record, report }),
+      witnessDoor({ db, witness, clock, report }),
+    ],
   });
   const timer = setInterval(() => void housekeeping(db, clock), HOUSEKEEPING_MS);
   stack.defer(() => clearInterval(timer));
@@ -120,8 +139,12 @@ async function startLog(
   const origin = await openLog(db, config.logOrigin);
   const keys = await loadLogKeys(join(config.dataDir, 'keys'), origin);
   await checkLogKeys(db, { origin, keys });
-  const runner = stack.use(runLog(db, { origin, keys }, clock, (line) => voice.warn(line)));
-  return { origin, keys, wake: () => runner.wake() };
+  const policy = await readLogPolicy(config.logPolicy, keys);
+  const witnesses = policy.quorum === 'none' ? undefined : new Witnesses(policy, clock);
+  const guard = folderGuard(join(config.dataDir, 'signed', sha256(origin).slice(0, 16)));
+  const publisher = { db, origin, keys, guard, witnesses, clock };
+  const runner = stack.use(runLog(publisher, (line) => voice.warn(line)));
+  return { origin, keys, policy, wake: () => runner.wake(), health: () => runner.health() };
 }
 
 /** Files with mistakes do not stop a service that has a good version: it says so and goes on. */

@@ -47,6 +47,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   kysely: [
     'db/',
     'audit/store.ts',
+    'audit/search-store.ts',
     'parties/store.ts',
     'parties/party.ts', // the type of a row
     'consent/store.ts',

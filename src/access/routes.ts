@@ -3,13 +3,15 @@ import { readDataset } from '../catalogue/store.ts';
 import { stewards } from '../catalogue/dataset.ts';
 import { notFound } from '../errors.ts';
 import type { AnswerOf, Handlers, JsonText, Reply } from '../operation.ts';
-import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
+import { cursorOf, DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { boundTo } from '../pdp/compose.ts';
 import { explain } from '../pdp/explain.ts';
 import { explanationText } from '../pdp/explanation-text.ts';
 import { remedies } from '../pdp/remedies.ts';
+import { dayOf } from '../policies/programs.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
+import { accessOnDay } from './access-on-day.ts';
 import { answerText } from './answer.ts';
 import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
 import { replayDecision } from './replay.ts';
@@ -26,6 +28,7 @@ import type { Submit } from './submit-access-request.ts';
 
 type AccessOperation =
   | 'listAccessRequests'
+  | 'listDatasetAccess'
   | 'submitAccessRequest'
   | 'getAccessRequest'
   | 'simulateDecision'
@@ -56,6 +59,19 @@ export function accessHandlers(deps: AccessRoutes): Handlers<AccessOperation> {
           ({ decision, ...row }) => ({ ...row, decision_id: decision }),
           ({ id }) => [id],
         ),
+      };
+    },
+    listDatasetAccess: async ({ path, query: { on, cursor, limit = DEFAULT_LIMIT } }) => {
+      if (!(await readDataset(deps.db, path.dataset))) throw notFound();
+      const [before] = readCursor(cursor, ['uuid']) ?? [];
+      const program = await deps.inForce(deps.db);
+      const zone = program.pack.timezone;
+      const asked = { dataset: path.dataset, on: on ?? dayOf(program, deps.clock()), zone, before };
+      const { requests, next } = await accessOnDay(deps.db, asked, limit);
+      const items = requests.map(({ decision, ...rest }) => ({ ...rest, decision_id: decision }));
+      return {
+        status: 200,
+        body: { items, next_cursor: next === undefined ? null : cursorOf([next]) },
       };
     },
     submitAccessRequest: async ({ principal, body, headers, bodySha256 }) => {

@@ -208,6 +208,50 @@ export async function readRecorded(
   return query.execute();
 }
 
+/** A request that was permitted, and until when. */
+export interface PermittedRequest {
+  readonly id: string;
+  readonly project: string;
+  readonly agreement: string | null;
+  readonly purpose: string;
+  readonly decision: string;
+  readonly created_at: string;
+  readonly created_by: string;
+  readonly event_id: string;
+  /** Last day, `YYYY-MM-DD`; null where nothing that it rests on ends. */
+  readonly until: string | null;
+}
+
+/**
+ * Requests for a dataset that were permitted on or before a day, the newest first, ended ones
+ * included. @param on the day in the time zone `zone`.
+ */
+export async function readPermitted(
+  db: Db,
+  {
+    dataset,
+    on,
+    zone,
+    before,
+  }: {
+    readonly dataset: string;
+    readonly on: string;
+    readonly zone: string;
+    readonly before: string | undefined;
+  },
+  limit: number,
+): Promise<PermittedRequest[]> {
+  const { rows } = await sql<PermittedRequest>`
+    select r.id, r.project, r.agreement, r.purpose, r.decision, r.created_at, r.created_by, d.event_id,
+      d.document::jsonb #>> '{expiry,date}' as until
+    from access_request r join decision d on d.id = r.decision
+    where r.dataset = ${dataset} and r.effect = 'permit'
+      and (r.created_at at time zone ${zone})::date <= ${on}::date
+      ${before === undefined ? sql`` : sql`and r.id < ${before}`}
+    order by r.id desc limit ${limit}`.execute(db);
+  return rows;
+}
+
 export interface AccessRequestFilter {
   readonly dataset?: string | undefined;
   readonly project?: string | undefined;

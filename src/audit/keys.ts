@@ -10,11 +10,12 @@ import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose';
-import { ed25519Signer, type NoteSigner } from '../tlog/note-key.ts';
+import { ed25519Signer, mlDsa44Signer, type NoteSigner } from '../tlog/note-key.ts';
 
 /** The keys of the record. They live outside the database; whoever holds both can rewrite it. */
 export interface LogKeys {
-  readonly checkpoints: NoteSigner;
+  /** Ed25519, which every verifier knows, and ML-DSA-44, which a quantum computer does not break. */
+  readonly checkpoints: readonly [ed25519: NoteSigner, mlDsa44: NoteSigner];
   readonly receipts: ReceiptSigner;
   /** A stable pseudonym of an actor, for leaves. */
   readonly pseudonym: (actor: string) => string;
@@ -28,31 +29,48 @@ export interface ReceiptSigner {
 }
 
 /**
- * Reads the keys in `folder`, making those that are not there yet. The log key's name is the
- * log's origin (C2SP tlog-checkpoint). Files are 0600; several processes may start at once.
+ * Reads the keys in `folder`, making those that are not there yet. The name of the two log keys is
+ * the log's origin (C2SP tlog-checkpoint). A folder from before the second one gets it: checkpoints
+ * of the first alone stay valid. Files are 0600; several processes may start at once.
  */
 export async function loadLogKeys(folder: string, origin: string): Promise<LogKeys> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const checkpoints = createPrivateKey(
-    await readOrMake(join(folder, 'log-ed25519.pem'), newEd25519),
-  );
-  const receipts = createPrivateKey(
-    await readOrMake(join(folder, 'receipt-ed25519.pem'), newEd25519),
-  );
+  const read = (name: string, kind: KeyKind): Promise<KeyObject> =>
+    readOrMakeKey(join(folder, name), kind);
+  const ed25519 = await read('log-ed25519.pem', 'ed25519');
+  const mlDsa44 = await read('log-ml-dsa-44.pem', 'ml-dsa-44');
+  const receipts = await read('receipt-ed25519.pem', 'ed25519');
   const secret = await readOrMake(join(folder, 'pseudonym.key'), () =>
     randomBytes(32).toString('base64url'),
   );
   return {
-    checkpoints: ed25519Signer(origin, checkpoints),
+    checkpoints: [ed25519Signer(origin, ed25519), mlDsa44Signer(origin, mlDsa44)],
     receipts: await receiptSigner(receipts),
     pseudonym: pseudonyms(secret),
   };
 }
 
-function newEd25519(): string {
-  return generateKeyPairSync('ed25519')
-    .privateKey.export({ type: 'pkcs8', format: 'pem' })
-    .toString();
+/** The two keys of this service as a witness of other logs, made if they are not there. */
+export async function loadWitnessKeys(folder: string): Promise<readonly KeyObject[]> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  return [
+    await readOrMakeKey(join(folder, 'witness-ed25519.pem'), 'ed25519'),
+    await readOrMakeKey(join(folder, 'witness-ml-dsa-44.pem'), 'ml-dsa-44'),
+  ];
+}
+
+type KeyKind = 'ed25519' | 'ml-dsa-44';
+
+/** The private key in a PEM file, made if it is not there. */
+async function readOrMakeKey(path: string, kind: KeyKind): Promise<KeyObject> {
+  // Told apart for the types of node:crypto, which has an overload for each kind.
+  const make = (): KeyObject =>
+    kind === 'ed25519'
+      ? generateKeyPairSync('ed25519').privateKey
+      : generateKeyPairSync('ml-dsa-44').privateKey;
+  return createPrivateKey(
+    await readOrMake(path, () => make().export({ type: 'pkcs8', format: 'pem' }).toString()),
+  );
 }
 
 /**

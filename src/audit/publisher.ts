@@ -1,54 +1,101 @@
 import type { Db } from '../db/connection.ts';
-import { signCheckpoint, openCheckpoint } from '../tlog/checkpoint.ts';
+import { openCheckpoint, signCheckpoint } from '../tlog/checkpoint.ts';
+import { openNote } from '../tlog/note.ts';
 import { verifyConsistency } from '../tlog/proof.ts';
-import { consistencyProof, inclusionProof, type ReadTile } from '../tlog/prove.ts';
-import { TILE_WIDTH } from '../tlog/tiles.ts';
-import { formatProofFile } from '../tlog/proof-file.ts';
-import { ServiceError } from '../errors.ts';
-import type { Log } from './record.ts';
-import { buildTile } from './sequencer.ts';
+import { consistencyProof } from '../tlog/prove.ts';
+import type { Guard } from './guard.ts';
+import type { LogKeys } from './keys.ts';
+import { tileReader } from './proofs.ts';
 import {
+  type Head,
   insertCheckpoint,
+  keepSigned,
   readHead,
   readNewestCheckpoint,
-  readTile,
-  type StoredCheckpoint,
+  readSigned,
 } from './store.ts';
+import type { Witnesses } from './witnesses.ts';
+
+/** What publishing takes. */
+export interface Publisher {
+  readonly db: Db;
+  readonly origin: string;
+  readonly keys: LogKeys;
+  /** What was signed, kept outside the database. */
+  readonly guard: Guard;
+  /** Undefined where the policy asks for none. */
+  readonly witnesses: Witnesses | undefined;
+  readonly clock: () => Date;
+}
 
 /**
- * Signs a checkpoint of the present head, if it is new. Before that it proves that the head
- * extends the last signed one, so that this log never signs two inconsistent checkpoints.
- * @throws Error when the stored log does not extend what was signed: then nothing is signed.
+ * Signs a checkpoint of the present head, has it cosigned and publishes it, if it is new. Before
+ * that it proves that the head extends what was signed last, in the database and outside it, so
+ * that this log never signs two inconsistent checkpoints.
+ *
+ * If we crash after signing, the next one is proved against what was signed; if after the
+ * witnesses have cosigned, they are asked again and say the same.
+ * @throws Error when the log does not extend what was signed (then nothing is signed), and when
+ * too few witnesses cosigned (then the last published checkpoint stays).
  */
-export async function publish(db: Db, log: Omit<Log, 'wake'>, signedAt: string): Promise<void> {
-  // In this order: another replica may sequence and publish between the two reads, and the head
-  // must not be the older one.
+export async function publish(publisher: Publisher): Promise<void> {
+  const { db, keys, guard, witnesses, clock } = publisher;
+  // In this order: another replica may sequence, sign and publish between two of these reads, and
+  // the head must not be older than what it is compared with.
+  const kept = await guard.newest();
+  const signed = await readSigned(db);
   const last = await readNewestCheckpoint(db);
   const head = await readHead(db);
   if (!head) throw new Error('the log has no head');
-  if (last?.size === head.size && last.root.equals(head.root)) return;
-  if (last) await proveExtension(db, log, last, head);
-  const note = signCheckpoint({ origin: head.origin, size: head.size, root: head.root }, [
-    log.keys.checkpoints,
-  ]);
-  await insertCheckpoint(db, { size: head.size, root: head.root, note }, signedAt);
+  for (const note of new Set([kept, signed?.note])) {
+    if (note !== undefined) await proveExtension(publisher, note, head);
+  }
+  const { origin, size, root } = head;
+  if (last?.size === size && last.root.equals(root)) return;
+  const note = signCheckpoint({ origin, size, root }, keys.checkpoints);
+  const signed_at = clock().toISOString();
+  await guard.keep(size, note);
+  await keepSigned(db, { size, root, note }, signed_at);
+  const cosigned = await cosign(publisher, size, note);
+  if (cosigned === undefined) return;
+  const published_at = witnesses ? clock().toISOString() : signed_at;
+  await insertCheckpoint(db, { size, root, note: cosigned }, { signed_at, published_at });
 }
 
-async function proveExtension(
-  db: Db,
-  log: Omit<Log, 'wake'>,
-  last: StoredCheckpoint,
-  head: { size: number; root: Buffer },
-): Promise<void> {
-  const opened = openCheckpoint(last.note, [log.keys.checkpoints]);
+/** The note with a quorum of cosignatures; undefined where another replica was faster. */
+async function cosign(
+  { db, witnesses }: Publisher,
+  size: number,
+  note: string,
+): Promise<string | undefined> {
+  if (!witnesses) return note;
+  const tiles = tileReader(db);
+  const proofFrom = (from: number): Promise<Uint8Array[]> => consistencyProof(from, size, tiles);
+  const cosigned = await witnesses.cosign({ size, note, proofFrom });
+  if (cosigned.met) return cosigned.note;
+  const newest = await readNewestCheckpoint(db);
+  if (newest && newest.size >= size) return undefined;
+  const problems = witnesses.states.flatMap(({ name, problem }) =>
+    problem === null ? [] : `${name}: ${problem}`,
+  );
+  throw new Error(
+    `too few witnesses cosigned, and the last checkpoint that enough of them did stays published (${problems.join('; ')})`,
+  );
+}
+
+async function proveExtension({ db, keys }: Publisher, note: string, head: Head): Promise<void> {
+  const opened = openCheckpoint(note, keys.checkpoints);
   if (!opened.ok) {
     throw new Error(
       `the last checkpoint was signed with another key than the one at hand (${opened.reason})`,
     );
   }
   const { size, root } = opened.checkpoint;
-  if (size > head.size)
-    throw new Error(`the log has ${head.size} entries, fewer than the ${size} that were signed`);
+  if (size > head.size) {
+    throw new Error(
+      `the log has ${head.size} entries, fewer than the ${size} that were signed: a database was restored to an older state, and nothing is signed until the rest is back`,
+    );
+  }
   const proof = await consistencyProof(size, head.size, tileReader(db));
   const checked = verifyConsistency({
     from: size,
@@ -63,61 +110,19 @@ async function proveExtension(
 
 /**
  * Are these the keys of this log? A replica with another keys folder must not start: its receipts
- * and checkpoints would be under keys that nobody knows.
+ * and checkpoints would be under keys that nobody knows. A second key that the newest checkpoint
+ * was not signed with is one that is being brought in.
  * @throws Error when the newest checkpoint was signed with another key.
  */
 export async function checkLogKeys(
   db: Db,
-  { origin, keys }: Pick<Log, 'origin' | 'keys'>,
+  { origin, keys }: Pick<Publisher, 'origin' | 'keys'>,
 ): Promise<void> {
   const newest = await readNewestCheckpoint(db);
-  if (!newest || openCheckpoint(newest.note, [keys.checkpoints]).ok) return;
+  if (!newest) return;
+  const opened = openNote(newest.note, keys.checkpoints);
+  if (opened.ok && opened.unverified.every(({ name }) => name !== origin)) return;
   throw new Error(
     `The keys at hand are not those of the log ${origin}: every replica needs the same DATA_DIR/keys, restored from the backup if they were lost.`,
   );
-}
-
-/** The newest published checkpoint. @throws ServiceError `unavailable` before the first. */
-export async function newestCheckpoint(db: Db): Promise<StoredCheckpoint> {
-  const checkpoint = await readNewestCheckpoint(db);
-  if (!checkpoint) throw new ServiceError('unavailable', 'No checkpoint has been published yet.');
-  return checkpoint;
-}
-
-/**
- * The C2SP tlog-proof of the entry at `index` against the newest checkpoint.
- * @throws ServiceError `not_sequenced` while no checkpoint covers it.
- */
-export async function proofFile(db: Db, index: number | null): Promise<string> {
-  const checkpoint = await newestCheckpoint(db);
-  if (index === null || index >= checkpoint.size) {
-    throw new ServiceError(
-      'not_sequenced',
-      'The event is not under a checkpoint yet. Try again in a second.',
-    );
-  }
-  const proof = await inclusionProof(index, checkpoint.size, tileReader(db));
-  return formatProofFile({ index, proof, checkpoint: checkpoint.note });
-}
-
-/**
- * RFC 9162 section 2.1.4 proof between two sizes, base64 hashes.
- * @throws ServiceError `invalid_request` for sizes that are not in the published log.
- */
-export async function consistency(db: Db, from: number, to: number): Promise<string[]> {
-  const { size } = await newestCheckpoint(db);
-  if (from > to || to > size) {
-    throw new ServiceError('invalid_request', 'The sizes do not fit the log.', [
-      { path: from > to ? 'from' : 'to', expected: from > to ? 'at most "to"' : `at most ${size}` },
-    ]);
-  }
-  const proof = await consistencyProof(from, to, tileReader(db));
-  return proof.map((hash) => Buffer.from(hash).toString('base64'));
-}
-
-function tileReader(db: Db): ReadTile {
-  return async (level, n, width) => {
-    const full = width === TILE_WIDTH ? await readTile(db, level, n) : undefined;
-    return full ?? buildTile(db, level, n, width);
-  };
 }

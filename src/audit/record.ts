@@ -1,16 +1,29 @@
 import { type Db, transact, type Tx } from '../db/connection.ts';
 import { leafHash } from '../tlog/leaf.ts';
+import type { Policy } from '../tlog/policy.ts';
 import type { EventInput, SealedEvent } from './event.ts';
 import { sealEvent } from './event.ts';
 import type { LogKeys } from './keys.ts';
 import { insertEvent, readEvent } from './store.ts';
+import type { WitnessState } from './witnesses.ts';
 
 /** The log, as those see it who write events. */
 export interface Log {
   readonly origin: string;
   readonly keys: LogKeys;
+  /** Whom to trust for a checkpoint: this log's keys, and the quorum of witnesses that it needs. */
+  readonly policy: Policy;
   /** Tells the sequencer that there is something to do; a hint, never needed for safety. */
   wake(): void;
+  /** How publishing goes, as this process sees it. */
+  health(): LogHealth;
+}
+
+/** How the log is published. */
+export interface LogHealth {
+  /** Why no new checkpoint is published, for people; null while all is well. */
+  readonly problem: string | null;
+  readonly witnesses: readonly WitnessState[];
 }
 
 /** What a command needs to change something. */

@@ -1,20 +1,27 @@
 import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
 import type { Handlers } from '../operation.ts';
-import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
+import { cursorOf, DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { leafHash } from '../tlog/leaf.ts';
-import { formatVerifierKey } from '../tlog/note-key.ts';
-import { consistency, newestCheckpoint, proofFile } from './publisher.ts';
+import { formatVerifierKey, type NoteKey } from '../tlog/note-key.ts';
+import { formatPolicy } from '../tlog/policy.ts';
+import { consistency, newestCheckpoint, proofFile } from './proofs.ts';
 import type { Log } from './record.ts';
+import { searchEvents } from './search.ts';
+import { readStatus } from './status.ts';
 import { type EventRow, readEvent, readEvents } from './store.ts';
 
 type AuditOperation =
   | 'listEvents'
+  | 'searchEvents'
   | 'getEvent'
   | 'getEventProof'
   | 'getCheckpoint'
   | 'getVerifierKey'
+  | 'getVerifierKeys'
+  | 'getTrustPolicy'
+  | 'getLogStatus'
   | 'getReceiptKeys'
   | 'getConsistencyProof';
 
@@ -35,6 +42,23 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
       );
       return { status: 200, body: toPage(rows, limit, show, ({ event_id }) => [event_id]) };
     },
+    searchEvents: async ({ query }) => {
+      const { dataset, project, actor, effect, cursor, limit = DEFAULT_LIMIT, ...rest } = query;
+      const [before] = readCursor(cursor, ['integer']) ?? [];
+      const { events, reached } = await searchEvents(
+        db,
+        {
+          ...rest,
+          outcome: effect,
+          subjects: [dataset, project].filter((each) => each !== undefined),
+          ...(actor !== undefined && { actor: log.keys.pseudonym(actor) }),
+          ...(before !== undefined && { before: Number(before) }),
+        },
+        limit,
+      );
+      const next_cursor = reached > 0 ? cursorOf([String(reached)]) : null;
+      return { status: 200, body: { items: events.map(show), next_cursor } };
+    },
     getEvent: async ({ principal, path }) => ({
       status: 200,
       body: show(await visible(db, principal, path.id)),
@@ -43,14 +67,28 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
       const { idx } = await visible(db, principal, path.id);
       return { status: 200, body: await proofFile(db, idx) };
     },
-    getCheckpoint: async () => ({ status: 200, body: (await newestCheckpoint(db)).note }),
-    getVerifierKey: () => ({ status: 200, body: `${formatVerifierKey(log.keys.checkpoints)}\n` }),
+    getCheckpoint: async () => ({
+      status: 200,
+      body: (await newestCheckpoint(db)).note,
+      headers: { 'cache-control': 'public, max-age=1' },
+    }),
+    getVerifierKey: () => ({
+      status: 200,
+      body: `${formatVerifierKey(log.keys.checkpoints[0])}\n`,
+    }),
+    getVerifierKeys: () => ({ status: 200, body: linesOf(log.keys.checkpoints) }),
+    getTrustPolicy: () => ({ status: 200, body: formatPolicy(log.policy) }),
+    getLogStatus: async () => ({ status: 200, body: await readStatus(db, log) }),
     getReceiptKeys: () => ({ status: 200, body: { keys: [{ ...log.keys.receipts.jwk }] } }),
     getConsistencyProof: async ({ query: { from, to } }) => ({
       status: 200,
       body: { from, to, proof: await consistency(db, from, to) },
     }),
   };
+}
+
+function linesOf(keys: readonly NoteKey[]): string {
+  return keys.map((key) => `${formatVerifierKey(key)}\n`).join('');
 }
 
 /**

@@ -1,6 +1,6 @@
-import type { Db } from '../db/connection.ts';
-import { publish } from './publisher.ts';
-import type { Log } from './record.ts';
+import type { LogHealth } from './record.ts';
+import { type Publisher, publish } from './publisher.ts';
+import { indexBlock } from './indexer.ts';
 import { SEQUENCE_BATCH, sequence } from './sequencer.ts';
 
 const POLL_MS = 200;
@@ -10,67 +10,107 @@ const POLL_MS = 200;
 const GATHER_MS = 100;
 const PUBLISH_MS = 500;
 const BACKOFF_MS = 2_000;
+const INDEX_MS = 1_000;
+/** A step of indexing is followed by a rest this many times as long: requests come first. */
+const INDEX_REST = 10;
 
 export interface LogRunner extends AsyncDisposable {
   wake(): void;
+  health(): LogHealth;
 }
 
 /**
- * Sequences and publishes in the background until disposed. Every replica runs one; the locks in
- * the database make that safe, this loop only makes it prompt. A failure is said once, waited out,
- * and tried again: decisions go on, the checkpoint stays the last good one.
+ * Sequences, publishes and indexes for searching in the background until disposed, each on its own:
+ * a witness that is slow to answer holds no index back. Every replica runs one; the locks in the database make that safe,
+ * these loops only make it prompt. A failure is said once, waited out, and tried again: decisions
+ * go on, the checkpoint stays the last good one.
  */
-export function runLog(
-  db: Db,
-  log: Omit<Log, 'wake'>,
-  clock: () => Date,
+export function runLog(publisher: Publisher, warn: (message: string) => void): LogRunner {
+  const { db, witnesses } = publisher;
+  const catchUp = async (): Promise<undefined> => {
+    for (let full = true; full; ) full = (await sequence(db)) === SEQUENCE_BATCH;
+  };
+  const publishNow = async (): Promise<undefined> => {
+    await publish(publisher);
+  };
+  const sequencer = repeat(catchUp, { pause: POLL_MS, gather: GATHER_MS }, warn);
+  const publishing = repeat(publishNow, { pause: PUBLISH_MS, gather: 0 }, warn);
+  const indexing = repeat(
+    async () => {
+      const start = performance.now();
+      const more = await indexBlock(db);
+      return more ? INDEX_REST * (performance.now() - start) : undefined;
+    },
+    { pause: INDEX_MS, gather: 0 },
+    warn,
+  );
+  return {
+    wake: () => sequencer.rouse(),
+    health: () => ({
+      problem: publishing.problem() ?? sequencer.problem(),
+      witnesses: witnesses?.states ?? [],
+    }),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([sequencer.stop(), publishing.stop(), indexing.stop()]);
+      // What was acknowledged before the stop gets its index and its checkpoint, if the database is there.
+      await catchUp()
+        .then(() => publish(publisher))
+        .catch(() => {});
+    },
+  };
+}
+
+interface Repeated {
+  /** Shortens the pause that is under way to `gather`. */
+  rouse(): void;
+  /** What went wrong last time; null when nothing did. */
+  problem(): string | null;
+  /** Resolves when no step is under way any more. */
+  stop(): Promise<void>;
+}
+
+/** Repeats a step until stopped. A step may say how long to rest after it, in milliseconds. */
+function repeat(
+  step: () => Promise<number | undefined>,
+  { pause, gather }: { readonly pause: number; readonly gather: number },
   warn: (message: string) => void,
-): LogRunner {
-  const stop = new AbortController();
-  const { signal } = stop;
+): Repeated {
+  const stopping = new AbortController();
+  const { signal } = stopping;
   let rouse: (() => void) | undefined;
-  let lastWarning = '';
-  let publishedAt = 0;
+  let problem: string | null = null;
   const sleep = (ms: number): Promise<void> =>
     new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
       rouse = () => {
         clearTimeout(timer);
-        setTimeout(resolve, signal.aborted ? 0 : GATHER_MS);
+        setTimeout(resolve, signal.aborted ? 0 : gather);
       };
     });
-  const step = async (): Promise<void> => {
-    for (let full = true; full; ) full = (await sequence(db)) === SEQUENCE_BATCH;
-    const now = performance.now();
-    if (now - publishedAt >= PUBLISH_MS) {
-      await publish(db, log, clock().toISOString());
-      publishedAt = now;
+  const attempt = async (): Promise<number> => {
+    try {
+      const rest = await step();
+      problem = null;
+      return rest ?? pause;
+    } catch (error) {
+      const message = error instanceof Error ? error.message : 'unknown error';
+      if (message !== problem && !signal.aborted) warn(`log: ${message}`);
+      problem = message;
+      return BACKOFF_MS;
     }
   };
   const loop = async (): Promise<void> => {
     while (!signal.aborted) {
-      let pause = POLL_MS;
-      try {
-        await step();
-        lastWarning = '';
-      } catch (error) {
-        const message = `log: ${error instanceof Error ? error.message : 'unknown error'}`;
-        if (message !== lastWarning && !signal.aborted) warn(message);
-        lastWarning = message;
-        pause = BACKOFF_MS;
-      }
-      if (!signal.aborted) await sleep(pause);
+      const rest = await attempt();
+      if (!signal.aborted) await sleep(rest);
     }
-    // What was acknowledged before the stop gets its index and its checkpoint, if the database is there.
-    const last = (): Promise<number> => sequence(db).catch(() => 0);
-    while ((await last()) === SEQUENCE_BATCH);
-    await publish(db, log, clock().toISOString()).catch(() => {});
   };
   const running = loop();
   return {
-    wake: () => rouse?.(),
-    async [Symbol.asyncDispose]() {
-      stop.abort();
+    rouse: () => rouse?.(),
+    problem: () => problem,
+    async stop() {
+      stopping.abort();
       rouse?.();
       await running;
     },

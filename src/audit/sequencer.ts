@@ -9,6 +9,7 @@ import {
   perfectRoot,
   rootOf,
 } from '../tlog/merkle.ts';
+import { HASH_SIZE } from '../tlog/leaf.ts';
 import { newTiles, TILE_WIDTH } from '../tlog/tiles.ts';
 import {
   hasPending,
@@ -17,6 +18,7 @@ import {
   lockHead,
   readHead,
   readLeafHashes,
+  readTile,
   readTileRoots,
   sequencePending,
   updateHead,
@@ -79,8 +81,14 @@ async function storeFullTiles(tx: Tx, from: number, to: number): Promise<void> {
  * The hashes of a tile (C2SP tlog-tiles): leaf hashes on level 0, above it the roots of full tiles
  * one level down.
  */
-export async function buildTile(db: Db, level: number, n: number, width: number): Promise<Buffer> {
+async function buildTile(db: Db, level: number, n: number, width: number): Promise<Buffer> {
   const first = n * TILE_WIDTH;
   if (level === 0) return Buffer.concat(await readLeafHashes(db, first, width));
   return Buffer.concat(await readTileRoots(db, level - 1, first, width));
+}
+
+/** The first `width` hashes of a tile, from the stored one where it is full by now. */
+export async function hashTile(db: Db, level: number, n: number, width: number): Promise<Buffer> {
+  const full = await readTile(db, level, n);
+  return full ? full.subarray(0, width * HASH_SIZE) : buildTile(db, level, n, width);
 }

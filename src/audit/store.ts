@@ -123,6 +123,20 @@ export async function readLeafHashes(db: Db, from: number, count: number): Promi
   return rows.map(({ leaf_hash }) => leaf_hash);
 }
 
+/** The bytes of the entries from index `from`, at most `count`, in order. */
+export async function readLeaves(db: Db, from: number, count: number): Promise<Buffer[]> {
+  const rows = await db
+    .selectFrom('log_leaf')
+    .innerJoin('audit_event', 'audit_event.event_id', 'log_leaf.event_id')
+    .select('audit_event.leaf')
+    .where('log_leaf.log_id', '=', LOG_ID)
+    .where('log_leaf.idx', '>=', from)
+    .where('log_leaf.idx', '<', from + count)
+    .orderBy('log_leaf.idx')
+    .execute();
+  return rows.map(({ leaf }) => leaf);
+}
+
 /** A full tile's 256 hashes, where the tile is full. */
 export async function readTile(db: Db, level: number, n: number): Promise<Buffer | undefined> {
   const row = await db
@@ -160,10 +174,13 @@ export interface StoredCheckpoint {
   readonly note: string;
 }
 
-export async function readNewestCheckpoint(db: Db): Promise<StoredCheckpoint | undefined> {
+/** The newest checkpoint that was published, and when. */
+export async function readNewestCheckpoint(
+  db: Db,
+): Promise<(StoredCheckpoint & { readonly published_at: string | null }) | undefined> {
   return db
     .selectFrom('log_checkpoint')
-    .select(['size', 'root', 'note'])
+    .select(['size', 'root', 'note', 'published_at'])
     .where('log_id', '=', LOG_ID)
     .orderBy('size', 'desc')
     .limit(1)
@@ -180,23 +197,110 @@ export async function readCheckpoints(db: Db, limit: number): Promise<StoredChec
     .execute();
 }
 
-/** Stores a signed checkpoint; the same statement from another replica is no conflict. */
+/** Publishes a checkpoint; the same statement from another replica is no conflict. */
 export async function insertCheckpoint(
   db: Db,
   checkpoint: StoredCheckpoint,
-  signedAt: string,
+  at: { readonly signed_at: string; readonly published_at: string },
 ): Promise<void> {
   await db
     .insertInto('log_checkpoint')
-    .values({ log_id: LOG_ID, ...checkpoint, signed_at: signedAt, published_at: signedAt })
+    .values({ log_id: LOG_ID, ...checkpoint, ...at })
     .onConflict((conflict) => conflict.doNothing())
     .execute();
+}
+
+/** What the log signed last, published or not. */
+export async function readSigned(db: Db): Promise<StoredCheckpoint | undefined> {
+  return db
+    .selectFrom('log_signed')
+    .select(['size', 'root', 'note'])
+    .where('log_id', '=', LOG_ID)
+    .executeTakeFirst();
+}
+
+/** Keeps what is signed, unless another replica has signed a larger tree meanwhile. */
+export async function keepSigned(
+  db: Db,
+  signed: StoredCheckpoint,
+  signedAt: string,
+): Promise<void> {
+  await db
+    .insertInto('log_signed')
+    .values({ log_id: LOG_ID, ...signed, signed_at: signedAt })
+    .onConflict((conflict) =>
+      conflict
+        .column('log_id')
+        .doUpdateSet({ ...signed, signed_at: signedAt })
+        .where('log_signed.size', '<', signed.size),
+    )
+    .execute();
+}
+
+/** The largest tree of another log that was cosigned here. */
+export interface WitnessedLog {
+  readonly size: number;
+  readonly root: Buffer;
+  /** The checkpoint with our cosignatures; null before the first. */
+  readonly note: string | null;
+}
+
+/** Makes the row of a log that was never cosigned, where there is none. */
+export async function insertWitnessedLog(
+  db: Db,
+  log: { readonly origin: string; readonly size: number; readonly root: Uint8Array },
+): Promise<void> {
+  await db
+    .insertInto('witnessed_log')
+    .values({ ...log, root: Buffer.from(log.root), note: null, cosigned_at: null })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
+/** What was cosigned of a log, locked: calls for one log come one after the other. */
+export async function lockWitnessedLog(tx: Tx, origin: string): Promise<WitnessedLog> {
+  return selectWitnessedLog(tx, origin).forUpdate().executeTakeFirstOrThrow();
+}
+
+export async function readWitnessedLog(db: Db, origin: string): Promise<WitnessedLog | undefined> {
+  return selectWitnessedLog(db, origin).executeTakeFirst();
+}
+
+function selectWitnessedLog(db: Db, origin: string) {
+  return db
+    .selectFrom('witnessed_log')
+    .select(['size', 'root', 'note'])
+    .where('origin', '=', origin);
+}
+
+export async function updateWitnessedLog(
+  tx: Tx,
+  origin: string,
+  cosigned: WitnessedLog,
+  cosignedAt: string,
+): Promise<void> {
+  await tx
+    .updateTable('witnessed_log')
+    .set({ ...cosigned, cosigned_at: cosignedAt })
+    .where('origin', '=', origin)
+    .execute();
+}
+
+/** How many events wait for their index. */
+export async function countPending(db: Db): Promise<number> {
+  const { count } = await db
+    .selectFrom('audit_pending')
+    .select((each) => each.fn.countAll<number>().as('count'))
+    .executeTakeFirstOrThrow();
+  return count;
 }
 
 export interface EventRow {
   readonly event_id: string;
   readonly type: string;
   readonly time: string;
+  /** Pseudonym of the actor. */
+  readonly actor: string;
   readonly role: string;
   readonly subject_ids: string[];
   readonly outcome: string;
@@ -213,6 +317,7 @@ function selectEvents(db: Db) {
       'audit_event.event_id',
       'audit_event.type',
       'audit_event.time',
+      'audit_event.actor',
       'audit_event.role',
       'audit_event.subject_ids',
       'audit_event.outcome',
@@ -224,6 +329,27 @@ function selectEvents(db: Db) {
 
 export async function readEvent(db: Db, eventId: string): Promise<EventRow | undefined> {
   return selectEvents(db).where('audit_event.event_id', '=', eventId).executeTakeFirst();
+}
+
+/** Sequenced events whose index is from `from` up to, not including, `to`, the latest first. */
+export async function readSequenced(
+  db: Db,
+  { from, to, limit }: { readonly from: number; readonly to: number; readonly limit: number },
+): Promise<EventRow[]> {
+  return selectEvents(db)
+    .where('log_leaf.idx', '>=', from)
+    .where('log_leaf.idx', '<', to)
+    .orderBy('log_leaf.idx', 'desc')
+    .limit(limit)
+    .execute();
+}
+
+/** Events at these indices, the latest first. */
+export async function readAt(db: Db, indices: readonly number[]): Promise<EventRow[]> {
+  return selectEvents(db)
+    .where('log_leaf.idx', 'in', indices)
+    .orderBy('log_leaf.idx', 'desc')
+    .execute();
 }
 
 export interface EventFilter {

@@ -1,5 +1,7 @@
 import type { Db } from '../db/connection.ts';
+import { HASH_SIZE } from '../tlog/leaf.ts';
 import type { NoteVerifier } from '../tlog/note-key.ts';
+import { TILE_WIDTH } from '../tlog/tiles.ts';
 import { type LogEntry, type LogProblem, type LogReport, verifyLog } from '../tlog/verify.ts';
 import { leafBindsBody, leafShows } from './event.ts';
 import {
@@ -8,6 +10,7 @@ import {
   readCheckpoints,
   readEntries,
   readHead,
+  readTile,
 } from './store.ts';
 
 export interface StoredLogProblem extends Omit<LogProblem, 'code'> {
@@ -38,7 +41,10 @@ const MAX_PROBLEMS = 100;
  */
 export async function verifyStoredLog(
   db: Db,
-  trust: { readonly verifiers?: readonly NoteVerifier[]; readonly trustedCheckpoint?: string },
+  trust: {
+    readonly verifiers?: readonly NoteVerifier[];
+    readonly trustedCheckpoints?: readonly string[];
+  },
   progress: (checked: number) => void = () => {},
 ): Promise<StoredLogReport> {
   // Before the head: a log that is in use may get a checkpoint that a head read earlier does not cover.
@@ -74,12 +80,19 @@ export async function verifyStoredLog(
   return { ...report, ok: report.ok && problems.length === 0, problems, pending };
 }
 
+/** A full tile of leaf hashes; a partial one is not stored. */
+interface Tile {
+  readonly n: number;
+  readonly hashes: Buffer | undefined;
+}
+
 async function* readAll(
   db: Db,
   size: number,
   problems: StoredLogProblem[],
   progress: (checked: number) => void,
 ): AsyncGenerator<LogEntry> {
+  let tile: Tile | undefined;
   for (let from = 0; from < size; ) {
     const rows = await readEntries(db, from, PAGE);
     if (rows.length === 0) return;
@@ -91,7 +104,11 @@ async function* readAll(
       if (problem && problems.length < MAX_PROBLEMS) {
         problems.push({ ...problem, index: idx, event_id });
       }
-      if (leaf) yield { index: idx, entry: leaf, storedLeafHash: leaf_hash };
+      const n = Math.floor(idx / TILE_WIDTH);
+      if (tile?.n !== n) tile = { n, hashes: await readTile(db, 0, n) };
+      const at = (idx - n * TILE_WIDTH) * HASH_SIZE;
+      const tileHash = tile.hashes?.subarray(at, at + HASH_SIZE);
+      if (leaf) yield { index: idx, entry: leaf, storedLeafHash: leaf_hash, tileHash };
     }
     progress(from);
   }

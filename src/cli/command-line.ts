@@ -1,9 +1,11 @@
+import { readFile } from 'node:fs/promises';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Config, readConfig } from '../config.ts';
 import { demoToken } from '../demo.ts';
 import { type Role, ROLES } from '../principal.ts';
 import { runDecisionReplay } from './decision-replay.ts';
-import { runLogVerify } from './log-verify.ts';
+import { runLogMirror } from './log-mirror.ts';
+import { type LogVerifyOptions, runLogVerify } from './log-verify.ts';
 import { runPolicyCheck } from './policy-check.ts';
 import { runPolicyDiff, runPolicyRender } from './policy-diff.ts';
 import { runPolicyTest } from './policy-test.ts';
@@ -132,20 +134,43 @@ function addPolicy(program: Command, run: Run): void {
 }
 
 function addLog(program: Command, run: Run): void {
-  program
-    .command('log')
-    .description('the transparency log')
+  const log = program.command('log').description('the transparency log');
+  const many = (file: string, before: string[] | undefined): string[] => [...(before ?? []), file];
+  const token = new Option('--token <token>', "an auditor's token, or a file with it");
+  log
     .command('verify')
-    .description('re-read every event and recompute every hash, the root and the checkpoints')
-    .option('--vkey <key>', "the log's verifier key, or a file with it, that you have kept")
+    .description(
+      'recompute every hash, the root and the checkpoints of a log: of a folder or URL in tlog-tiles form, or of the database',
+    )
+    .argument('[from]', 'a folder, or a URL such as https://data.example.org/log')
+    .option('--vkey <key>', "the log's verifier keys, or a file with them, that you have kept")
+    .option('--policy <file>', "a tlog-policy that you have kept: the log's keys, and witnesses")
     .option(
       '--checkpoint <file>',
-      'a checkpoint that you have kept: proves that the log still extends it',
+      'a checkpoint that you have kept: proves that the log still extends it; more than once',
+      many,
     )
+    .addOption(token)
     .option('--json', 'the whole report')
-    .action(async (options: { vkey?: string; checkpoint?: string; json?: boolean }) => {
-      run.code = await runLogVerify(readerConfig(run), options);
+    .action(async (from: string | undefined, options: LogVerifyOptions) => {
+      run.code = await runLogVerify(() => readerConfig(run), from, await withToken(options));
     });
+  log
+    .command('mirror')
+    .description('copy a published log into a folder, or what is new of it')
+    .argument('<url>', 'what the checkpoint and the tiles are under')
+    .argument('<folder>', 'the copy')
+    .addOption(token)
+    .action(async (url: string, folder: string, options: { token?: string }) => {
+      run.code = await runLogMirror(url, folder, await withToken(options));
+    });
+}
+
+/** A JWT has no slash and begins like JSON in base64; anything else is a file. */
+async function withToken<T extends { readonly token?: string }>(options: T): Promise<T> {
+  const { token } = options;
+  if (token === undefined || /^ey[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return options;
+  return { ...options, token: (await readFile(token, 'utf8')).trim() };
 }
 
 function addDecision(program: Command, run: Run): void {

@@ -1,54 +1,129 @@
-import { readFile } from 'node:fs/promises';
-import { verifyStoredLog, type StoredLogReport } from '../audit/verify.ts';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { verifyStoredLog } from '../audit/verify.ts';
 import type { Config } from '../config.ts';
 import { connect } from '../db/connection.ts';
-import { parseVerifierKey } from '../tlog/note-key.ts';
+import { type NoteVerifier, parseVerifierKey } from '../tlog/note-key.ts';
+import { parsePolicy, type Policy } from '../tlog/policy.ts';
+import { verifyTiles } from '../tlog/verify-tiles.ts';
+import type { LogReport } from '../tlog/verify.ts';
+import { isUrl, openLogSource } from './log-source.ts';
+import { progressLine } from './progress.ts';
 import { openStoredDatabase } from './stored-database.ts';
 
-interface Options {
+export interface LogVerifyOptions {
   readonly vkey?: string;
-  readonly checkpoint?: string;
+  readonly checkpoint?: readonly string[];
+  readonly policy?: string;
+  readonly token?: string;
   readonly json?: boolean;
 }
 
-/** Verifies the stored log and says in one line what was checked; 0 whole, 1 damaged, 2 no answer. */
-export async function runLogVerify(config: Config, options: Options): Promise<number> {
-  const verifier = options.vkey === undefined ? undefined : await readVerifier(options.vkey);
-  const trustedCheckpoint =
-    options.checkpoint === undefined ? undefined : await readFile(options.checkpoint, 'utf8');
-  await using database = await openStoredDatabase(config);
-  await using connection = connect(database.url, 2);
-  const trust = {
-    ...(verifier ? { verifiers: [verifier] } : {}),
-    ...(trustedCheckpoint === undefined ? {} : { trustedCheckpoint }),
-  };
-  const report = await verifyStoredLog(connection.db, trust, progressLine());
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+/** What the caller trusts: nothing of it comes from the log. */
+interface Trust {
+  readonly verifiers?: readonly NoteVerifier[];
+  readonly policy?: Policy;
+  readonly trustedCheckpoints: readonly string[];
+}
+
+/** Of both kinds of verifying. */
+interface Report extends Omit<LogReport, 'problems'> {
+  readonly problems: readonly {
+    readonly code: string;
+    readonly index?: number;
+    readonly event_id?: string;
+    readonly detail: string;
+  }[];
+  /** Events that wait for their index, where that is known. */
+  readonly pending?: number;
+}
+
+/**
+ * Verifies a log and says in one line what was checked: that of a folder or URL in tlog-tiles
+ * form, or else the one in the database. 0 whole, 1 damaged, 2 no answer.
+ */
+export async function runLogVerify(
+  config: () => Config,
+  from: string | undefined,
+  options: LogVerifyOptions,
+): Promise<number> {
+  const trust = await readTrust(from, options);
+  const progress = progressLine('entries checked');
+  const report = await (from === undefined
+    ? verifyDatabase(config(), trust, progress)
+    : verifyTiles({ read: openLogSource(from, options.token), ...trust, progress }));
+  progress(undefined);
   if (options.json)
     console.log(JSON.stringify({ ...report, root: Buffer.from(report.root).toString('base64') }));
-  else console.log(lineOf(report, options));
+  else console.log(lineOf(report, from, trust));
   return report.ok ? 0 : 1;
 }
 
-async function readVerifier(given: string) {
-  const text = given.includes('+') ? given : await readFile(given, 'utf8');
-  const parsed = parseVerifierKey(text.trim());
-  if (!parsed.ok) throw new Error(`--vkey is no verifier key: ${parsed.reason}`);
-  return parsed.verifier;
+async function verifyDatabase(
+  config: Config,
+  { policy, ...trust }: Trust,
+  progress: (checked: number) => void,
+): Promise<Report> {
+  if (policy) {
+    throw new Error('--policy is for a published log: give its folder or URL');
+  }
+  await using database = await openStoredDatabase(config);
+  await using connection = connect(database.url, 2);
+  return await verifyStoredLog(connection.db, trust, progress);
 }
 
-function progressLine(): (checked: number) => void {
-  if (!process.stderr.isTTY) return () => {};
-  return (checked) => process.stderr.write(`\r${checked} events checked`);
+async function readTrust(
+  from: string | undefined,
+  { vkey, policy: policyFile, checkpoint = [] }: LogVerifyOptions,
+): Promise<Trust> {
+  const keys = vkey === undefined ? [] : await readVerifiers(vkey);
+  const policy = policyFile === undefined ? undefined : await readPolicy(policyFile);
+  const verifiers = [...keys, ...(policy?.logs ?? []).map(({ verifier }) => verifier)];
+  const files = [...checkpoint, ...(await copiedCheckpoints(from))];
+  return {
+    trustedCheckpoints: await Promise.all(files.map((file) => readFile(file, 'utf8'))),
+    ...(verifiers.length > 0 && { verifiers: withoutTwins(verifiers) }),
+    ...(policy && { policy }),
+  };
+}
+
+/** The checkpoints that earlier copies of the log have left in a folder. */
+async function copiedCheckpoints(from: string | undefined): Promise<string[]> {
+  if (from === undefined || isUrl(from)) return [];
+  const names = await readdir(from);
+  return names.filter((name) => /^checkpoint\.\d+$/.test(name)).map((name) => join(from, name));
+}
+
+async function readVerifiers(given: string): Promise<NoteVerifier[]> {
+  const text = given.includes('+') ? given : await readFile(given, 'utf8');
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const parsed = parseVerifierKey(line.trim());
+      if (!parsed.ok) throw new Error(`--vkey is no verifier key: ${parsed.reason}`);
+      return parsed.verifier;
+    });
+}
+
+async function readPolicy(file: string): Promise<Policy> {
+  const parsed = parsePolicy(await readFile(file, 'utf8'));
+  if (!parsed.ok) throw new Error(`${file}, line ${parsed.line}: ${parsed.reason}`);
+  return parsed.policy;
+}
+
+/** A key that is given twice would make each of its signatures ambiguous. */
+function withoutTwins(verifiers: readonly NoteVerifier[]): NoteVerifier[] {
+  return [...new Map(verifiers.map((each) => [`${each.name} ${each.keyId}`, each])).values()];
 }
 
 /** One wrong key makes every checkpoint a problem: a line for each kind is enough to act on. */
-function firstOfEach(problems: StoredLogReport['problems']): StoredLogReport['problems'] {
+function firstOfEach(problems: Report['problems']): Report['problems'] {
   return problems.filter(({ code }, i) => problems.findIndex((each) => each.code === code) === i);
 }
 
-function lineOf(report: StoredLogReport, { vkey, checkpoint }: Options): string {
-  const { entriesChecked, size, root, checkpointsChecked, pending, problems } = report;
+function lineOf(report: Report, from: string | undefined, trust: Trust): string {
+  const { entriesChecked, size, root, checkpointsChecked, pending = 0, problems } = report;
   if (!report.ok) {
     return firstOfEach(problems)
       .map(({ code, index, event_id, detail }) => {
@@ -62,15 +137,26 @@ function lineOf(report: StoredLogReport, { vkey, checkpoint }: Options): string 
       })
       .join('\n');
   }
-  const checked = `${entriesChecked} events, their hashes and bodies, the root ${Buffer.from(root).toString('base64')} of size ${size}, ${checkpointsChecked} checkpoints`;
+  const what =
+    from === undefined ? 'events, their hashes and bodies' : 'entries, the tiles over them';
+  const checked = `${entriesChecked} ${what}, the root ${Buffer.from(root).toString('base64')} of size ${size}, ${checkpointsChecked} checkpoints`;
   const waiting = pending > 0 ? `; ${pending} events wait for their index` : '';
-  const kept = [
-    vkey === undefined ? '' : 'signed by the key given',
-    checkpoint === undefined ? '' : 'extends the checkpoint given',
-  ].filter(Boolean);
-  const proof =
-    vkey === undefined
-      ? `self-consistent only${checkpoint === undefined ? '' : ', and it extends the checkpoint given (its signature was not checked)'}: give --vkey and --checkpoint that you kept to prove that nobody rewrote it`
-      : kept.join(', ');
-  return `OK ${checked}${waiting}: ${proof}.`;
+  return `OK ${checked}${waiting}: ${proofOf(trust)}.`;
+}
+
+function proofOf({ verifiers, policy, trustedCheckpoints }: Trust): string {
+  const extended = trustedCheckpoints.length > 0;
+  if (!verifiers) {
+    const kept = extended
+      ? ', and it extends the checkpoint given (its signature was not checked)'
+      : '';
+    return `self-consistent only${kept}: give --vkey and --checkpoint that you kept to prove that nobody rewrote it`;
+  }
+  return [
+    'signed by the key given',
+    extended ? 'extends the checkpoint given' : '',
+    policy ? `cosigned by the quorum "${policy.quorum}"` : '',
+  ]
+    .filter(Boolean)
+    .join(', ');
 }

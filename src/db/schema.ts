@@ -342,6 +342,35 @@ export interface LogCheckpointTable {
   published_at: Instant | null;
 }
 
+export interface LogSignedTable {
+  log_id: number;
+  size: number;
+  root: Buffer;
+  note: string;
+  signed_at: Instant;
+}
+
+export interface WitnessedLogTable {
+  origin: string;
+  size: number;
+  root: Buffer;
+  note: string | null;
+  cosigned_at: Instant | null;
+}
+
+export interface EventBlockTable {
+  block: number;
+  first_time: Instant;
+  last_time: Instant;
+}
+
+export interface EventTermTable {
+  term: string;
+  block: number;
+  /** 256 digits, that of the block's first entry first. */
+  entries: string;
+}
+
 /** The database, one interface a table; columns have the names of the API's members. */
 export interface Schema {
   organisation: OrganisationTable;
@@ -375,4 +404,8 @@ export interface Schema {
   log_tile: LogTileTable;
   log_head: LogHeadTable;
   log_checkpoint: LogCheckpointTable;
+  log_signed: LogSignedTable;
+  witnessed_log: WitnessedLogTable;
+  event_block: EventBlockTable;
+  event_term: EventTermTable;
 }

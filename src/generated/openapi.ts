@@ -815,6 +815,30 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/datasets/{dataset}/access": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * Who had access on a day
+         * @description Requests for the dataset that were answered with permit by the end of the day and whose
+         *     answer had not ended before it, the newest first. A page may have fewer items than `limit`,
+         *     even none: there are more as long as it has a `next_cursor`.
+         */
+        readonly get: operations["listDatasetAccess"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/spaces": {
         readonly parameters: {
             readonly query?: never;
@@ -1332,6 +1356,27 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/audit/search": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Search events
+         * @description Events that have their index, the latest first; all that is asked for must fit. A page may
+         *     have fewer items than `limit`, even none: there are more as long as it has a `next_cursor`.
+         */
+        readonly get: operations["searchEvents"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/audit/events/{id}": {
         readonly parameters: {
             readonly query?: never;
@@ -1376,6 +1421,27 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/audit/status": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Where the log stands
+         * @description `problem` is why no new checkpoint is published (too few witnesses, a database that was
+         *     restored to an older state), as the replica that answers sees it; decisions go on meanwhile.
+         */
+        readonly get: operations["getLogStatus"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/log/checkpoint": {
         readonly parameters: {
             readonly query?: never;
@@ -1408,6 +1474,48 @@ export interface paths {
          * @description Keep it apart from the log; `umutungo log verify --vkey` takes it.
          */
         readonly get: operations["getVerifierKey"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/vkeys": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * All verifier keys of the log
+         * @description One a line: Ed25519 (signature type 0x01), which every verifier of signed notes knows, and
+         *     ML-DSA-44 (type 0x06 of C2SP tlog-cosignature). Each checkpoint is signed with both.
+         */
+        readonly get: operations["getVerifierKeys"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/tlog-policy": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * The trust policy of the log
+         * @description A C2SP tlog-policy: the keys of this log, its witnesses and the quorum of them that every
+         *     published checkpoint has.
+         */
+        readonly get: operations["getTrustPolicy"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -2585,6 +2693,45 @@ export interface components {
         readonly EventPage: {
             readonly items: readonly components["schemas"]["Event"][];
             readonly next_cursor: string | null;
+        };
+        readonly DatasetAccessPage: {
+            readonly next_cursor: string | null;
+            readonly items: readonly {
+                readonly id: components["schemas"]["Uuid"];
+                readonly project: components["schemas"]["Slug"];
+                readonly agreement: string | null;
+                readonly purpose: string;
+                readonly decision_id: components["schemas"]["Uuid"];
+                readonly created_at: components["schemas"]["Instant"];
+                readonly created_by: string;
+                /** @description The event that records it. */
+                readonly event_id: components["schemas"]["Uuid"];
+                /** @description Last day; null where nothing that it rests on ends. */
+                readonly until: string | null;
+            }[];
+        };
+        readonly LogStatus: {
+            readonly origin: string;
+            /** @description Entries in the tree. */
+            readonly size: number;
+            /** @description Events that wait for their index. */
+            readonly pending: number;
+            /** @description The newest published checkpoint; null before the first. */
+            readonly published: null | {
+                readonly size: number;
+                readonly at: string | null;
+            };
+            /** @description Name of the witness or group that a checkpoint needs, or `none`. */
+            readonly quorum: string;
+            readonly problem: string | null;
+            readonly witnesses: readonly {
+                readonly name: string;
+                /** @description Entries of the tree that it cosigned last. */
+                readonly size: number;
+                readonly cosigned_at: string | null;
+                /** @description Why it did not cosign when it was last asked. */
+                readonly problem: string | null;
+            }[];
         };
         readonly ConsistencyProof: {
             readonly from: components["schemas"]["TreeSize"];
@@ -4137,6 +4284,38 @@ export interface operations {
             readonly "4XX": components["responses"]["Problem"];
         };
     };
+    readonly listDatasetAccess: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description The day, in the time zone of the pack; today where it is not said. */
+                readonly on?: string;
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path: {
+                readonly dataset: components["parameters"]["Dataset"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of requests. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["DatasetAccessPage"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
     readonly listSpaces: {
         readonly parameters: {
             readonly query?: {
@@ -5031,6 +5210,50 @@ export interface operations {
             readonly "4XX": components["responses"]["Problem"];
         };
     };
+    readonly searchEvents: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Not before this instant. */
+                readonly from?: components["schemas"]["Instant"];
+                /** @description Not after this instant. */
+                readonly to?: components["schemas"]["Instant"];
+                /** @description Who did it, by the name that the token issuer has for them. */
+                readonly actor?: string;
+                readonly project?: components["schemas"]["Slug"];
+                readonly dataset?: components["schemas"]["Slug"];
+                /** @description A rule that denied, sent to review or obliged. */
+                readonly rule?: string;
+                /** @description The outcome; that of a decision is its effect. */
+                readonly effect?: "permit" | "deny" | "review" | "success";
+                /** @description The operation that left it. */
+                readonly type?: string;
+                /** @description Words that all stand in the body of the event, in any order. */
+                readonly text?: string;
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of events. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
     readonly getEvent: {
         readonly parameters: {
             readonly query?: never;
@@ -5079,6 +5302,28 @@ export interface operations {
             readonly "4XX": components["responses"]["Problem"];
         };
     };
+    readonly getLogStatus: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The state. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["LogStatus"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
     readonly getCheckpoint: {
         readonly parameters: {
             readonly query?: never;
@@ -5111,6 +5356,50 @@ export interface operations {
         readonly requestBody?: never;
         readonly responses: {
             /** @description The key in C2SP signed-note form. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getVerifierKeys: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The keys in C2SP signed-note form. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getTrustPolicy: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The policy. */
             readonly 200: {
                 headers: {
                     readonly [name: string]: unknown;

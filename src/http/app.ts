@@ -4,7 +4,8 @@ import { asUnavailable } from '../db/connection.ts';
 import { notFound, ServiceError } from '../errors.ts';
 import { sha256 } from '../ids.ts';
 import { type Handlers, JsonText, type OperationId, type Reply } from '../operation.ts';
-import type { Principal } from '../principal.ts';
+import type { Read } from '../audit/reads.ts';
+import { isOverseen, type Principal } from '../principal.ts';
 import type { Contract, Operation } from './contract.ts';
 import { parseJson } from './json.ts';
 import { problemResponse } from './problems.ts';
@@ -14,10 +15,12 @@ export interface AppOptions {
   readonly contract: Contract;
   readonly handlers: Handlers<OperationId>;
   readonly authenticate: (header: string | undefined) => Promise<Principal>;
+  /** Keeps what an auditor has read; it comes before the answer. */
+  readonly recordRead: (principal: Principal, read: Read) => Promise<void>;
   /** Gets errors that are defects; the caller only learns that there was one. */
   readonly report: (error: unknown) => void;
-  /** Pages and assets beside the contract. */
-  readonly pages: Hono;
+  /** Pages, assets and the doors of other standards beside the contract. */
+  readonly beside: readonly Hono[];
   /** Where callers find the service, where that is not where it listens. */
   readonly publicUrl: string | null;
 }
@@ -42,9 +45,12 @@ export function createApp(options: AppOptions): Hono<Env> {
     const path = operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
     app.on(operation.method, path, (context) => handle(operation, context, options));
   }
-  app.route('/', options.pages);
   const methods = methodsByPath(contract);
-  app.notFound((context) => {
+  // By themselves: some of their patterns would take the fast router from the contract's routes.
+  const beside = new Hono();
+  for (const each of options.beside) beside.route('/', each);
+  app.notFound((context) => beside.fetch(context.req.raw, context.env));
+  beside.notFound((context) => {
     const allowed = methods.find(({ pattern }) => pattern.test(context.req.path))?.allowed;
     if (!allowed) return problemResponse(notFound(), report);
     const response = problemResponse(
@@ -54,7 +60,8 @@ export function createApp(options: AppOptions): Hono<Env> {
     response.headers.set('allow', allowed);
     return response;
   });
-  app.onError((error) => problemResponse(asUnavailable(error), report));
+  for (const each of [app, beside])
+    each.onError((error) => problemResponse(asUnavailable(error), report));
   return app;
 }
 
@@ -76,7 +83,7 @@ async function handle(
       query: queryOf(context.req.url),
       header,
     });
-    const { bytes, body } = await readBody(operation, context, header);
+    const { bytes, body } = await readBody(operation, context, header('content-type'));
     const call = {
       principal,
       path,
@@ -89,7 +96,11 @@ async function handle(
     const handler = options.handlers[operation.id] as unknown as (
       given: typeof call,
     ) => Promise<Reply<'getDataset'>>;
-    return named(respond(await handler(call), context.req.url), requestId);
+    const reply = await handler(call);
+    if (isOverseen(principal) && operation.method === 'GET') {
+      await options.recordRead(principal, { operation: operation.id, path, query });
+    }
+    return named(respond(reply, context.req.url), requestId);
   } catch (error) {
     return named(problemResponse(asUnavailable(error), options.report), requestId);
   }
@@ -133,9 +144,9 @@ async function admit(
 async function readBody(
   operation: Operation,
   context: Context,
-  header: (name: string) => string | undefined,
+  contentType: string | undefined,
 ): Promise<{ body: unknown; bytes: Uint8Array }> {
-  const bytes = await limitedBody(context, header('content-length'));
+  const bytes = await limitedBody(context, MAX_BODY);
   const { mediaTypes } = operation;
   if (!mediaTypes || bytes.length === 0) {
     if (bytes.length > 0 && !mediaTypes)
@@ -148,7 +159,7 @@ async function readBody(
       ]);
     return { body: undefined, bytes };
   }
-  const type = header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
+  const type = contentType?.split(';')[0]?.trim().toLowerCase() ?? '';
   if (!mediaTypes.includes(type)) {
     const code = operation.isAuthzen ? 'malformed_request' : 'unsupported_media_type';
     throw new ServiceError(code, `Send ${mediaTypes.join(' or ')}.`);
@@ -159,10 +170,11 @@ async function readBody(
 }
 
 /** The body, read no further than the limit, whatever Content-Length says. */
-async function limitedBody(context: Context, length: string | undefined): Promise<Uint8Array> {
+export async function limitedBody(context: Context, limit: number): Promise<Uint8Array> {
   const tooLarge = (): ServiceError =>
-    new ServiceError('body_too_large', `At most ${MAX_BODY} bytes.`);
-  if (Number(length ?? 0) > MAX_BODY) throw tooLarge();
+    new ServiceError('body_too_large', `At most ${limit} bytes.`);
+  const length = context.req.header('content-length');
+  if (Number(length ?? 0) > limit) throw tooLarge();
   // Node sees to it that a body is as long as its Content-Length says.
   if (length !== undefined) return new Uint8Array(await context.req.raw.arrayBuffer());
   const stream = context.req.raw.body;
@@ -171,7 +183,7 @@ async function limitedBody(context: Context, length: string | undefined): Promis
   let size = 0;
   for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) {
     size += chunk.length;
-    if (size > MAX_BODY) throw tooLarge();
+    if (size > limit) throw tooLarge();
     chunks.push(chunk);
   }
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);

@@ -38,10 +38,7 @@ export function docsPage(): string {
 </html>`;
 }
 
-/**
- * Pages and assets that are not in the contract. None of them is a middleware, or a pattern that
- * another one fits too: either would take the fast router from the contract's routes.
- */
+/** Pages and assets that are not in the contract. */
 export function pages(): Hono {
   const app = new Hono();
   app.get('/', (context) => {

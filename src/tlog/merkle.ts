@@ -38,6 +38,21 @@ export function appendLeaves(frontier: Frontier, leafHashes: Iterable<Uint8Array
   return { size, hashes };
 }
 
+/**
+ * The frontier after appending a perfect subtree of 2^height leaves by its root. Throws RangeError
+ * when the tree's size is no multiple of 2^height: the subtree would not be a node of the tree.
+ */
+export function appendPerfect(frontier: Frontier, height: number, root: Uint8Array): Frontier {
+  const width = 2 ** height;
+  if (frontier.size % width !== 0) throw new RangeError('the subtree is not aligned');
+  const inUnits = { size: frontier.size / width, hashes: frontier.hashes };
+  const { size, hashes } = appendLeaves(inUnits, [root]);
+  if (!Number.isSafeInteger(size * width)) {
+    throw new RangeError('the tree would outgrow 2^53 - 1 leaves');
+  }
+  return { size: size * width, hashes };
+}
+
 /** Root of the tree (RFC 9162 section 2.1.1), 32 bytes; the empty tree has `emptyRoot`. */
 export function rootOf(frontier: Frontier): Uint8Array {
   return foldRight(frontier.hashes);

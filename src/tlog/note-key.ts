@@ -1,6 +1,15 @@
 /** Names, keys and signature algorithms of C2SP signed-note. */
-import { createPrivateKey, createPublicKey, hash, KeyObject, sign, verify } from 'node:crypto';
+import { createPrivateKey, hash, KeyObject } from 'node:crypto';
+import {
+  algorithms,
+  ED25519,
+  ED25519_COSIGNATURE,
+  exportPublicKey,
+  importPublicKey,
+  ML_DSA_44,
+} from './algorithms.ts';
 import { decodeBase64, encodeBase64 } from './encoding.ts';
+import { isKeyName } from './key-name.ts';
 
 /** What identifies a key. Name and id together tell which key made a signature. */
 export interface NoteKey {
@@ -8,9 +17,9 @@ export interface NoteKey {
   readonly name: string;
   /** First four bytes of a hash over name, type and public key, as an unsigned 32-bit number. */
   readonly keyId: number;
-  /** Signature type byte of signed-note; 0x01 is Ed25519. */
+  /** Signature type byte of signed-note: 0x01 Ed25519, 0x04 its cosignature, 0x06 ML-DSA-44. */
   readonly type: number;
-  /** In the encoding of its type; for Ed25519 the 32 bytes of RFC 8032. */
+  /** In the encoding of its type: 32 bytes (RFC 8032), or 1,312 (FIPS 204). */
   readonly publicKey: Uint8Array;
 }
 
@@ -36,29 +45,9 @@ export type ParsedVerifierKey =
   | { ok: true; verifier: NoteVerifier }
   | { ok: false; reason: VerifierKeyRefusal };
 
-const ED25519 = 0x01;
-const ED25519_KEY_SIZE = 32;
-const ED25519_SIGNATURE_SIZE = 64;
-// The DER that RFC 8410 puts before a raw Ed25519 key; node:crypto takes no bare seed.
-const ED25519_SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+const SEED_SIZE = 32;
+// The DER that RFC 8410 puts before a seed; node:crypto takes no bare one.
 const ED25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
-
-type UncheckedKey = Omit<NoteKey, 'keyId'>;
-
-/** Makes the check for one public key; undefined when the key is not one of its type. */
-type MakeVerify = (key: UncheckedKey) => NoteVerifier['verify'] | undefined;
-
-/**
- * The supported signature types by their byte. An algorithm sees the key's name and the whole
- * text, which is what the timestamped types (0x04, 0x06) build their signed message from.
- */
-const algorithms: ReadonlyMap<number, MakeVerify> = new Map([[ED25519, verifyEd25519]]);
-
-/** Whether a text can be a key's name (C2SP signed-note, "Format"). */
-export function isKeyName(name: string): boolean {
-  // oxlint-disable-next-line no-control-regex -- a name with one could not stand in a note
-  return name.isWellFormed() && /^[^\p{White_Space}+\u0000-\u001f]+$/u.test(name);
-}
 
 /**
  * A verifier key (vkey) `name+hex8(key id)+base64(type || public key)`. Whoever configures it
@@ -72,14 +61,13 @@ export function parseVerifierKey(vkey: string): ParsedVerifierKey {
   if (!isKeyName(name) || !/^[0-9a-f]{8}$/.test(hexId) || !bytes || type === undefined) {
     return { ok: false, reason: 'malformed' };
   }
-  const makeVerify = algorithms.get(type);
-  if (!makeVerify) return { ok: false, reason: 'unsupported_type' };
+  const algorithm = algorithms.get(type);
+  if (!algorithm) return { ok: false, reason: 'unsupported_type' };
   const publicKey = bytes.subarray(1);
-  const check = makeVerify({ name, type, publicKey });
-  if (!check) return { ok: false, reason: 'malformed' };
-  const keyId = keyIdOf(name, type, publicKey);
-  if (formatKeyId(keyId) !== hexId) return { ok: false, reason: 'key_id_mismatch' };
-  return { ok: true, verifier: { name, keyId, type, publicKey, verify: check } };
+  if (publicKey.length !== algorithm.keySize) return { ok: false, reason: 'malformed' };
+  const verifier = verifierOf(name, type, publicKey);
+  if (formatKeyId(verifier.keyId) !== hexId) return { ok: false, reason: 'key_id_mismatch' };
+  return { ok: true, verifier };
 }
 
 /** The verifier key (vkey) of a key; public, to be handed to those who check the log. */
@@ -93,41 +81,62 @@ export function formatVerifierKey(key: NoteKey): string {
  * KeyObject. Throws RangeError for a bad name or another kind of key.
  */
 export function ed25519Signer(name: string, key: Uint8Array | KeyObject): NoteSigner {
+  return signer(ED25519, name, key instanceof KeyObject ? key : privateKeyFromSeed(key), 0);
+}
+
+/**
+ * A log's own ML-DSA-44 signer (type 0x06) from a private KeyObject. Its time is 0: a log's
+ * signature says nothing of when. Throws RangeError for a bad name or another kind of key.
+ */
+export function mlDsa44Signer(name: string, key: KeyObject): NoteSigner {
+  return signer(ML_DSA_44, name, key, 0);
+}
+
+/**
+ * A witness's signer: Ed25519 (type 0x04) or ML-DSA-44 (type 0x06) by the key's kind, which says
+ * that at `time` (POSIX seconds, not 0) the checkpoint was the largest that it had seen. It signs
+ * checkpoints only. Throws RangeError for a bad name, another kind of key or time 0.
+ */
+export function cosigner(name: string, key: KeyObject, time: number): NoteSigner {
+  if (!Number.isSafeInteger(time) || time <= 0) throw new RangeError('not the time of a witness');
+  const type = key.asymmetricKeyType === 'ed25519' ? ED25519_COSIGNATURE : ML_DSA_44;
+  return signer(type, name, key, time);
+}
+
+function signer(type: number, name: string, key: KeyObject, time: number): NoteSigner {
   if (!isKeyName(name)) throw new RangeError('not a key name: empty, or with a space or plus sign');
-  const privateKey = key instanceof KeyObject ? key : privateKeyFromSeed(key);
-  if (privateKey.type !== 'private' || privateKey.asymmetricKeyType !== 'ed25519') {
-    throw new RangeError('not an Ed25519 private key');
+  const algorithm = algorithms.get(type);
+  if (!algorithm || key.type !== 'private' || key.asymmetricKeyType !== algorithm.keyType) {
+    throw new RangeError('not a private key of this signature type');
   }
-  const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' });
-  const publicKey = spki.subarray(ED25519_SPKI_PREFIX.length);
-  const check = verifyEd25519({ name, type: ED25519, publicKey });
-  if (!check) throw new RangeError('not an Ed25519 public key');
   return {
-    name,
-    keyId: keyIdOf(name, ED25519, publicKey),
-    type: ED25519,
-    publicKey,
-    verify: check,
-    sign: (text) => sign(null, Buffer.from(text), privateKey),
+    ...verifierOf(name, type, exportPublicKey(algorithm.keyType, key)),
+    sign: (text) => algorithm.sign(key, name, text, time),
   };
 }
 
-function verifyEd25519({ publicKey }: UncheckedKey): NoteVerifier['verify'] | undefined {
-  if (publicKey.length !== ED25519_KEY_SIZE) return undefined;
-  const der = Buffer.concat([ED25519_SPKI_PREFIX, publicKey]);
-  const key = createPublicKey({ key: der, format: 'der', type: 'spki' });
-  return (text, signature) =>
-    signature.length === ED25519_SIGNATURE_SIZE && verify(null, Buffer.from(text), key, signature);
+/** The verifier of a public key whose length fits its type. */
+function verifierOf(name: string, type: number, publicKey: Uint8Array): NoteVerifier {
+  const algorithm = algorithms.get(type);
+  if (!algorithm) throw new RangeError('no such signature type');
+  const key = importPublicKey(algorithm.keyType, publicKey);
+  return {
+    name,
+    keyId: keyIdOf(name, type, publicKey),
+    type,
+    publicKey,
+    verify: (text, signature) => algorithm.verify(key, name, text, signature),
+  };
 }
 
 function privateKeyFromSeed(seed: Uint8Array): KeyObject {
-  if (seed.length !== ED25519_KEY_SIZE) throw new RangeError('an Ed25519 seed has 32 bytes');
+  if (seed.length !== SEED_SIZE) throw new RangeError('an Ed25519 seed has 32 bytes');
   const der = Buffer.concat([ED25519_PKCS8_PREFIX, seed]);
   return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
 }
 
 /** `SHA-256(name || 0x0A || type || public key)[:4]`, big-endian. */
-function keyIdOf(name: string, type: number, publicKey: Uint8Array): number {
+export function keyIdOf(name: string, type: number, publicKey: Uint8Array): number {
   const input = Buffer.concat([Buffer.from(`${name}\n`), Uint8Array.of(type), publicKey]);
   return hash('sha256', input, 'buffer').readUInt32BE(0);
 }

@@ -1,6 +1,7 @@
 /** Signed notes (C2SP signed-note): a text, a blank line, and one line for each signature. */
 import { decodeBase64, encodeBase64 } from './encoding.ts';
-import { isKeyName, type NoteSigner, type NoteVerifier } from './note-key.ts';
+import { isKeyName } from './key-name.ts';
+import type { NoteSigner, NoteVerifier } from './note-key.ts';
 
 /** One signature line. `signature` comes after the four bytes of the key id. */
 export interface NoteSignature {

@@ -2,7 +2,8 @@
  * Proof files (C2SP tlog-proof, `.tlog-proof`): an index, an inclusion proof and a signed
  * checkpoint in one text, which anyone with the log's key can check offline.
  */
-import { type CheckpointRefusal, openCheckpoint, type Checkpoint } from './checkpoint.ts';
+import { type CheckpointRefusal, openCheckpoint } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint-text.ts';
 import { decodeBase64, decodeHash, encodeBase64, parseDecimal } from './encoding.ts';
 import type { NoteVerifier } from './note-key.ts';
 import { type ProofRefusal, verifyInclusion } from './proof.ts';

@@ -2,8 +2,9 @@
  * The one deep check of a log: every entry, every leaf, every root and every signed checkpoint,
  * in one pass over the entries. Whatever reads a log (a database, an export, a mirror) feeds it.
  */
-import { type Checkpoint, openCheckpoint, parseCheckpoint } from './checkpoint.ts';
-import { bytesEqual } from './encoding.ts';
+import { openCheckpoint } from './checkpoint.ts';
+import { type Checkpoint, parseCheckpoint } from './checkpoint-text.ts';
+import { bytesEqual, encodeBase64 } from './encoding.ts';
 import { HASH_SIZE, leafHash } from './leaf.ts';
 import { appendLeaves, emptyFrontier, type Frontier, rootOf } from './merkle.ts';
 import { parseNote } from './note.ts';
@@ -16,6 +17,8 @@ export interface LogEntry {
   readonly entry: Uint8Array;
   /** The 32-byte leaf hash that the store keeps beside the entry, where it does. */
   readonly storedLeafHash?: Uint8Array;
+  /** The 32-byte leaf hash in the hash tile that is over the entry, where there is one. */
+  readonly tileHash?: Uint8Array | undefined;
 }
 
 /** A log to check, and what it is checked against. */
@@ -29,16 +32,21 @@ export interface LogToVerify {
   readonly checkpoints: readonly string[];
   /** Keys that the caller trusts. Without any, no signature is checked. */
   readonly verifiers?: readonly NoteVerifier[];
-  /** A signed checkpoint that the caller kept from an earlier visit: the log must still extend it. */
-  readonly trustedCheckpoint?: string;
+  /**
+   * Signed checkpoints that the caller kept from earlier visits, or has from elsewhere: the log
+   * must extend each of them.
+   */
+  readonly trustedCheckpoints?: readonly string[];
 }
 
 /**
  * Every kind of damage has a name.
- * `leaf_hash_mismatch`: the entry does not hash to the stored leaf hash.
+ * `leaf_hash_mismatch`: the entry does not hash to the stored leaf hash: it was edited.
+ * `tile_hash_mismatch`: the entry does not hash to what the tile over it says.
+ * `leaves_swapped`: the entry that belongs here stands at another index.
  * `index_gap`: entries are missing before this one.
  * `index_out_of_order`: an index that came before, or is no index; the entry is left out.
- * `log_truncated`: the entries end before the head's size.
+ * `log_truncated`: the entries end before the head's size, or before that of a trusted checkpoint.
  * `entries_beyond_head`: there are entries that the head does not count.
  * `malformed_head`: the head is not a size and a hash.
  * `root_mismatch`: the entries have another root than the head says.
@@ -48,10 +56,14 @@ export interface LogToVerify {
  * `checkpoint_ahead_of_log`: it counts more entries than the head.
  * `checkpoint_root_mismatch`: the first entries have another root than it says.
  * `checkpoint_not_reached`: its root cannot be computed, because entries are missing.
- * `trusted_root_mismatch`: the same for the trusted checkpoint: the log's past was rewritten.
+ * `trusted_root_mismatch`: the same for a trusted checkpoint: the log's past was rewritten.
+ * `split_view`: the log has signed both a trusted checkpoint and a tree that does not extend it;
+ *   the two notes together prove that it told two stories.
  */
 export type LogProblemCode =
   | 'leaf_hash_mismatch'
+  | 'tile_hash_mismatch'
+  | 'leaves_swapped'
   | 'index_gap'
   | 'index_out_of_order'
   | 'log_truncated'
@@ -64,7 +76,8 @@ export type LogProblemCode =
   | 'checkpoint_ahead_of_log'
   | 'checkpoint_root_mismatch'
   | 'checkpoint_not_reached'
-  | 'trusted_root_mismatch';
+  | 'trusted_root_mismatch'
+  | 'split_view';
 
 export interface LogProblem {
   readonly code: LogProblemCode;
@@ -109,6 +122,15 @@ interface Walk {
   nextIndex: number;
   /** False from the first gap on: positions after it are unknown, so no root can be computed. */
   unbroken: boolean;
+  readonly misplaced: Misplaced[];
+}
+
+/** An entry that does not have the hash that belongs at its index. */
+interface Misplaced {
+  readonly index: number;
+  readonly code: 'leaf_hash_mismatch' | 'tile_hash_mismatch';
+  readonly actual: string;
+  readonly belongs: string;
 }
 
 /** The claims still to meet, the smallest size first, and what came of the others. */
@@ -119,10 +141,14 @@ interface Claims {
   /** Largest size at which any claim held. */
   heldSize: number;
   signedSize: number;
+  /** Trusted claims with a verified signature that did not hold. */
+  readonly broken: RootClaim[];
 }
 
 // Damage can be everywhere; the report stays small enough to read and to hold in memory.
 const LISTED_PER_CODE = 100;
+// Among so many the swapped ones are told from the edited ones.
+const MAX_MISPLACED = 100_000;
 
 const mismatchCode = {
   head: 'root_mismatch',
@@ -138,7 +164,13 @@ const mismatchCode = {
 export async function verifyLog(log: LogToVerify): Promise<LogReport> {
   const problems = new ProblemList();
   const { claims, signatureVerified } = readClaims(log, problems);
-  const walk: Walk = { frontier: emptyFrontier, entriesChecked: 0, nextIndex: 0, unbroken: true };
+  const walk: Walk = {
+    frontier: emptyFrontier,
+    entriesChecked: 0,
+    nextIndex: 0,
+    unbroken: true,
+    misplaced: [],
+  };
   meetClaims(claims, walk.frontier, problems);
   for await (const entry of log.entries) {
     walkEntry(walk, entry, problems);
@@ -146,6 +178,8 @@ export async function verifyLog(log: LogToVerify): Promise<LogReport> {
   }
   judgeEnd(log.head.size, walk, problems);
   reportUnmet(claims, problems);
+  reportBroken(claims, problems);
+  reportMisplaced(walk.misplaced, problems);
   return {
     ok: problems.count === 0,
     entriesChecked: walk.entriesChecked,
@@ -155,15 +189,19 @@ export async function verifyLog(log: LogToVerify): Promise<LogReport> {
     signatureVerified,
     signedSize: claims.signedSize,
     problemCount: problems.count,
-    problems: problems.listed,
+    // What is wrong with entries first: it is the cause of most of the rest.
+    problems: problems.listed.toSorted((a, b) => (a.index ?? Infinity) - (b.index ?? Infinity)),
   };
 }
 
-function walkEntry(walk: Walk, { index, entry, storedLeafHash }: LogEntry, to: ProblemList): void {
+function walkEntry(walk: Walk, { index, entry, ...stored }: LogEntry, to: ProblemList): void {
   walk.entriesChecked += 1;
   const leaf = leafHash(entry);
+  const { storedLeafHash, tileHash } = stored;
   if (storedLeafHash && !bytesEqual(leaf, storedLeafHash)) {
-    to.add('leaf_hash_mismatch', 'the entry does not hash to the stored leaf hash', index);
+    misplace(walk, { index, leaf, belongs: tileHash ?? storedLeafHash }, 'leaf_hash_mismatch');
+  } else if (tileHash && !bytesEqual(leaf, tileHash)) {
+    misplace(walk, { index, leaf, belongs: tileHash }, 'tile_hash_mismatch');
   }
   if (!Number.isSafeInteger(index) || index < walk.nextIndex) {
     to.add('index_out_of_order', `index ${index} where ${walk.nextIndex} was expected`, index);
@@ -178,6 +216,30 @@ function walkEntry(walk: Walk, { index, entry, storedLeafHash }: LogEntry, to: P
   if (walk.unbroken) walk.frontier = appendLeaves(walk.frontier, [leaf]);
 }
 
+function misplace(
+  { misplaced }: Walk,
+  entry: { readonly index: number; readonly leaf: Uint8Array; readonly belongs: Uint8Array },
+  code: Misplaced['code'],
+): void {
+  if (misplaced.length >= MAX_MISPLACED) return;
+  const { index, leaf, belongs } = entry;
+  misplaced.push({ index, code, actual: encodeBase64(leaf), belongs: encodeBase64(belongs) });
+}
+
+/** Tells entries that stand at one another's index from those that were edited. */
+function reportMisplaced(misplaced: readonly Misplaced[], problems: ProblemList): void {
+  const at = new Map(misplaced.map(({ actual, index }) => [actual, index]));
+  for (const { index, code, belongs } of misplaced) {
+    const other = at.get(belongs);
+    if (other !== undefined && other !== index) {
+      problems.add('leaves_swapped', `the entry that belongs here stands at index ${other}`, index);
+    } else {
+      const source = code === 'leaf_hash_mismatch' ? 'stored leaf hash' : 'hash in its tile';
+      problems.add(code, `the entry does not hash to the ${source}`, index);
+    }
+  }
+}
+
 /** Compares the root with every claim about the tree's present size. */
 function meetClaims(claims: Claims, frontier: Frontier, problems: ProblemList): void {
   for (
@@ -189,9 +251,29 @@ function meetClaims(claims: Claims, frontier: Frontier, problems: ProblemList): 
     if (bytesEqual(rootOf(frontier), claim.root)) {
       claims.heldSize = claim.size;
       if (claim.signed) claims.signedSize = claim.size;
+    } else if (claim.source === 'trusted checkpoint' && claim.signed) {
+      claims.broken.push(claim);
     } else {
-      const since = `the last root that held was that of size ${claims.heldSize}`;
-      problems.add(mismatchCode[claim.source], `${describe(claim)}: other root; ${since}`);
+      problems.add(mismatchCode[claim.source], otherRoot(claim, claims));
+    }
+  }
+}
+
+function otherRoot(claim: RootClaim, { heldSize }: Claims): string {
+  return `${describe(claim)}: other root; the last root that held was that of size ${heldSize}`;
+}
+
+/**
+ * A trusted checkpoint that the log signed and does not extend: if it has signed this tree as well,
+ * at that size or later, it told two stories; else the tree was changed by whoever has no key.
+ */
+function reportBroken(claims: Claims, problems: ProblemList): void {
+  for (const claim of claims.broken) {
+    if (claims.signedSize >= claim.size) {
+      const detail = `${describe(claim)}: the log has signed this root and, for size ${claims.signedSize}, a tree that does not extend it`;
+      problems.add('split_view', detail);
+    } else {
+      problems.add('trusted_root_mismatch', otherRoot(claim, claims));
     }
   }
 }
@@ -229,22 +311,22 @@ function readClaims(
     problems.add('malformed_head', 'the head is not a size and a hash of 32 bytes');
   }
   const notes = log.checkpoints.map((note) => ({ note, source: 'checkpoint' as const }));
-  const trusted = log.trustedCheckpoint;
-  const all = [
-    ...notes,
-    ...(trusted === undefined ? [] : [{ note: trusted, source: 'trusted checkpoint' as const }]),
-  ];
+  const trusted = (log.trustedCheckpoints ?? []).map((note) => ({
+    note,
+    source: 'trusted checkpoint' as const,
+  }));
+  const all = [...notes, ...trusted];
   let verified = 0;
   for (const { note, source } of all) {
     const read = readNote(log, note, (code, detail) => problems.add(code, `${source}: ${detail}`));
     if (read?.signed) verified += 1;
-    if (read && (!headHolds || isWithinHead(read.checkpoint, size, problems))) {
+    if (read && (!headHolds || isWithinHead({ ...read.checkpoint, source }, size, problems))) {
       sorted.push({ ...read.checkpoint, source, signed: read.signed });
     }
   }
   sorted.sort((a, b) => a.size - b.size);
   return {
-    claims: { sorted, next: 0, compared: 0, heldSize: 0, signedSize: 0 },
+    claims: { sorted, next: 0, compared: 0, heldSize: 0, signedSize: 0, broken: [] },
     signatureVerified: verified > 0 && verified === all.length,
   };
 }
@@ -274,14 +356,18 @@ function readNote(
   return { checkpoint, signed: true };
 }
 
-function isWithinHead(checkpoint: Checkpoint, headSize: number, problems: ProblemList): boolean {
-  if (checkpoint.size <= headSize) return true;
-  const detail = `checkpoint of size ${checkpoint.size}, the head counts ${headSize}`;
-  problems.add('checkpoint_ahead_of_log', detail);
+function isWithinHead(
+  claim: Pick<RootClaim, 'size' | 'source'>,
+  headSize: number,
+  problems: ProblemList,
+): boolean {
+  if (claim.size <= headSize) return true;
+  const code = claim.source === 'checkpoint' ? 'checkpoint_ahead_of_log' : 'log_truncated';
+  problems.add(code, `${describe(claim)}, the head counts ${headSize}`);
   return false;
 }
 
-function describe({ source, size }: RootClaim): string {
+function describe({ source, size }: Pick<RootClaim, 'source' | 'size'>): string {
   return `${source} of size ${size}`;
 }
 

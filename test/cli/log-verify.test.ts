@@ -137,7 +137,7 @@ async function rewriteHistory(client: Client, folder: string): Promise<void> {
   const head = await forgeHead(client);
   await client.query('delete from log_checkpoint');
   const { checkpoints } = await loadLogKeys(folder, ORIGIN);
-  const note = signCheckpoint({ origin: ORIGIN, ...head }, [checkpoints]);
+  const note = signCheckpoint({ origin: ORIGIN, ...head }, checkpoints);
   await client.query(
     'insert into log_checkpoint (log_id, size, root, note, signed_at, published_at) values (1, $1, $2, $3, now(), now())',
     [head.size, Buffer.from(head.root), note],
@@ -379,7 +379,7 @@ describe('damage is found, named, and exits with 1', () => {
     const alone = await damaged(cut);
     expect(alone.stdout).toContain('self-consistent only');
     const against = await damaged(cut, '--vkey', vkey, '--checkpoint', kept);
-    expect(against.stdout).toContain('DAMAGED checkpoint_ahead_of_log');
+    expect(against.stdout).toContain('DAMAGED log_truncated');
     expect(against.code).toBe(1);
   });
 
@@ -387,7 +387,7 @@ describe('damage is found, named, and exits with 1', () => {
     const signed = await damaged(rewrite, '--vkey', vkey);
     expect(signed.stdout).toMatch(/^OK .*signed by the key given/);
     const against = await damaged(rewrite, '--vkey', vkey, '--checkpoint', kept);
-    expect(against.stdout).toContain('DAMAGED trusted_root_mismatch');
+    expect(against.stdout).toContain('DAMAGED split_view');
     expect(against.code).toBe(1);
   });
 
@@ -407,7 +407,7 @@ describe('damage is found, named, and exits with 1', () => {
     const { code, stdout } = await verify(
       whole.connectionString,
       '--vkey',
-      formatVerifierKey(checkpoints),
+      formatVerifierKey(checkpoints[0]),
     );
     expect(stdout).toContain('DAMAGED checkpoint_signature');
     expect(code).toBe(1);

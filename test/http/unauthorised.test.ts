@@ -12,6 +12,8 @@ const OPEN: Readonly<Record<string, string>> = {
   getCheckpoint:
     'whoever doubts the operator must be able to watch the log: only a size and a hash',
   getVerifierKey: 'a public key',
+  getVerifierKeys: 'public keys',
+  getTrustPolicy: 'what whoever verifies the log is to ask for',
   getReceiptKeys: 'public keys',
   getConsistencyProof: 'hashes of the tree, for whoever watches the log',
   getDecisionPoint: 'AuthZEN clients look for it first; it follows from the address alone',

@@ -62,6 +62,8 @@ export async function startTestService({
     demo: true,
     packDir: join(import.meta.dirname, '../../policies/rwanda'),
     logOrigin: 'log.test.example/umutungo/2026',
+    logPolicy: null,
+    witness: null,
     issuer: null,
     poolSize: 5,
     publicUrl: null,

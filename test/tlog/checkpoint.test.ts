@@ -1,11 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  formatCheckpoint,
-  openCheckpoint,
-  parseCheckpoint,
-  signCheckpoint,
-} from '../../src/tlog/checkpoint.ts';
+import { openCheckpoint, signCheckpoint } from '../../src/tlog/checkpoint.ts';
+import { formatCheckpoint, parseCheckpoint } from '../../src/tlog/checkpoint-text.ts';
 import { emptyRoot } from '../../src/tlog/leaf.ts';
 import { signNote } from '../../src/tlog/note.ts';
 import { base64, testSigner, vectorText } from './reference.ts';

@@ -1,7 +1,8 @@
 /** A whole log that another implementation wrote (transparency-dev/tessera), read with this engine. */
 import { describe, expect, test } from 'vitest';
 import { decodeEntryBundle } from '../../src/tlog/bundle.ts';
-import { type Checkpoint, openCheckpoint } from '../../src/tlog/checkpoint.ts';
+import { openCheckpoint } from '../../src/tlog/checkpoint.ts';
+import type { Checkpoint } from '../../src/tlog/checkpoint-text.ts';
 import { leafHash } from '../../src/tlog/leaf.ts';
 import { appendLeaves, emptyFrontier, rootOf } from '../../src/tlog/merkle.ts';
 import { verifyConsistency, verifyInclusion } from '../../src/tlog/proof.ts';
@@ -103,7 +104,7 @@ describe("tessera's log", () => {
       head: { size, root: treeRoot(leaves) },
       checkpoints: notes,
       verifiers: [verifier],
-      ...(notes[7] && { trustedCheckpoint: notes[7] }),
+      ...(notes[7] && { trustedCheckpoints: [notes[7]] }),
     });
     expect(report).toMatchObject({
       ok: true,

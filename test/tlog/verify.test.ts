@@ -25,7 +25,7 @@ const sound: LogToVerify = {
   head: { size, root: rootAt(size) },
   checkpoints: [signed(300), signed(0), signed(1), signed(256), signed(100), signed(100)],
   verifiers: [log],
-  trustedCheckpoint: signed(200),
+  trustedCheckpoints: [signed(200)],
 };
 
 const codesOf = async (change: Partial<LogToVerify>): Promise<string[]> => {
@@ -151,12 +151,12 @@ const damages: [title: string, change: Partial<LogToVerify>, codes: string[]][] 
   ],
   [
     "an auditor's checkpoint counts more than the log",
-    { trustedCheckpoint: signed(301, wrongRoot) },
-    ['checkpoint_ahead_of_log'],
+    { trustedCheckpoints: [signed(301, wrongRoot)] },
+    ['log_truncated'],
   ],
   [
     "an auditor's checkpoint is forged",
-    { trustedCheckpoint: signed(200, rootAt(200), stranger) },
+    { trustedCheckpoints: [signed(200, rootAt(200), stranger)] },
     ['checkpoint_signature'],
   ],
 ];
@@ -187,7 +187,7 @@ describe('a sound log', () => {
   });
 
   test('passes without checkpoints, but then nothing is signed', async () => {
-    const { trustedCheckpoint: _, ...rest } = sound;
+    const { trustedCheckpoints: _, ...rest } = sound;
     const report = await verifyLog({ ...rest, checkpoints: [] });
     expect(report).toMatchObject({ ok: true, signatureVerified: false, signedSize: 0 });
   });
@@ -215,9 +215,9 @@ describe('damage', () => {
     const rewritten = entries.map(({ entry }) => leafHash(entry));
     const root = treeRoot(rewritten);
     const operator = { entries, head: { size, root }, checkpoints: [signed(size, root)] };
-    const { trustedCheckpoint: _, ...rest } = sound;
+    const { trustedCheckpoints: _, ...rest } = sound;
     expect((await verifyLog({ ...rest, ...operator })).ok).toBe(true);
-    expect(await codesOf(operator)).toEqual(['trusted_root_mismatch']);
+    expect(await codesOf(operator)).toEqual(['split_view']);
   });
 
   test('has the index of its entry, and the last size at which all was well', async () => {

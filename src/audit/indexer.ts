@@ -1,0 +1,34 @@
+import { type Db, transact } from '../db/connection.ts';
+import { BLOCK, countBlocks, insertBlock, insertTerms } from './search-store.ts';
+import { readHead, readSequenced } from './store.ts';
+import { termsOf } from './terms.ts';
+
+/**
+ * Indexes the next block of the log for searching, when it is full. False when there is none. Any
+ * number of replicas may do this at once: whoever comes second for a block leaves it to the first.
+ */
+export async function indexBlock(db: Db): Promise<boolean> {
+  const [block, head] = await Promise.all([countBlocks(db), readHead(db)]);
+  const [from, to] = [block * BLOCK, (block + 1) * BLOCK];
+  if ((head?.size ?? 0) < to) return false;
+  await transact(db, async (tx) => {
+    const events = await readSequenced(tx, { from, to, limit: BLOCK });
+    const times = events.map(({ time }) => time).toSorted();
+    const [first_time, last_time] = [times[0], times.at(-1)];
+    if (first_time === undefined || last_time === undefined) {
+      throw new Error(`the events of the entries from ${from} on are gone`);
+    }
+    if (!(await insertBlock(tx, { block, first_time, last_time }))) return;
+    const digits = new Map<string, string[]>();
+    for (const event of events) {
+      for (const term of termsOf(event)) {
+        const entries = digits.get(term) ?? Array<string>(BLOCK).fill('0');
+        entries[(event.idx ?? from) - from] = '1';
+        digits.set(term, entries);
+      }
+    }
+    const terms = [...digits].map(([term, entries]) => [term, entries.join('')] as const);
+    await insertTerms(tx, block, new Map(terms));
+  });
+  return true;
+}

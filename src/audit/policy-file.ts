@@ -1,0 +1,41 @@
+import { readFile } from 'node:fs/promises';
+import type { NoteVerifier } from '../tlog/note-key.ts';
+import { parsePolicy, type Policy } from '../tlog/policy.ts';
+import { type LogKeys, loadWitnessKeys } from './keys.ts';
+import type { Witness } from './witness.ts';
+
+/**
+ * The policy of this log: its own keys, and the witnesses, groups and quorum of a file in
+ * tlog-policy form, where there is one.
+ * @throws Error naming the line that is wrong.
+ */
+export async function readLogPolicy(
+  file: string | null,
+  { checkpoints }: Pick<LogKeys, 'checkpoints'>,
+): Promise<Policy> {
+  const logs = checkpoints.map((verifier) => ({ verifier }));
+  if (file === null) return { logs, witnesses: [], groups: [], quorum: 'none' };
+  return { ...(await readPolicy('LOG_POLICY', file)), logs };
+}
+
+/**
+ * This service as a witness: its name, its keys, and the logs that a file in tlog-policy form
+ * lists (its witnesses and quorum are of no meaning here).
+ * @throws Error naming the line that is wrong.
+ */
+export async function readWitness(
+  { name, logs: file }: { readonly name: string; readonly logs: string },
+  keysFolder: string,
+): Promise<Witness> {
+  const logs = new Map<string, NoteVerifier[]>();
+  for (const { verifier } of (await readPolicy('WITNESS_LOGS', file)).logs) {
+    logs.set(verifier.name, [...(logs.get(verifier.name) ?? []), verifier]);
+  }
+  return { name, keys: await loadWitnessKeys(keysFolder), logs };
+}
+
+async function readPolicy(variable: string, file: string): Promise<Policy> {
+  const parsed = parsePolicy(await readFile(file, 'utf8'));
+  if (parsed.ok) return parsed.policy;
+  throw new Error(`${variable}: ${file}, line ${parsed.line}: ${parsed.reason}`);
+}

@@ -1,0 +1,95 @@
+import { sql } from 'kysely';
+import { textArray } from '../db/arrays.ts';
+import type { Db, Tx } from '../db/connection.ts';
+
+/** Entries in a block of the index; that of a tile, so that both are full at once. */
+export const BLOCK = 256;
+
+const NO_ENTRY = sql.raw(`B'${'0'.repeat(BLOCK)}'`);
+const EVERY_ENTRY = sql.raw(`B'${'1'.repeat(BLOCK)}'`);
+
+/** How many blocks are indexed; they are 0, 1, … without a gap. */
+export async function countBlocks(db: Db): Promise<number> {
+  const row = await db
+    .selectFrom('event_block')
+    .select('block')
+    .orderBy('block', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row === undefined ? 0 : row.block + 1;
+}
+
+/** False where another replica has the block already. */
+export async function insertBlock(
+  tx: Tx,
+  block: { readonly block: number; readonly first_time: string; readonly last_time: string },
+): Promise<boolean> {
+  const { numInsertedOrUpdatedRows: made } = await tx
+    .insertInto('event_block')
+    .values(block)
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirstOrThrow();
+  return made === 1n;
+}
+
+/** The terms of a block, each with the digits that say in which of its entries it stands. */
+export async function insertTerms(
+  tx: Tx,
+  block: number,
+  terms: ReadonlyMap<string, string>,
+): Promise<void> {
+  await sql`
+    insert into event_term (term, block, entries)
+    select term, ${block}::bigint, entries::bit(256)
+    from unnest(${textArray([...terms.keys()])}::text[], ${textArray([...terms.values()])}::text[])
+      as t (term, entries)`.execute(tx);
+}
+
+/** A block in which all terms stand in one entry at least, and in which entries. */
+export interface FoundBlock {
+  readonly block: number;
+  readonly entries: string;
+}
+
+/** The period that events are of; both ends belong to it. */
+export interface Period {
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
+}
+
+/**
+ * Blocks below `before` that have entries with all of these terms and, may be, times in the
+ * period; the latest first.
+ */
+export async function findBlocks(
+  db: Db,
+  terms: readonly string[],
+  { from, to }: Period,
+  { before, limit }: { readonly before: number; readonly limit: number },
+): Promise<FoundBlock[]> {
+  const [first, ...others] = terms;
+  const joins = others.map(
+    (term, i) =>
+      sql`join event_term ${sql.id(`t${i}`)} on ${sql.id(`t${i}`, 'block')} = b.block and ${sql.id(`t${i}`, 'term')} = ${term}`,
+  );
+  const all = first === undefined ? EVERY_ENTRY : entriesOf(others.length);
+  const { rows } = await sql<FoundBlock>`
+    select b.block, ${all} as entries
+    from event_block b
+    ${first === undefined ? sql`` : sql`join event_term t on t.block = b.block and t.term = ${first}`}
+    ${sql.join(joins, sql` `)}
+    where b.block < ${before}
+      ${from === undefined ? sql`` : sql`and b.last_time >= ${from}`}
+      ${to === undefined ? sql`` : sql`and b.first_time <= ${to}`}
+      and ${all} <> ${NO_ENTRY}
+    order by b.block desc limit ${limit}`.execute(db);
+  return rows;
+}
+
+function entriesOf(others: number) {
+  const columns = [
+    sql.id('t', 'entries'),
+    ...Array.from({ length: others }, (_, i) => sql.id(`t${i}`, 'entries')),
+  ];
+  return sql`(${sql.join(columns, sql` & `)})`;
+}

@@ -1,0 +1,82 @@
+import type { EventRow } from './store.ts';
+
+/** What an auditor asks for; all of it must fit. */
+export interface EventQuery {
+  readonly type?: string | undefined;
+  /** Pseudonym, as it stands in leaves. */
+  readonly actor?: string | undefined;
+  /** Identifiers that the event is about. */
+  readonly subjects?: readonly string[] | undefined;
+  readonly outcome?: string | undefined;
+  /** A rule that denied, sent to review or obliged. */
+  readonly rule?: string | undefined;
+  /** Words that stand in the body, in any order. */
+  readonly text?: string | undefined;
+}
+
+type Indexed = Pick<EventRow, 'type' | 'actor' | 'subject_ids' | 'outcome' | 'body'>;
+
+// Long and random texts are found by nobody and would fill the index.
+const MAX_WORD = 40;
+const MAX_WORDS = 300;
+const NOT_WORDS = /^(?:salt|.*sha256)$/;
+const RULES = ['deny', 'review', 'obligations'] as const;
+
+/** The terms that an event can be found by, each once. */
+export function termsOf(event: Indexed): Set<string> {
+  const { type, actor, subject_ids, outcome } = event;
+  const terms = new Set([`type:${type}`, `actor:${actor}`, `outcome:${outcome}`]);
+  for (const subject of subject_ids) terms.add(`subject:${subject}`);
+  const body = parse(event.body);
+  for (const member of RULES) {
+    const rules = body[member];
+    if (Array.isArray(rules)) for (const rule of rules) terms.add(`rule:${String(rule)}`);
+  }
+  const words = new Set<string>();
+  addWords(body, words);
+  for (const word of words) terms.add(`word:${word}`);
+  return terms;
+}
+
+/** The terms that a query asks for. Empty where it asks for nothing but a time. */
+export function termsOfQuery(query: EventQuery): string[] {
+  const { type, actor, subjects = [], outcome, rule, text = '' } = query;
+  const single = { type, actor, outcome, rule };
+  return [
+    ...Object.entries(single).flatMap(([name, value]) => (value ? [`${name}:${value}`] : [])),
+    ...subjects.map((subject) => `subject:${subject}`),
+    ...wordsOf(text).map((word) => `word:${word}`),
+  ];
+}
+
+/** A body that is no JSON any more is found by its other terms; `log verify` says what happened to it. */
+function parse(body: Buffer): Record<string, unknown> {
+  try {
+    return JSON.parse(body.toString('utf8')) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
+
+function addWords(value: unknown, words: Set<string>): void {
+  if (words.size >= MAX_WORDS) return;
+  if (typeof value === 'string') {
+    for (const word of wordsOf(value)) if (words.size < MAX_WORDS) words.add(word);
+  } else if (Array.isArray(value)) {
+    for (const item of value) addWords(item, words);
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [name, member] of Object.entries(value)) {
+      if (!NOT_WORDS.test(name)) addWords(member, words);
+    }
+  }
+}
+
+/** Words in any script: runs of letters, marks and digits, in lower case and one Unicode form. */
+function wordsOf(text: string): string[] {
+  const found =
+    text
+      .normalize('NFKC')
+      .toLowerCase()
+      .match(/[\p{L}\p{M}\p{N}]{2,}/gu) ?? [];
+  return [...new Set(found.filter((word) => word.length <= MAX_WORD))];
+}

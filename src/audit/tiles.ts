@@ -1,0 +1,25 @@
+import type { Db } from '../db/connection.ts';
+import { notFound } from '../errors.ts';
+import { encodeEntryBundle } from '../tlog/bundle.ts';
+import { TILE_WIDTH, type TilePath, tileWidth } from '../tlog/tiles.ts';
+import { newestCheckpoint } from './proofs.ts';
+import { hashTile } from './sequencer.ts';
+import { readLeaves } from './store.ts';
+
+/**
+ * A hash tile or an entry bundle of the published log (C2SP tlog-tiles), whose bytes never change.
+ * @throws ServiceError `not_found` for one that is not under the newest checkpoint: what nobody has
+ * signed yet is not part of the log. `unavailable` before the first checkpoint.
+ */
+export async function readLogTile(db: Db, tile: TilePath): Promise<Uint8Array> {
+  const { level, n, width } = tile;
+  const { size } = await newestCheckpoint(db);
+  if (width > tileWidth(level === 'entries' ? 0 : level, n, size)) throw notFound();
+  return level === 'entries' ? entryBundle(db, n, width) : hashTile(db, level, n, width);
+}
+
+async function entryBundle(db: Db, n: number, width: number): Promise<Uint8Array> {
+  const leaves = await readLeaves(db, n * TILE_WIDTH, width);
+  if (leaves.length < width) throw new Error(`the entries of bundle ${n} are not all there`);
+  return encodeEntryBundle(leaves);
+}
