@@ -44,9 +44,8 @@ export async function runPolicyImport(
     const { pack } = packWith(await readPackFolder(packDir), []);
     const read = await importOdrl(await readFile(file, 'utf8'), {
       format,
-      profile,
       bindings,
-      ...(profile === 'national' ? { terms: new Set(Object.keys(pack.purposes)) } : {}),
+      ...(profile === 'national' ? { profile, pack } : { profile }),
       header: {
         in_force: { from },
         ...(owner === undefined ? {} : { layer: 'steward' as const, owner }),

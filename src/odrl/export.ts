@@ -1,6 +1,6 @@
 import { COUNTRIES } from '../pdp/countries.ts';
 import { parseDate, parseInstant } from '../pdp/calendar.ts';
-import type { Condition, Constant } from '../pdp/condition.ts';
+import type { Condition, Constant, Operator } from '../pdp/condition.ts';
 import type {
   Citation,
   Effect,
@@ -11,9 +11,10 @@ import type {
   Texts,
 } from '../pdp/document.ts';
 import type { FactSpec } from '../pdp/facts.ts';
-import { MAPPINGS, type ProfileName } from './mapping.ts';
+import { OPERATORS } from './constraint.ts';
+import { type Mapping, MAPPINGS, type ProfileName } from './mapping.ts';
 import { isAlways, writtenTarget } from './source.ts';
-import { DCT, factIri, odrl, RDF, umt, UMT, urn, XSD } from './terms.ts';
+import { DCT, factIri, odrl, RDF, umt, UMT, urn, wordIri, XSD } from './terms.ts';
 import { type Out, type Value, writeJsonLd, writeTurtle } from './write.ts';
 import type { Format } from './read.ts';
 
@@ -76,10 +77,12 @@ const texts = (all: Texts): Value[] =>
 const typed = (type: string): readonly [string, readonly Value[]] => [`${RDF}type`, [iri(type)]];
 
 class Exporter {
-  readonly #mapping;
+  readonly #profile: ProfileName;
+  readonly #mapping: Mapping;
   readonly #pack: ExportOptions['pack'];
 
   constructor(profile: ProfileName, pack: ExportOptions['pack']) {
+    this.#profile = profile;
     this.#mapping = MAPPINGS[profile];
     this.#pack = pack;
   }
@@ -96,6 +99,7 @@ class Exporter {
         typed(odrl('Set')),
         [odrl('uid'), [iri(id)]],
         [odrl('profile'), [iri(PROFILE)]],
+        [umt('facts'), [iri(umt(this.#profile))]],
         [`${DCT}title`, texts(document.title)],
         [`${DCT}description`, texts(document.description ?? {})],
         [umt('policy'), [literal(policy)]],
@@ -189,7 +193,7 @@ class Exporter {
         return atom(umt('rule'), umt(condition.kind), iri(urn('rule', condition.rule)));
       case 'compare': {
         const { fact, operator, right } = condition;
-        const [left, by] = [this.#operand(fact), odrl(operator)];
+        const [left, by] = [this.#operand(fact), operatorIri(operator)];
         if ('constant' in right) return atom(left, by, this.#constant(fact, right.constant));
         return [
           typed(odrl('Constraint')),
@@ -212,6 +216,9 @@ class Exporter {
     if (typeof constant === 'number') return literal(String(constant), numberType(constant));
     const name = ownEntry(ownEntry(this.#mapping.values, fact) ?? {}, constant);
     if (name !== undefined) return iri(name);
+    const word = wordIri(constant);
+    const isTaken = Object.values(ownEntry(this.#mapping.values, fact) ?? {}).includes(word ?? '');
+    if (word !== undefined && !isTaken) return iri(word);
     const spec = this.#specOf(fact);
     const type = spec?.of ?? spec?.type;
     if (type === 'country' && COUNTRIES.has(constant))
@@ -228,6 +235,11 @@ class Exporter {
     if (first !== undefined && first !== fact) return this.#specOf(first);
     return ownEntry(this.#pack?.facts ?? {}, fact);
   }
+}
+
+/** An operator of ODRL has its name in ODRL; what the language has beside those is ours. */
+function operatorIri(operator: Operator): string {
+  return OPERATORS.includes(operator) ? odrl(operator) : umt(operator);
 }
 
 function ownEntry<T>(of: Readonly<Record<string, T>>, key: string): T | undefined {

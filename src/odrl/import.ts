@@ -3,27 +3,27 @@ import { parsePolicy } from '../pdp/document.ts';
 import { PROFILE } from './export.ts';
 import { readForeign } from './foreign.ts';
 import { type Graph, type Node, type OdrlProblem, OdrlMistake, where } from './graph.ts';
-import type { AttributeSpec, ProfileName, TermSpec } from './mapping.ts';
+import type { AttributeSpec, TermSpec } from './mapping.ts';
 import { readNative } from './native.ts';
 import { type Format, readGraph } from './read.ts';
+import { type Bindings, type Facts, Reading } from './reading.ts';
 import { documentText } from './source.ts';
 import { odrl, umt } from './terms.ts';
 
 export type { AttributeSpec, TermSpec } from './mapping.ts';
 export type { OdrlProblem } from './graph.ts';
+export type { Bindings } from './reading.ts';
 
-/** What an IRI of the policy stands for: a placeholder, a dataset, a purpose, a party. */
-export type Bindings = Readonly<Record<string, string | number | boolean>>;
-
-export interface ImportOptions {
+export type ImportOptions = {
   readonly format: Format;
-  readonly profile: ProfileName;
   readonly bindings?: Bindings;
   /** What a policy document has and an ODRL policy has not; of our own exports nothing is taken. */
   readonly header: ImportHeader;
-  /** Words of the program that a purpose may be; not given, any word is taken. */
-  readonly terms?: ReadonlySet<string>;
-}
+} & (
+  | { readonly profile: 'national'; readonly pack: Facts }
+  /** A space gets the facts that the policy needs. */
+  | { readonly profile: 'space' }
+);
 
 /** Left out, the name is made from the policy's IRI, and the rest is that of the profile. */
 export type ImportHeader = Pick<PolicyDocument, 'in_force'> &
@@ -54,11 +54,15 @@ export async function importOdrl(text: string, options: ImportOptions): Promise<
     const graph = await readGraph(text, options.format);
     const policy = onlyPolicy(graph);
     const profiles = graph.nodesOf(policy, odrl('profile')).map(({ value }) => value);
-    const found =
-      profiles.length === 1 && profiles[0] === PROFILE
-        ? { document: readNative(graph, policy, options.profile), attributes: {}, terms: {} }
-        : readForeign(graph, policy, options);
-    const { document, ...more } = found;
+    const isOwn = profiles.length === 1 && profiles[0] === PROFILE;
+    const {
+      document,
+      problems: refused,
+      ...more
+    } = isOwn
+      ? { document: readNative(graph, policy), problems: [], ...NOTHING }
+      : foreign(graph, policy, options);
+    if (refused.length > 0) return { ok: false, problems: refused };
     const written = documentText(document);
     const parsed = parsePolicy(document.policy, written);
     if (parsed.ok) return { ok: true, text: written, ...more };
@@ -71,6 +75,17 @@ export async function importOdrl(text: string, options: ImportOptions): Promise<
     if (!(error instanceof OdrlMistake)) throw error;
     return { ok: false, problems: [{ where: error.where, message: error.message }] };
   }
+}
+
+const NOTHING = { attributes: {}, terms: {} };
+
+function foreign(graph: Graph, policy: Node, options: ImportOptions) {
+  const pack = options.profile === 'national' ? options.pack : undefined;
+  const reading = new Reading(graph, options.profile, options.bindings ?? {}, pack);
+  const { document, problems } = readForeign(reading, policy, options.header);
+  if (pack) return { document, problems, ...NOTHING };
+  const attributes = Object.fromEntries(reading.attributes);
+  return { document, problems, attributes, terms: reading.terms() };
 }
 
 /** Kinds of policies that grant nothing, or that say too little. */

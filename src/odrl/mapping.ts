@@ -71,6 +71,8 @@ export interface Words {
   >;
   readonly terms: Readonly<Record<string, TermSpec>>;
   readonly duties: Readonly<Record<string, DutyMapping>>;
+  /** ODRL profiles that these words are. */
+  readonly profiles: readonly string[];
 }
 
 /** A word of a hierarchy, and the words that it is a kind of. */

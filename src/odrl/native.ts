@@ -10,15 +10,18 @@ import type {
 } from '../pdp/document.ts';
 import { branchesOf, EFFECTS } from './export.ts';
 import { type Graph, keyOf, type Node, odrlName, OdrlMistake, type Term, where } from './graph.ts';
-import { type Mapping, MAPPINGS, type ProfileName } from './mapping.ts';
+import { type Mapping, MAPPINGS } from './mapping.ts';
 import type { WrittenPolicy } from './source.ts';
-import { DCT, FACT, nameIn, odrl, RDF, shortName, umt, UMT, XSD } from './terms.ts';
+import { DCT, FACT, nameIn, odrl, prefixedWord, RDF, shortName, umt, UMT, XSD } from './terms.ts';
 
 /**
  * Reads what `exportOdrl` wrote. Everything is read from the `umt:Rule`s, and the ODRL rules must
  * be those that follow from them: who changes one without the other learns of it.
  */
-export function readNative(graph: Graph, policy: Node, profile: ProfileName): WrittenPolicy {
+export function readNative(graph: Graph, policy: Node): WrittenPolicy {
+  const facts = graph.one(policy, umt('facts'));
+  const profile = (['national', 'space'] as const).find((each) => facts?.value === umt(each));
+  if (!profile) throw new OdrlMistake(where(policy, umt('facts')), 'umt:national or umt:space');
   return new NativeReader(graph, MAPPINGS[profile]).policy(policy);
 }
 
@@ -30,9 +33,16 @@ const POLICY = [
   `${DCT}description`,
   ...['uid', 'profile', 'assigner', 'target'].map(odrl),
   ...Object.values(EFFECTS).map(({ property }) => property),
-  ...['policy', 'version', 'layer', 'concern', 'instrument', 'inForceFrom', 'inForceUntil'].map(
-    umt,
-  ),
+  ...[
+    'facts',
+    'policy',
+    'version',
+    'layer',
+    'concern',
+    'instrument',
+    'inForceFrom',
+    'inForceUntil',
+  ].map(umt),
   umt('rules'),
 ];
 const RULE = [
@@ -233,7 +243,7 @@ class NativeReader {
       return { kind: own, rule: this.#named(node, odrl('rightOperand'), 'rule') };
     const fact = this.#fact(left, node);
     if (own === 'exists' || own === 'nonempty') return { kind: own, fact };
-    const name = odrlName(operator);
+    const name = odrlName(operator) ?? own;
     if (name === undefined)
       throw new OdrlMistake(
         where(node, odrl('operator')),
@@ -269,6 +279,8 @@ class NativeReader {
       const code = this.#values.get(fact)?.get(term.value);
       if (code !== undefined) return code;
       if (term.value.startsWith(this.#places)) return term.value.slice(this.#places.length);
+      const word = prefixedWord(term.value);
+      if (word !== undefined) return word;
     }
     throw new OdrlMistake(where(asNode(term)), `no value of ${fact}`);
   }

@@ -42,6 +42,23 @@ export function localName(iri: string): string {
   return iri.slice(Math.max(iri.lastIndexOf('#'), iri.lastIndexOf('/'), iri.lastIndexOf(':')) + 1);
 }
 
+/** Prefixes with which a program may write the words of others. */
+const WORDS: readonly string[] = ['dpv'];
+
+/** The IRI of a word that is written with a prefix, `dpv:AcademicResearch`; undefined for any other text. */
+export function wordIri(text: string): string | undefined {
+  const [, prefix = '', name] = /^([a-z]+):([A-Za-z]\w*)$/.exec(text) ?? [];
+  return name !== undefined && WORDS.includes(prefix)
+    ? `${PREFIXES[prefix] ?? ''}${name}`
+    : undefined;
+}
+
+/** The word that `wordIri` gives this IRI for. */
+export function prefixedWord(iri: string): string | undefined {
+  const short = shortName(iri);
+  return wordIri(short) === iri ? short : undefined;
+}
+
 /** An IRI for people: with a known prefix, or in angle brackets. */
 export function shortName(iri: string): string {
   const prefix = Object.keys(PREFIXES).find((each) => iri.startsWith(PREFIXES[each] ?? ' '));
