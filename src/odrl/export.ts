@@ -13,7 +13,7 @@ import type {
 import type { FactSpec } from '../pdp/facts.ts';
 import { OPERATORS } from './constraint.ts';
 import { type Mapping, MAPPINGS, type ProfileName } from './mapping.ts';
-import { isAlways, writtenTarget } from './source.ts';
+import { isAlways, writtenTarget } from '../pdp/source.ts';
 import { DCT, factIri, odrl, RDF, umt, UMT, urn, wordIri, XSD } from './terms.ts';
 import { type Out, type Value, writeJsonLd, writeTurtle } from './write.ts';
 import type { Format } from './read.ts';

@@ -13,7 +13,7 @@ import {
 import { type DutyMapping, WORDS } from './mapping.ts';
 import { type Reading, wordsOf } from './reading.ts';
 import { actionCondition, actionOf, allOf, anyOf, sharedValues, thingCondition } from './scope.ts';
-import type { WrittenPolicy } from './source.ts';
+import type { WrittenPolicy } from '../pdp/source.ts';
 import { DCT, localName, odrl, RDFS, shortName, SKOS } from './terms.ts';
 import type { ImportHeader } from './import.ts';
 

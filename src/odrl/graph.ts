@@ -34,9 +34,12 @@ export class OdrlMistake extends Error {
 }
 
 const MAX_LIST = 100_000;
+/** Nodes that are looked at: one that is reached on many ways is looked at as often. */
+const MAX_STEPS = 300_000;
 
 /** Triples by subject and predicate, in the order in which they were written. */
 export class Graph {
+  #steps = 0;
   readonly #nodes = new Map<string, { node: Node; properties: Map<string, Term[]> }>();
 
   constructor(triples: Iterable<Triple>) {
@@ -50,11 +53,18 @@ export class Graph {
     }
   }
 
+  /** @throws OdrlMistake when reading the policy takes more than a policy does. */
+  step(count = 1): void {
+    this.#steps += count;
+    if (this.#steps > MAX_STEPS) throw new OdrlMistake('', 'too intricate to be read');
+  }
+
   nodes(): Node[] {
     return [...this.#nodes.values()].map(({ node }) => node);
   }
 
   predicates(node: Node): string[] {
+    this.step();
     return [...(this.#nodes.get(keyOf(node))?.properties.keys() ?? [])];
   }
 

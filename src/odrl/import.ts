@@ -7,7 +7,7 @@ import type { AttributeSpec, TermSpec } from './mapping.ts';
 import { readNative } from './native.ts';
 import { type Format, readGraph } from './read.ts';
 import { type Bindings, type Facts, Reading } from './reading.ts';
-import { documentText } from './source.ts';
+import { documentText } from '../pdp/source.ts';
 import { odrl, umt } from './terms.ts';
 
 export type { AttributeSpec, TermSpec } from './mapping.ts';

@@ -11,7 +11,7 @@ import type {
 import { branchesOf, EFFECTS } from './export.ts';
 import { type Graph, keyOf, type Node, odrlName, OdrlMistake, type Term, where } from './graph.ts';
 import { type Mapping, MAPPINGS } from './mapping.ts';
-import type { WrittenPolicy } from './source.ts';
+import type { WrittenPolicy } from '../pdp/source.ts';
 import { DCT, FACT, nameIn, odrl, prefixedWord, RDF, shortName, umt, UMT, XSD } from './terms.ts';
 
 /**
@@ -361,7 +361,7 @@ function asNode(term: Term): Node {
 }
 
 /** A literal as policies write it: dates stay texts. */
-export function scalarOf(value: string, datatype: string): string | number | boolean {
+function scalarOf(value: string, datatype: string): string | number | boolean {
   switch (datatype) {
     case `${XSD}boolean`:
       return value === 'true' || value === '1';

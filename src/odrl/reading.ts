@@ -56,8 +56,9 @@ export class Reading {
     for (const [action, broader] of Object.entries(vocabulary.actions))
       for (const each of broader) this.#addEdge(action, each);
     for (const [term, { title, broader }] of Object.entries(WORDS.terms)) {
-      this.#titles.set(term, title);
-      for (const each of broader ?? []) this.#addEdge(term, each);
+      const word = this.#word(term);
+      this.#titles.set(word, title);
+      for (const each of broader ?? []) this.#addEdge(word, this.#word(each));
     }
     for (const node of graph.nodes()) this.#learn(node);
   }
@@ -90,6 +91,7 @@ export class Reading {
     const seen = new Set([word]);
     for (const each of seen) for (const narrow of this.#narrower.get(each) ?? []) seen.add(narrow);
     for (const member of this.#group(word)) seen.add(member);
+    this.graph.step(seen.size);
     return [...seen];
   }
 
@@ -229,8 +231,8 @@ export class Reading {
 
   /** Everything above and below the words that the policy uses. */
   terms(): Record<string, TermSpec> {
-    const all = new Set<string>();
-    for (const word of this.#used) for (const each of this.downset(word)) all.add(each);
+    const all = new Set(this.#used);
+    for (const each of all) for (const narrow of this.#narrower.get(each) ?? []) all.add(narrow);
     for (const each of all) for (const broad of this.#broader.get(each) ?? []) all.add(broad);
     return Object.fromEntries(
       [...all].map((word) => {

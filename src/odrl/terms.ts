@@ -11,7 +11,7 @@ export const UMT = 'https://umutungo.example/ns/odrl#';
 /** What one fact of a pack is called, followed by its path. */
 export const FACT: string = `${UMT}fact/`;
 /** Things of a register, followed by their kind and their name. */
-export const URN = 'urn:umutungo:';
+const URN = 'urn:umutungo:';
 
 /** Prefixes that are written, and that a JSON-LD document may use without declaring them. */
 export const PREFIXES: Readonly<Record<string, string>> = {

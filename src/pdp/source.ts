@@ -1,8 +1,8 @@
-import type { Condition } from '../pdp/condition.ts';
-import type { Outcome, PolicyDocument, Rule } from '../pdp/document.ts';
+import type { Condition } from './condition.ts';
+import type { Outcome, PolicyDocument, Rule } from './document.ts';
 
 /** A condition as a document writes it; `parseCondition` reads it back to an equal one. */
-export function conditionSource(condition: Condition): unknown {
+function conditionSource(condition: Condition): unknown {
   switch (condition.kind) {
     case 'constant':
       return condition.value;
