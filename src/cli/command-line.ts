@@ -5,6 +5,7 @@ import { type Role, ROLES } from '../principal.ts';
 import { runDecisionReplay } from './decision-replay.ts';
 import { runLogVerify } from './log-verify.ts';
 import { runPolicyCheck } from './policy-check.ts';
+import { runPolicyCompare } from './policy-compare.ts';
 import { runPolicyDiff, runPolicyRender } from './policy-diff.ts';
 import { runPolicyExport, runPolicyImport } from './policy-odrl.ts';
 import { runPolicyTest } from './policy-test.ts';
@@ -151,6 +152,14 @@ function addOdrl(policy: Command, run: Run, packDir: () => string): void {
     .addOption(format().default('jsonld'))
     .action(async (file: string, options: { format: 'jsonld' | 'turtle' }) => {
       run.code = await runPolicyExport(packDir(), file, options.format);
+    });
+  policy
+    .command('compare')
+    .description('print how two policies, ours or ODRL, relate, with a request that shows it')
+    .argument('<a>', 'a policy')
+    .argument('<b>', 'another')
+    .action(async (a: string, b: string) => {
+      run.code = await runPolicyCompare(packDir(), a, b);
     });
   policy
     .command('import')

@@ -3404,7 +3404,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/yaml": string;
-                    readonly "application/ld+json": string;
+                    readonly "application/ld+json": {
+                        readonly [key: string]: unknown;
+                    };
                     readonly "text/turtle": string;
                 };
             };

@@ -208,8 +208,8 @@ function spreadOf(entries: Readonly<Record<string, object>>) {
 }
 
 function relationView({ a_implies_b, b_implies_a, equal, together, conflict }: Relation) {
-  const view = ({ answer, witness }: Comparison) => ({
-    answer,
+  const view = ({ witness, ...rest }: Comparison) => ({
+    ...rest,
     ...(witness && { witness: { ...witness } }),
   });
   return {
