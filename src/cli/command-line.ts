@@ -7,7 +7,9 @@ import { runDecisionReplay } from './decision-replay.ts';
 import { runLogMirror } from './log-mirror.ts';
 import { type LogVerifyOptions, runLogVerify } from './log-verify.ts';
 import { runPolicyCheck } from './policy-check.ts';
+import { runPolicyCompare } from './policy-compare.ts';
 import { runPolicyDiff, runPolicyRender } from './policy-diff.ts';
+import { runPolicyExport, runPolicyImport } from './policy-odrl.ts';
 import { runPolicyTest } from './policy-test.ts';
 
 /** One run: the settings it was given, and the exit code that its command leaves. */
@@ -131,6 +133,70 @@ function addPolicy(program: Command, run: Run): void {
         run.code = await runPolicyDiff(before, after, { ...options, packDir: packDir(), cases });
       },
     );
+  addOdrl(policy, run, packDir);
+}
+
+interface OdrlOptions {
+  readonly format?: 'jsonld' | 'turtle';
+  readonly profile: 'national' | 'space';
+  readonly bind?: readonly string[];
+  readonly owner?: string;
+  readonly from?: string;
+}
+
+function addOdrl(policy: Command, run: Run, packDir: () => string): void {
+  const format = (): Option =>
+    new Option('--format <format>', 'of the ODRL text').choices(['jsonld', 'turtle']);
+  policy
+    .command('export')
+    .description('print a policy as ODRL 2.2 with DPV terms; docs/odrl-profile.md')
+    .argument('<file>', 'a policy')
+    .addOption(format().default('jsonld'))
+    .action(async (file: string, options: { format: 'jsonld' | 'turtle' }) => {
+      run.code = await runPolicyExport(packDir(), file, options.format);
+    });
+  policy
+    .command('compare')
+    .description('print how two policies, ours or ODRL, relate, with a request that shows it')
+    .argument('<a>', 'a policy')
+    .argument('<b>', 'another')
+    .action(async (a: string, b: string) => {
+      run.code = await runPolicyCompare(packDir(), a, b);
+    });
+  policy
+    .command('import')
+    .description('print an ODRL 2.2 policy as a policy document, or what has no meaning here')
+    .argument('<file>', 'a policy in JSON-LD, or in Turtle (.ttl)')
+    .addOption(format())
+    .addOption(
+      new Option('--profile <profile>', 'whose facts it reads')
+        .choices(['national', 'space'])
+        .default('national'),
+    )
+    .option('--bind <iri=value...>', 'what an IRI stands for, such as a dataset or a placeholder')
+    .option('--owner <id>', 'the organisation whose datasets it is about', slug)
+    .option('--from <date>', 'the first day on which it is in force; today if not given')
+    .action(async (file: string, options: OdrlOptions) => {
+      run.code = await runPolicyImport(file, {
+        packDir: packDir(),
+        format: options.format ?? (file.endsWith('.ttl') ? 'turtle' : 'jsonld'),
+        profile: options.profile,
+        bindings: bindingsOf(options.bind ?? []),
+        owner: options.owner,
+        from: options.from ?? new Date().toISOString().slice(0, 10),
+      });
+    });
+}
+
+function bindingsOf(words: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    words.map((word) => {
+      // An IRI may have a "=" in it, a value has none.
+      const at = word.lastIndexOf('=');
+      if (at < 1) throw new InvalidArgumentError(`"${word}" is no IRI=VALUE.`);
+      return [word.slice(0, at), word.slice(at + 1)];
+    }),
+  );
 }
 
 function addLog(program: Command, run: Run): void {

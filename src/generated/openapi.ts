@@ -539,6 +539,53 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/policies/import": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Read an ODRL 2.2 policy as a policy document
+         * @description JSON-LD or Turtle, a Set or an Agreement; nothing is stored. What has no meaning here is
+         *     refused with the reason and where it stands (`invalid_policy`); nothing is dropped, and
+         *     nothing is fetched. What was exported here comes back as it was. Which word of ODRL and DPV
+         *     is which fact: `docs/odrl-profile.md`.
+         */
+        readonly post: operations["importPolicy"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/policies/compare": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * How two constraints, or two policies, relate
+         * @description Does one imply the other, are they equal, can they hold together, do they conflict? Over
+         *     all requests of which every fact that matters is stated; each answer that a request can
+         *     show comes with one. `unknown` says that the search was given up. Policies are compared
+         *     each by itself: one implies another that permits whatever it permits; they conflict where
+         *     one permits what a rule of the other denies. Obligations and days in force are not compared.
+         */
+        readonly post: operations["comparePolicies"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/policy-drafts": {
         readonly parameters: {
             readonly query?: never;
@@ -611,7 +658,7 @@ export interface paths {
             };
             readonly cookie?: never;
         };
-        /** Read the document of a policy version, byte for byte */
+        /** Read the document of a policy version, byte for byte, or as ODRL */
         readonly get: operations["getPolicyVersion"];
         /**
          * Change a draft
@@ -1974,6 +2021,82 @@ export interface components {
             readonly document: string;
             /** @description Tests in YAML: facts, and what is expected of them. A policy is approved with at least one. */
             readonly cases?: string;
+        };
+        /** @description What an IRI of the policy stands for: a dataset, a purpose, a placeholder. */
+        readonly OdrlBindings: {
+            readonly [key: string]: string | number | boolean;
+        };
+        /** @enum {string} */
+        readonly OdrlFormat: "jsonld" | "turtle";
+        readonly OdrlImport: {
+            readonly format: components["schemas"]["OdrlFormat"];
+            readonly text: string;
+            /**
+             * @description Whose facts it reads: those of the pack, or those of an AuthZEN question.
+             * @default national
+             * @enum {string}
+             */
+            readonly profile?: "national" | "space";
+            readonly bindings?: components["schemas"]["OdrlBindings"];
+            /** @description The name of the policy; made from its IRI if not given. */
+            readonly policy?: string;
+            readonly version?: number;
+            readonly owner?: components["schemas"]["Slug"];
+            /** @enum {string} */
+            readonly concern?: "sovereignty" | "residency" | "consent";
+            /**
+             * Format: date
+             * @description The first day on which it is in force; today if not given.
+             */
+            readonly from?: string;
+        };
+        readonly ImportedPolicy: {
+            /** @description A policy in our language: JSON, which is YAML. */
+            readonly document: string;
+            /** @description With `space`: the facts that the policy reads, by path. */
+            readonly attributes: {
+                readonly [key: string]: {
+                    readonly [key: string]: unknown;
+                };
+            };
+            /** @description With `space`: the words of its hierarchies. */
+            readonly terms: {
+                readonly [key: string]: {
+                    readonly [key: string]: unknown;
+                };
+            };
+        };
+        /** @description Either a `constraint`, or a policy: its `document`, with what reading it takes. */
+        readonly ComparedPolicy: {
+            /** @description A condition as a policy writes it. */
+            readonly constraint?: unknown;
+            readonly document?: string;
+            /**
+             * @default yaml
+             * @enum {string}
+             */
+            readonly format?: "yaml" | "jsonld" | "turtle";
+            readonly bindings?: components["schemas"]["OdrlBindings"];
+        };
+        /** @description Two constraints, or two policies. */
+        readonly PolicyComparisonInput: {
+            readonly a: components["schemas"]["ComparedPolicy"];
+            readonly b: components["schemas"]["ComparedPolicy"];
+        };
+        readonly Comparison: {
+            /** @enum {string} */
+            readonly answer: "yes" | "no" | "unknown";
+            /** @description Facts of a request that shows it. */
+            readonly witness?: {
+                readonly [key: string]: unknown;
+            };
+        };
+        readonly PolicyRelation: {
+            readonly a_implies_b: components["schemas"]["Comparison"];
+            readonly b_implies_a: components["schemas"]["Comparison"];
+            readonly equal: components["schemas"]["Comparison"];
+            readonly together: components["schemas"]["Comparison"];
+            readonly conflict: components["schemas"]["Comparison"];
         };
         readonly PolicyVersion: {
             readonly policy: string;
@@ -3922,6 +4045,86 @@ export interface operations {
             readonly "4XX": components["responses"]["Problem"];
         };
     };
+    readonly importPolicy: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "format": "turtle",
+                 *       "text": "@prefix odrl: <http://www.w3.org/ns/odrl/2/> .\n<http://example.org/p> a odrl:Set ; odrl:permission [\n  odrl:target <http://example.org/data> ; odrl:action odrl:use ] .\n",
+                 *       "bindings": {
+                 *         "http://example.org/data": "nisr-census"
+                 *       }
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["OdrlImport"];
+            };
+        };
+        readonly responses: {
+            /** @description The document, and what a space needs for it. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ImportedPolicy"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly comparePolicies: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "a": {
+                 *         "constraint": {
+                 *           "fact": "request.purpose",
+                 *           "eq": "academic_research"
+                 *         }
+                 *       },
+                 *       "b": {
+                 *         "constraint": {
+                 *           "fact": "request.purpose",
+                 *           "isAnyOf": [
+                 *             "academic_research",
+                 *             "hiv_care"
+                 *           ]
+                 *         }
+                 *       }
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["PolicyComparisonInput"];
+            };
+        };
+        readonly responses: {
+            /** @description How they relate. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PolicyRelation"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
     readonly listPolicyDrafts: {
         readonly parameters: {
             readonly query?: {
@@ -4006,7 +4209,10 @@ export interface operations {
     };
     readonly getPolicyVersion: {
         readonly parameters: {
-            readonly query?: never;
+            readonly query?: {
+                /** @description yaml: as it was written. jsonld and turtle: ODRL 2.2 with DPV terms, `docs/odrl-profile.md`. */
+                readonly format?: "yaml" | "jsonld" | "turtle";
+            };
             readonly header?: never;
             readonly path: {
                 readonly policy: components["schemas"]["Slug"];
@@ -4016,7 +4222,7 @@ export interface operations {
         };
         readonly requestBody?: never;
         readonly responses: {
-            /** @description The YAML document; its SHA-256 is the version's hash. */
+            /** @description The document; the SHA-256 of the YAML is the version's hash. */
             readonly 200: {
                 headers: {
                     readonly ETag: components["headers"]["ETag"];
@@ -4024,6 +4230,10 @@ export interface operations {
                 };
                 content: {
                     readonly "application/yaml": string;
+                    readonly "application/ld+json": {
+                        readonly [key: string]: unknown;
+                    };
+                    readonly "text/turtle": string;
                 };
             };
             readonly 503: components["responses"]["Unavailable"];

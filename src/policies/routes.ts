@@ -3,6 +3,7 @@ import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
 import type { AnswerOf, Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
+import type { Comparison, Relation } from '../pdp/compare.ts';
 import type { PolicyDocument } from '../pdp/document.ts';
 import type { Program } from '../pdp/program.ts';
 import { overseesAll, type Principal } from '../principal.ts';
@@ -21,6 +22,7 @@ import {
   type PolicyWriter,
   withdrawPolicyVersion,
 } from './life.ts';
+import { comparePolicyTexts, exportPolicy, importPolicy } from './odrl.ts';
 import { dayOf } from './programs.ts';
 import { reloadPack } from './reload-pack.ts';
 import {
@@ -42,6 +44,8 @@ type PolicyOperation =
   | 'reloadPack'
   | 'listPolicies'
   | 'draftPolicy'
+  | 'importPolicy'
+  | 'comparePolicies'
   | 'listPolicyDrafts'
   | 'listPolicyTemplates'
   | 'listPolicyVersions'
@@ -78,6 +82,19 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
       const { headers, ...reply } = await answer(deps, made, principal);
       const location = `/v1/policies/${policy}/versions/${version}`;
       return { ...reply, status: 201, headers: { ...headers, Location: location } };
+    },
+    importPolicy: async ({ body }) => {
+      const program = await deps.inForce(deps.db);
+      const { text, attributes, terms } = await importPolicy(program, body, await todayOf(deps));
+      return {
+        status: 200,
+        body: { document: text, attributes: spreadOf(attributes), terms: spreadOf(terms) },
+      };
+    },
+    comparePolicies: async ({ body }) => {
+      const program = await deps.inForce(deps.db);
+      const relation = await comparePolicyTexts(program, body, await todayOf(deps));
+      return { status: 200, body: relationView(relation) };
     },
     listPolicyDrafts: async ({ principal, query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
@@ -128,15 +145,17 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
         ),
       };
     },
-    getPolicyVersion: async ({ principal, path }) => {
+    getPolicyVersion: async ({ principal, path, query }) => {
       const row = await readable(deps, principal, path);
+      const { format = 'yaml' } = query;
+      const { body, mediaType } =
+        format === 'yaml'
+          ? { body: row.document, mediaType: 'application/yaml' }
+          : exportPolicy(await deps.inForce(deps.db), row.document, format);
       return {
         status: 200,
-        body: row.document,
-        headers: {
-          ETag: etagOf(row.revision),
-          'content-type': 'application/yaml; charset=utf-8',
-        },
+        body,
+        headers: { ETag: etagOf(row.revision), 'content-type': `${mediaType}; charset=utf-8` },
       };
     },
     changePolicyDraft: async ({ principal, path, headers, body }) =>
@@ -181,6 +200,30 @@ async function readable(
   const row = await readPolicyVersion(db, policy, version);
   if (!row || !mayReadVersion(row, principal)) throw notFound();
   return row;
+}
+
+/** The same, as a type that the contract has: of the facts of a space it says no more. */
+function spreadOf(entries: Readonly<Record<string, object>>) {
+  return Object.fromEntries(Object.entries(entries).map(([key, value]) => [key, { ...value }]));
+}
+
+function relationView({ a_implies_b, b_implies_a, equal, together, conflict }: Relation) {
+  const view = ({ witness, ...rest }: Comparison) => ({
+    ...rest,
+    ...(witness && { witness: { ...witness } }),
+  });
+  return {
+    a_implies_b: view(a_implies_b),
+    b_implies_a: view(b_implies_a),
+    equal: view(equal),
+    together: view(together),
+    conflict: view(conflict),
+  };
+}
+
+/** The date in the country. */
+async function todayOf({ db, clock, programs }: PolicyRoutes): Promise<string> {
+  return dayOf(await programs.present(db), clock());
 }
 
 function at(

@@ -133,3 +133,56 @@ test('policy test takes policies beside the pack', async () => {
     expect.stringMatching(/there is no rule "OWN-LAB-STAGE" here/),
   ]);
 });
+
+describe('policy export, import and compare', () => {
+  test('what is exported is imported equal, and compares as equal', async () => {
+    const original = join(folder, LAB);
+    for (const [format, ending] of [
+      ['jsonld', 'jsonld'],
+      ['turtle', 'ttl'],
+    ] as const) {
+      const exported = await policy('export', original, '--format', format);
+      expect(exported).toMatchObject({ code: 0, stderr: '' });
+      const file = join(folder, `exported.${ending}`);
+      await writeFile(file, exported.stdout);
+      const imported = await policy('import', file);
+      expect(imported).toMatchObject({ code: 0, stderr: '' });
+      await writeFile(join(folder, 'imported.yaml'), imported.stdout);
+      expect(await policy('diff', original, join(folder, 'imported.yaml'))).toMatchObject({
+        stdout: expect.stringContaining('the text reads the same'),
+      });
+      const { code, stdout } = await policy('compare', original, file);
+      expect([code, stdout]).toEqual([0, expect.stringContaining('alike: yes')]);
+    }
+  });
+
+  test('compare shows a request on which two versions differ', async () => {
+    const file = await changed('smaller', 'lteq: 5000', 'lteq: 4000');
+    const { code, stdout } = await policy('compare', file, join(folder, LAB));
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/whatever A permits, B permits: yes/);
+    expect(stdout).toMatch(/whatever B permits, A permits: no, as .*max_subjects.* shows/);
+  });
+
+  test('import says what has no meaning, and takes what IRIs stand for', async () => {
+    const file = join(folder, 'DUO_0000022.ttl');
+    await cp(join(root, 'test/vectors/duo-odrl-dpv/DUO_0000022.ttl'), file);
+    expect(await policy('import', file)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/TemplateDataset.*a placeholder/),
+    });
+    const bind = (name: string, value: string): string =>
+      `https://w3id.org/duodrl#Template${name}=${value}`;
+    const imported = await policy(
+      'import',
+      file,
+      '--owner',
+      'moh',
+      '--bind',
+      bind('Dataset', 'ds-1'),
+      bind('Location', 'RW'),
+    );
+    expect(imported).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(imported.stdout)).toMatchObject({ layer: 'steward', owner: 'moh' });
+  });
+});
