@@ -46,7 +46,7 @@ const DATA: Readonly<Record<string, string>> = {
 /** Where each library may be imported; a folder, or a file. */
 const HOMES: Readonly<Record<string, readonly string[]>> = {
   hono: ['http/', 'console/'],
-  '@hono/node-server': ['service.ts'],
+  '@hono/node-server': ['service.ts', 'http/app.ts'],
   jose: ['audit/keys.ts', 'http/authenticate.ts', 'demo.ts'],
   pg: ['db/'],
   kysely: [

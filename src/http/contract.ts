@@ -58,6 +58,7 @@ export interface Operation {
 export interface GivenParameters {
   readonly path: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
+  /** By its name in lower-case letters. */
   readonly header: (name: string) => string | undefined;
 }
 
@@ -185,9 +186,10 @@ function compileOperation(
       const given = { path: { ...inPath } as Record<string, unknown>, query: queryObject(query) };
       checkParameters(document, validators.path, given.path);
       checkParameters(document, validators.query, given.query);
-      const present = headers.flatMap(({ name }) =>
-        header(name) === undefined ? [] : [[name, header(name)] as const],
-      );
+      const present = headers.flatMap(({ name }) => {
+        const value = header(name.toLowerCase());
+        return value === undefined ? [] : [[name, value] as const];
+      });
       checkParameters(document, headerValidator, Object.fromEntries(present));
       return given;
     },
