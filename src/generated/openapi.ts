@@ -2398,6 +2398,21 @@ export interface components {
         readonly SpacePolicies: {
             readonly [key: string]: string;
         };
+        /**
+         * @description ODRL 2.2 policies as they are, by name, beside the others. The attributes and terms that they
+         *     read are added where the space does not declare them. `bindings` says what their placeholders
+         *     stand for. Mistakes are `invalid_policy`. Which word is which fact: `docs/odrl-profile.md`.
+         */
+        readonly SpaceOdrlPolicies: {
+            readonly [key: string]: {
+                /** @enum {string} */
+                readonly format: "jsonld" | "turtle";
+                readonly document: string;
+                readonly bindings?: {
+                    readonly [key: string]: string | number | boolean;
+                };
+            };
+        };
         readonly SpaceFields: {
             readonly title?: components["schemas"]["Text"];
             /** @description Whose stewards keep it. Left out by the authority: it keeps it itself. */
@@ -2410,6 +2425,7 @@ export interface components {
             readonly terms?: components["schemas"]["SpaceTerms"];
             readonly actions?: components["schemas"]["SpaceActions"];
             readonly policies?: components["schemas"]["SpacePolicies"];
+            readonly odrl?: components["schemas"]["SpaceOdrlPolicies"];
         };
         readonly SpaceInput: {
             readonly id: components["schemas"]["Slug"];

@@ -3,11 +3,20 @@ import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { type Db, isDuplicate, sqlState, type Tx } from '../db/connection.ts';
 import { notFound, ServiceError, unknownReference } from '../errors.ts';
 import { sha256 } from '../ids.ts';
+import { importOdrl } from '../odrl/import.ts';
 import { dayInZone, formatDate } from '../pdp/calendar.ts';
 import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import { staleVersion } from '../versions.ts';
-import { compileSpace, entityProblems, mayKeep, type Space, sourcesOf } from './space.ts';
+import {
+  type Attribute,
+  compileSpace,
+  entityProblems,
+  mayKeep,
+  OWN,
+  type Space,
+  sourcesOf,
+} from './space.ts';
 import {
   changeEntities,
   type EntityChange,
@@ -33,7 +42,7 @@ const MAX_DOCUMENT = 4_000_000;
 const MAX_ENTITIES = 200_000;
 
 export type NewSpace = Pick<Space, 'id' | 'organisation'> & {
-  readonly document: Omit<Space['document'], 'home' | 'timezone'>;
+  readonly document: Omit<Space['document'], 'home' | 'timezone' | 'imported'>;
 };
 
 /**
@@ -45,6 +54,7 @@ export async function registerSpace(
   principal: Principal,
   { id, organisation, document }: NewSpace,
 ): Promise<SpaceChange> {
+  const imported = await importAll(document.odrl);
   try {
     return await change(writer, async (tx) => {
       const { home, timezone } = (await writer.inForce(tx)).pack;
@@ -58,7 +68,7 @@ export async function registerSpace(
         entities: 0,
         created_at: now,
         updated_at: now,
-        document: { ...document, home, timezone },
+        document: { ...document, imported, home, timezone },
       };
       check(writer, space);
       const { document: _document, ...row } = space;
@@ -82,10 +92,11 @@ export async function registerSpace(
 export async function changeSpace(
   writer: SpaceWriter,
   principal: Principal,
-  next: Pick<Space, 'id' | 'version' | 'document'>,
+  next: Pick<Space, 'id' | 'version'> & { document: Omit<Space['document'], 'imported'> },
 ): Promise<SpaceChange> {
+  const document = { ...next.document, imported: await importAll(next.document.odrl) };
   return change(writer, (tx) =>
-    advance(tx, writer, principal, { ...next, status: 'active', type: 'changeSpace' }),
+    advance(tx, writer, principal, { ...next, document, status: 'active', type: 'changeSpace' }),
   );
 }
 
@@ -148,6 +159,38 @@ function check({ clock }: SpaceWriter, { document }: Space): void {
 
 function today(clock: () => Date, timezone: string): string {
   return formatDate(dayInZone(timezone)(clock().getTime()));
+}
+
+/** @throws ServiceError `invalid_policy` for what has no meaning here: name, place and reason. */
+async function importAll(odrl: Space['document']['odrl']): Promise<Space['document']['imported']> {
+  const read = Object.entries(odrl).map(async ([name, { format, document, bindings = {} }]) => {
+    const header = { policy: name, instrument: OWN, in_force: { from: '0001-01-01' } };
+    const imported = await importOdrl(document, { format, bindings, header, profile: 'space' });
+    return [name, imported] as const;
+  });
+  const all = await Promise.all(read);
+  const problems = all.flatMap(([name, imported]) =>
+    imported.ok
+      ? []
+      : imported.problems.map(({ where, message }) => ({
+          path: `${name}: ${where}`,
+          expected: message,
+        })),
+  );
+  if (problems.length > 0)
+    throw new ServiceError('invalid_policy', 'An ODRL policy cannot be read.', problems);
+  return Object.fromEntries(
+    all.flatMap(([name, imported]) => {
+      if (!imported.ok) return [];
+      const { text, terms } = imported;
+      const attributes = Object.entries(imported.attributes).map(([path, spec]) => {
+        // ODRL has no enumerations, and none of its operands is an object.
+        const { basis: _basis, ...attribute } = spec;
+        return [path, attribute as Attribute] as const;
+      });
+      return [[name, { text, terms, attributes: Object.fromEntries(attributes) }]];
+    }),
+  );
 }
 
 interface Finished {

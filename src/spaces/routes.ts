@@ -12,7 +12,7 @@ import {
   type SpaceWriter,
 } from './commands.ts';
 import type { KnownSpaces } from './known-spaces.ts';
-import { mayAsk, mayKeep, maySee, type Space, type SpaceDocument } from './space.ts';
+import { attributesOf, mayAsk, mayKeep, maySee, type Space, type SpaceDocument } from './space.ts';
 import { readEntities, readSpace, readSpaces } from './store.ts';
 
 export interface SpaceRoutes extends SpaceWriter {
@@ -135,12 +135,12 @@ function notYours(): ServiceError {
 async function patched(
   deps: SpaceRoutes,
   { principal, path, body, headers }: Call<'changeSpace'>,
-): Promise<Pick<Space, 'id' | 'version' | 'document'>> {
+): Promise<Parameters<typeof changeSpace>[2]> {
   const version = expectedVersion(headers.ifMatch);
   const space = await readSpace(deps.db, path.space);
   if (!space || !mayKeep(space, principal)) throw notFound();
   if (space.version !== version) throw staleVersion();
-  const { home, timezone, ...document } = space.document;
+  const { home, timezone, imported: _imported, ...document } = space.document;
   const managed = { id: space.id, organisation: space.organisation, version };
   const patch = refuseManaged(body, managed, ['id', 'organisation', 'version']);
   const { organisation: _organisation, version: _version, ...changes } = patch;
@@ -154,10 +154,12 @@ async function patched(
 }
 
 /** A space's document, what was left out filled in. */
-export function spaceDocumentOf(input: Input): Omit<SpaceDocument, 'home' | 'timezone'> {
+export function spaceDocumentOf(
+  input: Input,
+): Omit<SpaceDocument, 'home' | 'timezone' | 'imported'> {
   const { title, callers = [], logged = false } = input;
-  const { attributes = {}, terms = {}, actions = [], policies = {} } = input;
-  return { title, callers, logged, attributes, terms, actions, policies };
+  const { attributes = {}, terms = {}, actions = [], policies = {}, odrl = {} } = input;
+  return { title, callers, logged, attributes, terms, actions, policies, odrl };
 }
 
 /** Where a space is asked: `https://data.example/spaces/NAME`; the nation's own is at the root. */
@@ -172,8 +174,12 @@ function showBuiltIn(builtIn: BuiltIn, origin: string): View {
 
 function show(space: Space, principal: Principal, origin: string): View {
   const { id, organisation, status, version, entities, created_at, updated_at } = space;
-  const { title, attributes, terms, actions, callers, logged, policies } = space.document;
-  const own = maySee(space, principal) ? { callers, logged, policies, entities } : {};
+  const { title, terms, actions, callers, logged, policies, odrl } = space.document;
+  const own = maySee(space, principal) ? { callers, logged, policies, odrl, entities } : {};
+  // Who asks must know those, too, that only an ODRL policy reads.
+  const attributes = maySee(space, principal)
+    ? space.document.attributes
+    : attributesOf(space.document);
   return {
     id,
     kind: 'register',

@@ -1,5 +1,6 @@
 import type { InputProblem } from '../errors.ts';
 import { ServiceError } from '../errors.ts';
+import type { Bindings, Imported } from '../odrl/import.ts';
 import { buildProgram } from '../pdp/build.ts';
 import type { PackDocument, Texts } from '../pdp/document.ts';
 import { type FactSpec, isObject } from '../pdp/facts.ts';
@@ -29,10 +30,24 @@ export interface SpaceDocument {
   readonly actions: readonly { readonly name: string; readonly title?: Texts }[];
   /** By name, their texts. */
   readonly policies: Readonly<Record<string, string>>;
+  /** ODRL policies as they were given, by name, and what they were read as. */
+  readonly odrl: Readonly<Record<string, OdrlPolicy>>;
+  readonly imported: Readonly<Record<string, ImportedPolicy>>;
   /** Those of the pack that was in force when the space was made. */
   readonly home: string;
   readonly timezone: string;
 }
+
+export interface OdrlPolicy {
+  readonly format: 'jsonld' | 'turtle';
+  readonly document: string;
+  readonly bindings?: Bindings;
+}
+
+/** An ODRL policy in our language, with the attributes and terms that it reads. */
+export type ImportedPolicy = Pick<Extract<Imported, { ok: true }>, 'text' | 'terms'> & {
+  readonly attributes: Readonly<Record<string, Attribute>>;
+};
 
 export interface Space {
   readonly id: string;
@@ -82,7 +97,7 @@ const BUILT_IN = {
 } as const;
 
 /** The instrument that a rule of a space rests on where it names none: the space itself. */
-const OWN = 'space';
+export const OWN = 'space';
 
 /**
  * The program of a space's policies on a day (`YYYY-MM-DD`, where the space is at home).
@@ -91,7 +106,7 @@ const OWN = 'space';
 export function compileSpace(document: SpaceDocument, day: string): Program {
   const built = buildProgram(
     { file: 'space', text: JSON.stringify(packOf(document)) },
-    Object.entries(document.policies).map(([file, text]) => ({ file, text })),
+    policiesOf(document),
     (content) => completed(content, day),
   );
   if (built.ok) return built.value;
@@ -102,19 +117,36 @@ export function compileSpace(document: SpaceDocument, day: string): Program {
   );
 }
 
-function packOf({ title, attributes, terms, home, timezone }: SpaceDocument): PackDocument {
+function policiesOf({ policies, imported }: SpaceDocument): { file: string; text: string }[] {
+  return [
+    ...Object.entries(policies).map(([file, text]) => ({ file, text })),
+    ...Object.entries(imported).map(([file, { text }]) => ({ file, text })),
+  ];
+}
+
+/** The attributes that the space declares, and those that its ODRL policies read besides. */
+export function attributesOf({
+  attributes,
+  imported,
+}: Pick<SpaceDocument, 'attributes' | 'imported'>): Readonly<Record<string, Attribute>> {
+  const read = Object.values(imported).map((each) => each.attributes);
+  return Object.assign({}, ...read, attributes) as Record<string, Attribute>;
+}
+
+function packOf(document: SpaceDocument): PackDocument {
+  const { title, imported, home, timezone } = document;
+  const read = Object.values(imported).map((each) => each.terms);
+  const terms = Object.assign({}, ...read, document.terms) as SpaceDocument['terms'];
   const facts = [
     ...Object.entries(BUILT_IN).map(([path, type]) => [path, { type }] as const),
-    ...Object.entries(attributes),
-  ].map(([path, { type, ...spec }]: readonly [string, Attribute]) => [
+    ...Object.entries(attributesOf(document)),
+  ].map(([path, spec]: readonly [string, Attribute]) => [
     path,
     {
-      type,
-      ...(spec.of && { of: spec.of }),
-      ...(spec.absent && { absent: spec.absent }),
-      source: spec.source === 'stored' ? 'register' : 'request',
-      title: spec.title ?? { en: path },
+      title: { en: path },
       basis: OWN,
+      ...spec,
+      source: spec.source === 'stored' ? 'register' : 'request',
     },
   ]);
   const examiner = { role: 'steward', title: { en: 'Who keeps the space' } } as const;
@@ -191,12 +223,12 @@ export type Sources = ReadonlyMap<string, Source>;
  * @throws ServiceError `invalid_facts` where two members of one property differ in it.
  */
 export function sourcesOf(
-  { attributes }: Pick<SpaceDocument, 'attributes'>,
+  document: Pick<SpaceDocument, 'attributes' | 'imported'>,
   side: string,
 ): Sources {
   const prefix = `${side}.properties.`;
   const sources = new Map<string, Source>();
-  for (const [path, { source = 'request' }] of Object.entries(attributes)) {
+  for (const [path, { source = 'request' }] of Object.entries(attributesOf(document))) {
     if (!path.startsWith(prefix)) continue;
     const [name = ''] = path.slice(prefix.length).split('.');
     if ((sources.get(name) ?? source) !== source) {

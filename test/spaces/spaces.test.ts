@@ -1,5 +1,7 @@
 /** Spaces: who keeps and who asks them, what their attributes rest on, and what they find. */
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -491,6 +493,42 @@ describe('a search', () => {
       ),
       { numRuns: 40 },
     );
+  });
+});
+
+describe('ODRL as it is', () => {
+  const duo = readFileSync(
+    join(import.meta.dirname, '../vectors/duo-odrl-dpv/DUO_0000022.ttl'),
+    'utf8',
+  );
+  const bindings = {
+    'https://w3id.org/duodrl#TemplateLocation': 'RW',
+    'https://w3id.org/duodrl#TemplateDataset': 'genomes',
+  };
+  const asked = (place: string) => ({
+    subject: { type: 'user', id: 'ann' },
+    action: { name: 'use' },
+    resource: { type: 'dataset', id: 'genomes' },
+    context: { spatial: place },
+  });
+
+  test('a rule that others wrote decides in a space: Rwanda may, Japan may not', async () => {
+    const odrl = { where: { format: 'turtle', document: duo, bindings } };
+    const id = await makeSpace({ attributes: {}, policies: {}, odrl });
+    const shown = await service.ask('GET', `/v1/spaces/${id}`, KEEPER);
+    expect(shown.body.odrl).toEqual(odrl);
+    const needed = await service.ask('GET', `/v1/spaces/${id}`, CALLER);
+    expect(Object.keys(needed.body.attributes)).toEqual(['context.spatial']);
+    expect((await ask(id, asked('RW'))).body).toEqual({ decision: true });
+    expect((await ask(id, asked('JP'))).body).toEqual({ decision: false });
+  });
+
+  test('one that cannot be read is refused with name, place and reason', async () => {
+    const odrl = { where: { format: 'turtle', document: duo } };
+    const body = { ...SPACE, id: `space-${++names}`, odrl };
+    const answer = await service.ask('POST', '/v1/spaces', { ...KEEPER, body });
+    expect(answer).toMatchObject({ status: 422, body: { code: 'invalid_policy' } });
+    expect(answer.body.errors[0].path).toMatch(/^where: /);
   });
 });
 
