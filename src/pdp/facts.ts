@@ -1,6 +1,7 @@
 import { parseDate, parseInstant } from './calendar.ts';
 import { COUNTRIES } from './countries.ts';
 import { isObject, Loader } from './load.ts';
+import { Taxonomy } from './taxonomy.ts';
 
 export { isObject } from './load.ts';
 
@@ -54,6 +55,8 @@ export interface FactSpec {
   readonly of?: 'code' | 'enum' | 'country' | 'text';
   /** Allowed values of an enum, or of a set of enums. */
   readonly values?: readonly string[];
+  /** The list of terms that its codes are from. */
+  readonly terms?: string;
   /** Order of an enum's values, for `lt` … `gteq`; facts with ranks compare with one another. */
   readonly ranks?: Readonly<Record<string, number>>;
   readonly minimum?: number;
@@ -122,11 +125,13 @@ export class Vocabulary {
   readonly #root: Node;
   readonly #slots = new Map<string, number>();
   readonly #loader: Loader;
+  readonly #taxonomy: Taxonomy;
 
-  /** `terms`: the codes that facts take from lists of the pack, such as its purposes. */
-  constructor(specs: readonly FactSpec[], terms: readonly string[] = []) {
+  /** `taxonomy`: the codes that facts take from lists of the pack, such as its purposes. */
+  constructor(specs: readonly FactSpec[], taxonomy: Taxonomy = new Taxonomy({ lists: {} })) {
     this.specs = specs;
-    this.#loader = new Loader(specs, terms);
+    this.#taxonomy = taxonomy;
+    this.#loader = new Loader(specs, [...taxonomy.broader.keys()]);
     this.#root = node('', '');
     specs.forEach((spec, slot) => {
       this.#slots.set(spec.path, slot);
@@ -175,7 +180,7 @@ export class Vocabulary {
     const problems: FactProblem[] = [];
     const at = this.#nodeAt(branch);
     if (!at) return [{ path: '', expected: `a fact, not ${branch}` }];
-    if (at.spec && at.spec.type !== 'object') checkValue(at.spec, value, '', problems);
+    if (at.spec && at.spec.type !== 'object') this.#checkValue(at.spec, value, '', problems);
     else if (isObject(value)) this.#checkMembers(at, value, '', problems);
     else problems.push({ path: '', expected: 'an object' });
     return problems;
@@ -212,12 +217,57 @@ export class Vocabulary {
         else problems.push({ path: `${path}/${i}`, expected: 'an object' });
       }
     } else if (at.spec && at.spec.type !== 'object') {
-      checkValue(at.spec, value, path, problems);
+      this.#checkValue(at.spec, value, path, problems);
     } else if (isObject(value)) {
       this.#checkMembers(at, value, path, problems);
     } else {
       problems.push({ path, expected: 'an object' });
     }
+  }
+
+  #checkValue(spec: FactSpec, value: unknown, path: string, problems: FactProblem[]): void {
+    const before = problems.length;
+    checkValue(spec, value, path, problems);
+    // What was asked for is looked at with what the register knows of it.
+    if (spec.terms === undefined || spec.source !== 'register' || problems.length > before) return;
+    const terms = this.#taxonomy.isClosed(spec.terms) && this.#taxonomy.termsOf(spec.terms);
+    if (!terms) return;
+    for (const [i, code] of [value].flat().entries()) {
+      if (problems.length >= MAX_PROBLEMS) return;
+      if (terms.has(this.#taxonomy.canonical(String(code)))) continue;
+      const at = Array.isArray(value) ? `${path}/${i}` : path;
+      problems.push({
+        path: at,
+        expected: `a term of the pack's list "${spec.terms}"${suggestion(code, [...terms])}`,
+      });
+    }
+  }
+
+  /**
+   * One branch of facts with the codes of terms that it calls by their CURIEs or IRIs; the very
+   * same value where there are none.
+   */
+  canonical<T>(branch: string, value: T): T {
+    const at = this.#nodeAt(branch);
+    return at ? (this.#canonical(at, value) as T) : value;
+  }
+
+  #canonical({ spec, children }: Node, value: unknown): unknown {
+    if (spec?.terms !== undefined && typeof value === 'string')
+      return this.#taxonomy.canonical(value);
+    if (Array.isArray(value)) {
+      const of = (item: unknown): unknown => this.#canonical({ spec, children } as Node, item);
+      const items = (value as unknown[]).map(of);
+      return items.some((item, i) => item !== value[i]) ? [...new Set(items)] : value;
+    }
+    if (!isObject(value)) return value;
+    let changed: Record<string, unknown> | undefined;
+    for (const [key, child] of children) {
+      const member = Object.hasOwn(value, key) ? value[key] : undefined;
+      const next = this.#canonical(child, member);
+      if (next !== member) changed = { ...(changed ?? value), [key]: next };
+    }
+    return changed ?? value;
   }
 
   /** Loads one branch of explicit facts into a frame, as `load` would with this value at `path`. */

@@ -333,7 +333,7 @@ class Search {
       sets.set(fact, { ...set, takes: (code) => stands(fact) && domains.takes(fact, code) });
     }
     const { relations, members, universals } = domains;
-    const terms = [...this.#clauses.scope.broader.keys()];
+    const terms = [...this.#clauses.scope.taxonomy.broader.keys()];
     return assignCodes({ codes, sets, relations, members, universals, terms }, this.#step);
   }
 

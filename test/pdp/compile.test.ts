@@ -112,9 +112,21 @@ class Plain {
     const others = ordered ? (ranked ? ['below', 'above'] : [-1e9, 1e9]) : ['new', 'newer'];
     const lefts = possible(actual, [...known(wanted), ...others]);
     const rights = possible(wanted, [...known(actual), ...others]);
-    return agreed(
-      lefts.flatMap((left) => rights.map((each) => this.#holds(operator, [left, each], ranked))),
-    );
+    const pairs = lefts.flatMap((left) => rights.map((each) => [left, each] as const));
+    if (operator === 'overlaps')
+      return agreed(pairs.map(([left, each]) => this.#overlap(left, each)));
+    return agreed(pairs.map(([left, each]) => this.#holds(operator, [left, each], ranked)));
+  }
+
+  #overlap(left: unknown, right: unknown): Truth {
+    const set = (value: unknown): unknown[] =>
+      value instanceof Set ? [...value] : value === null ? [] : [value];
+    const all = set(left).flatMap((a) => set(right).map((b) => overlapOf(a, b, this.#isClosed)));
+    return Math.max(FALSE, ...all) as Truth;
+  }
+
+  get #isClosed(): boolean {
+    return this.#program.pack.closed?.includes('purposes') === true;
   }
 
   /** Dates as the frame has them, lists as sets, the name of a group as its members. */
@@ -146,7 +158,9 @@ class Plain {
       case 'gteq':
         return !absent && number(left) >= number(right);
       case 'isA':
-        return !absent && kindsOf(left).some((kind) => set(right).has(kind));
+        if (!(left instanceof Set))
+          return !absent && kindsOf(left).some((kind) => set(right).has(kind));
+        return [...left].every((each) => kindsOf(each).some((kind) => set(right).has(kind)));
       case 'isAnyOf':
         return [...set(left)].some((each) => set(right).has(each));
       case 'isNoneOf':
@@ -181,7 +195,23 @@ const RANK: Readonly<Record<string, number>> = {
 const KINDS: Readonly<Record<string, readonly string[]>> = {
   hiv_care: ['hiv_care', 'care'],
   hiv_trial: ['hiv_trial', 'hiv_care', 'care', 'research'],
+  fair_trade: ['fair_trade', 'trade'],
 };
+const TERMS = ['care', 'hiv_care', 'hiv_trial', 'research', 'trade', 'fair_trade'];
+
+/** Two codes of the small pack: whether some term is a kind of both, and what the pack declares. */
+function overlapOf(a: unknown, b: unknown, isClosed: boolean): Truth {
+  const isBelow = (code: unknown): boolean =>
+    TERMS.some((term) => isKindOf(term, a) && isKindOf(term, code));
+  if (a === b || isBelow(b)) return TRUE;
+  const isOf = (code: unknown, kind: string): boolean => kindsOf(code).includes(kind);
+  if ((isOf(a, 'care') && isOf(b, 'trade')) || (isOf(a, 'trade') && isOf(b, 'care'))) return FALSE;
+  return isClosed && [a, b].every((each) => TERMS.includes(String(each))) ? FALSE : UNKNOWN;
+}
+
+function isKindOf(term: string, kind: unknown): boolean {
+  return kindsOf(term).includes(kind);
+}
 
 /** The code itself and everything broader. */
 function kindsOf(value: unknown): readonly unknown[] {
@@ -204,9 +234,10 @@ function possible(value: unknown, others: readonly unknown[]): unknown[] {
   );
 }
 
-function agreed(answers: readonly boolean[]): Truth {
-  if (answers.every(Boolean)) return TRUE;
-  return answers.some(Boolean) ? UNKNOWN : FALSE;
+function agreed(answers: readonly (boolean | Truth)[]): Truth {
+  const truths = answers.map((each) => (typeof each === 'number' ? each : each ? TRUE : FALSE));
+  if (truths.every((each) => each === TRUE)) return TRUE;
+  return truths.every((each) => each === FALSE) ? FALSE : UNKNOWN;
 }
 
 const three = ({ effect: answer, deny, review, oblige }: Verdict): Verdict => ({
@@ -222,8 +253,9 @@ describe('the compiled program answers as the plain reading of its rules', () =>
       fc.property(
         ruleLists,
         fc.array(smallFacts, { minLength: 25, maxLength: 25 }),
-        (list, many) => {
-          const random = built(smallPack(), policyDocument(list));
+        fc.constantFrom({}, { closed: ['purposes'] }),
+        (list, many, pack) => {
+          const random = built(smallPack(pack), policyDocument(list));
           for (const facts of many) {
             const expected = new Plain(random, facts).verdict();
             expect(three(evaluate(random, loadFacts(random, facts)))).toEqual(expected);

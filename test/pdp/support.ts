@@ -149,7 +149,10 @@ export function smallPack(changed: Readonly<Record<string, unknown>> = {}): obje
       hiv_care: { title, broader: ['care'] },
       hiv_trial: { title, broader: ['hiv_care', 'research'] },
       research: { title },
+      trade: { title },
+      fair_trade: { title, broader: ['trade'] },
     },
+    disjoint: [['care', 'trade']],
     sectors: {},
     place_groups: { EAC: ['KE', 'RW', 'UG'] },
     facts: {
