@@ -16,6 +16,8 @@ export interface SetChoice {
   readonly only: ReadonlySet<string> | undefined;
   /** May it have members at all, and this one? */
   readonly takes: (code: string) => boolean;
+  /** All that it may have, of a set that does not take just any code. */
+  readonly offered: Iterable<string>;
 }
 
 export interface AssignmentProblem {
@@ -246,9 +248,10 @@ class Pools {
       if (values && !interchangeable) for (const code of values) named.add(code);
       for (const each of excluded) for (const code of each) named.add(String(code));
     }
-    for (const [name, { must, lacks, only }] of sets) {
+    for (const [name, { must, lacks, only, offered }] of sets) {
       const named = this.poolOf(name).codes;
-      for (const each of [must, ...lacks, only ?? []]) for (const code of each) named.add(code);
+      for (const each of [must, ...lacks, only ?? [], offered])
+        for (const code of each) named.add(code);
     }
     for (const { left, right, kin } of universals) {
       const names = [...left, ...right].flatMap((term) =>

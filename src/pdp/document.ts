@@ -248,6 +248,13 @@ export function parsePack(file: string, text: string): Parsed<PackDocument> {
   );
 }
 
+/** The files beside its folder that a pack's own file names; none where the file has mistakes. */
+export function namedFiles(own: string): Required<Pick<PackDocument, 'parts' | 'rules'>> {
+  const parsed = parseAs<PackDocument>(isPack, 'pack.yaml', own);
+  const { parts = [], rules = [] } = parsed.ok ? parsed.source.content : {};
+  return { parts, rules };
+}
+
 function parseAs<T>(validate: ValidateFunction, file: string, text: string): Parsed<T> {
   const read = readYaml(file, text);
   if (!read.ok) return read;

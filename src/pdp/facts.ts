@@ -228,9 +228,7 @@ export class Vocabulary {
   #checkValue(spec: FactSpec, value: unknown, path: string, problems: FactProblem[]): void {
     const before = problems.length;
     checkValue(spec, value, path, problems);
-    // What was asked for is looked at with what the register knows of it.
-    if (spec.terms === undefined || spec.source !== 'register' || problems.length > before) return;
-    const terms = this.#taxonomy.isClosed(spec.terms) && this.#taxonomy.termsOf(spec.terms);
+    const terms = problems.length > before ? undefined : this.termsOf(spec);
     if (!terms) return;
     for (const [i, code] of [value].flat().entries()) {
       if (problems.length >= MAX_PROBLEMS) return;
@@ -241,6 +239,13 @@ export class Vocabulary {
         expected: `a term of the pack's list "${spec.terms}"${suggestion(code, [...terms])}`,
       });
     }
+  }
+
+  /** The terms that a fact takes and no others; undefined where any code will do. */
+  termsOf({ terms, source }: FactSpec): ReadonlySet<string> | undefined {
+    // What was asked for is looked at with what the registers know of it.
+    if (terms === undefined || source !== 'register') return undefined;
+    return this.#taxonomy.isClosed(terms) ? this.#taxonomy.termsOf(terms) : undefined;
   }
 
   /**

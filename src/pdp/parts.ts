@@ -17,6 +17,7 @@ const MARK = '---\n';
 
 /** The text of a pack whose own file names these parts, in this order. */
 export function joinPack(pack: string, parts: readonly string[]): string {
+  if (parts.length === 0) return pack;
   return [pack, ...parts].map((text, i) => (i > 0 ? MARK : '') + ended(text)).join('');
 }
 

@@ -30,7 +30,7 @@ import { loadFacts, type Program, scopeOf } from './program.ts';
  * else `permit`.
  */
 export interface Residual {
-  /** No rule denies. */
+  /** No rule denies; or one asks for a person, where the pack lets that come first. */
   readonly allowed: Predicate;
   /** A rule permits. */
   readonly permitted: Predicate;
@@ -131,10 +131,12 @@ class Reading {
 
   residual(): Residual {
     const { or, not } = this.#make;
+    const [undenied, review] = [not(or(...this.#deny)), or(...this.#review)];
+    const isReviewFirst = this.#program.pack.combining === 'review_first';
     return {
-      allowed: not(or(...this.#deny)),
+      allowed: isReviewFirst ? or(undenied, review) : undenied,
       permitted: or(...this.#permitted),
-      review: or(...this.#review),
+      review,
     };
   }
 

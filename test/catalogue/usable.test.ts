@@ -242,8 +242,10 @@ const pack: fc.Arbitrary<object> = fc
     consent: absence(fc.constant({ model: 'none', purposes: [], coverage_pct: 0 })),
     coverage: absence(fc.constant(0)),
     sector: absence(fc.constant('health')),
+    combining: fc.constantFrom({}, { combining: 'review_first' }),
+    closed: fc.constantFrom({}, { closed: ['purposes'] }),
   })
-  .map((absent) => {
+  .map(({ combining, closed, ...absent }) => {
     const dataset: Record<string, Spec> = {
       id: spec('code', { absent: 'none' }),
       title: spec('text'),
@@ -302,6 +304,8 @@ const pack: fc.Arbitrary<object> = fc
     const named = (root: string, specs: Record<string, Spec>): [string, Spec][] =>
       Object.entries(specs).map(([path, each]) => [`${root}.${path}`, each]);
     return smallPack({
+      ...combining,
+      ...closed,
       facts: Object.fromEntries([...named('dataset', dataset), ...named('request', request)]),
       derived: {
         likely: {

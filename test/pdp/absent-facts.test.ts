@@ -16,9 +16,36 @@ interface Lifting {
   readonly obligation: Readonly<Record<string, string>>;
 }
 
+const NOT_TICKED = 'what a research purpose does not say is not asked for, as DUOS reads it';
+/** Of a research purpose; each may be what the terms of use forbid, or what a person judges. */
+const RESEARCH_PURPOSE: Readonly<Record<string, string>> = Object.fromEntries(
+  [
+    'general_use',
+    'hmb_research',
+    'disease_restrictions',
+    'population_origins_ancestry',
+    'methods_research',
+    'clinical_care',
+    'controls',
+    'population',
+    'gender',
+    'pediatric',
+    'vulnerable_populations',
+    'illegal_behavior',
+    'sexual_diseases',
+    'psychological_traits',
+    'not_health',
+    'stigmatize_diseases',
+    'other',
+  ].map((name) => [`request.duo.${name}`, NOT_TICKED]),
+);
+
 const LIFTING: Readonly<Record<string, Lifting>> = {
+  duo: { refusal: RESEARCH_PURPOSE, obligation: {} },
   rwanda: {
     refusal: {
+      ...RESEARCH_PURPOSE,
+      'dataset.duo': 'an absent object means that the dataset has no such terms of use',
       'request.poc': 'an absent object means that there is none: no end, no limit of people',
       'dataset.prohibited_purposes': 'an absent set means that nothing is prohibited',
       'dataset.sensitive_categories':

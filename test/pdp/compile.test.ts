@@ -54,6 +54,8 @@ class Plain {
       else if (effect) sets[effect === 'permit' ? 'review' : effect].push(rule.id);
     }
     const { deny, review } = sets;
+    if (this.#program.pack.combining === 'review_first' && review.length > 0)
+      return { effect: 'review', ...sets };
     const refused = deny.length > 0 || (review.length === 0 && !permitted);
     return { effect: refused ? 'deny' : review.length > 0 ? 'review' : 'permit', ...sets };
   }
@@ -253,7 +255,7 @@ describe('the compiled program answers as the plain reading of its rules', () =>
       fc.property(
         ruleLists,
         fc.array(smallFacts, { minLength: 25, maxLength: 25 }),
-        fc.constantFrom({}, { closed: ['purposes'] }),
+        fc.constantFrom({}, { closed: ['purposes'] }, { combining: 'review_first' }),
         (list, many, pack) => {
           const random = built(smallPack(pack), policyDocument(list));
           for (const facts of many) {
