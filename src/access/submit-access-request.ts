@@ -159,8 +159,9 @@ function tryDecide(context: Context, submission: Submission): Draft | undefined 
 
 function decideOne(
   { writer, program, basis, snapshot, now }: Context,
-  { principal, request, idempotent }: Submission,
+  { principal, request: written, idempotent }: Submission,
 ): Draft {
+  const request = program.vocabulary.canonical('request', written);
   const { dataset: _dataset, project: _project, agreement: _agreement, ...asked } = request;
   const today = dayInZone(program.pack.timezone)(now.getTime());
   refuse([...program.vocabulary.checkAt('request', asked), ...checkPeriod(asked, today)]);
@@ -213,7 +214,7 @@ function decideOne(
       project: registers.project.id,
       agreement: request.agreement ?? null,
       purpose: request.purpose,
-      request,
+      request: written,
       decision: decisionId,
       effect,
       created_at: asOf,

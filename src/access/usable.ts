@@ -96,14 +96,15 @@ async function usability(
   query: Question,
 ): Promise<Usability> {
   const now = clock();
-  const { usable_by: project, agreement, purpose } = query;
+  const { usable_by: project, agreement } = query;
   const [program, registers] = await Promise.all([
     inForce(tx),
     readRegisters(tx, principal, { project, agreement }).catch((error: unknown) => {
       throw error instanceof ServiceError ? asParameters(error) : error;
     }),
   ]);
-  const asked = askedBy(query);
+  const asked = program.vocabulary.canonical('request', askedBy(query));
+  const purpose = program.vocabulary.canonical('request.purpose', query.purpose);
   const today = dayInZone(program.pack.timezone)(now.getTime());
   const known = knownPurposes(program, registers);
   refuse([

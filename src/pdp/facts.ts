@@ -117,6 +117,8 @@ interface Node {
   slot: number;
   spec: FactSpec | undefined;
   readonly children: Map<string, Node>;
+  /** The children that are terms, or have some below them. */
+  readonly withTerms: Node[];
 }
 
 /** The facts of a pack: which there are, of which type, and how JSON becomes a frame. */
@@ -142,6 +144,7 @@ export class Vocabulary {
           next = node(key, at.path ? `${at.path}.${key}` : key);
           at.children.set(key, next);
         }
+        if (spec.terms !== undefined && !at.withTerms.includes(next)) at.withTerms.push(next);
         at = next;
       }
       at.spec = spec;
@@ -257,20 +260,21 @@ export class Vocabulary {
     return at ? (this.#canonical(at, value) as T) : value;
   }
 
-  #canonical({ spec, children }: Node, value: unknown): unknown {
-    if (spec?.terms !== undefined && typeof value === 'string')
-      return this.#taxonomy.canonical(value);
-    if (Array.isArray(value)) {
-      const of = (item: unknown): unknown => this.#canonical({ spec, children } as Node, item);
-      const items = (value as unknown[]).map(of);
-      return items.some((item, i) => item !== value[i]) ? [...new Set(items)] : value;
+  #canonical({ spec, withTerms }: Node, value: unknown): unknown {
+    const isTerm = spec?.terms !== undefined;
+    if (isTerm && typeof value === 'string') return this.#taxonomy.canonical(value);
+    if (isTerm && Array.isArray(value)) {
+      const codes = (value as unknown[]).map((each) =>
+        typeof each === 'string' ? this.#taxonomy.canonical(each) : each,
+      );
+      return codes.every((code, i) => code === value[i]) ? value : [...new Set(codes)];
     }
     if (!isObject(value)) return value;
     let changed: Record<string, unknown> | undefined;
-    for (const [key, child] of children) {
-      const member = Object.hasOwn(value, key) ? value[key] : undefined;
+    for (const child of withTerms) {
+      const member = Object.hasOwn(value, child.key) ? value[child.key] : undefined;
       const next = this.#canonical(child, member);
-      if (next !== member) changed = { ...(changed ?? value), [key]: next };
+      if (next !== member) changed = { ...(changed ?? value), [child.key]: next };
     }
     return changed ?? value;
   }
@@ -291,7 +295,15 @@ export class Vocabulary {
 }
 
 function node(key: string, path: string): Node {
-  return { key, path, pointer: pointerPart(key), slot: -1, spec: undefined, children: new Map() };
+  return {
+    key,
+    path,
+    pointer: pointerPart(key),
+    slot: -1,
+    spec: undefined,
+    children: new Map(),
+    withTerms: [],
+  };
 }
 
 function pointerPart(key: string): string {

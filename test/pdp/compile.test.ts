@@ -1,11 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Condition } from '../../src/pdp/condition.ts';
+import type { PackDocument, TermSpec } from '../../src/pdp/document.ts';
 import { evaluate, type Verdict } from '../../src/pdp/evaluate.ts';
 import { explain } from '../../src/pdp/explain.ts';
 import type { Facts } from '../../src/pdp/facts.ts';
 import { FALSE, NONE_SET, type Truth, TRUE, UNKNOWN } from '../../src/pdp/logic.ts';
 import { loadFacts, type Program } from '../../src/pdp/program.ts';
+import { termLists } from '../../src/pdp/terms.ts';
 import { obligation, ruleLists, smallFacts } from './policies.ts';
 import {
   build,
@@ -26,9 +28,11 @@ class Plain {
   readonly #program: Program;
   readonly #frame: readonly unknown[];
   readonly #rules = new Map<string, { applies: Truth; holds: boolean }>();
+  readonly #terms: PlainTerms;
 
   constructor(of: Program, facts: Facts) {
     this.#program = of;
+    this.#terms = new PlainTerms(of.pack);
     const frame = loadFacts(of, facts);
     // Derived facts are conditions and unions, which are compared with this reading elsewhere.
     for (const { slot, compute } of of.derivations) frame[slot] = compute(frame);
@@ -123,12 +127,8 @@ class Plain {
   #overlap(left: unknown, right: unknown): Truth {
     const set = (value: unknown): unknown[] =>
       value instanceof Set ? [...value] : value === null ? [] : [value];
-    const all = set(left).flatMap((a) => set(right).map((b) => overlapOf(a, b, this.#isClosed)));
+    const all = set(left).flatMap((a) => set(right).map((b) => this.#terms.overlap(a, b)));
     return Math.max(FALSE, ...all) as Truth;
-  }
-
-  get #isClosed(): boolean {
-    return this.#program.pack.closed?.includes('purposes') === true;
   }
 
   /** Dates as the frame has them, lists as sets, the name of a group as its members. */
@@ -161,8 +161,10 @@ class Plain {
         return !absent && number(left) >= number(right);
       case 'isA':
         if (!(left instanceof Set))
-          return !absent && kindsOf(left).some((kind) => set(right).has(kind));
-        return [...left].every((each) => kindsOf(each).some((kind) => set(right).has(kind)));
+          return !absent && this.#terms.kindsOf(left).some((kind) => set(right).has(kind));
+        return [...left].every((each) =>
+          this.#terms.kindsOf(each).some((kind) => set(right).has(kind)),
+        );
       case 'isAnyOf':
         return [...set(left)].some((each) => set(right).has(each));
       case 'isNoneOf':
@@ -194,30 +196,40 @@ const RANK: Readonly<Record<string, number>> = {
   partner_ok: 2,
   above: 3,
 };
-const KINDS: Readonly<Record<string, readonly string[]>> = {
-  hiv_care: ['hiv_care', 'care'],
-  hiv_trial: ['hiv_trial', 'hiv_care', 'care', 'research'],
-  fair_trade: ['fair_trade', 'trade'],
-};
-const TERMS = ['care', 'hiv_care', 'hiv_trial', 'research', 'trade', 'fair_trade'];
+/** What a pack says of its terms, read from its document at each question. */
+class PlainTerms {
+  readonly #pack: PackDocument;
+  readonly #terms: Readonly<Record<string, TermSpec>>;
 
-/** Two codes of the small pack: whether some term is a kind of both, and what the pack declares. */
-function overlapOf(a: unknown, b: unknown, isClosed: boolean): Truth {
-  const isBelow = (code: unknown): boolean =>
-    TERMS.some((term) => isKindOf(term, a) && isKindOf(term, code));
-  if (a === b || isBelow(b)) return TRUE;
-  const isOf = (code: unknown, kind: string): boolean => kindsOf(code).includes(kind);
-  if ((isOf(a, 'care') && isOf(b, 'trade')) || (isOf(a, 'trade') && isOf(b, 'care'))) return FALSE;
-  return isClosed && [a, b].every((each) => TERMS.includes(String(each))) ? FALSE : UNKNOWN;
-}
+  constructor(pack: PackDocument) {
+    this.#pack = pack;
+    this.#terms = Object.assign({}, ...Object.values(termLists(pack)));
+  }
 
-function isKindOf(term: string, kind: unknown): boolean {
-  return kindsOf(term).includes(kind);
-}
+  /** The code itself and everything broader. */
+  kindsOf(value: unknown): readonly unknown[] {
+    const broader = (typeof value === 'string' && this.#terms[value]?.broader) || [];
+    return [value, ...broader.flatMap((each) => this.kindsOf(each))];
+  }
 
-/** The code itself and everything broader. */
-function kindsOf(value: unknown): readonly unknown[] {
-  return (typeof value === 'string' ? KINDS[value] : undefined) ?? [value];
+  /** Whether some term is a kind of both, and what the pack declares. */
+  overlap(a: unknown, b: unknown): Truth {
+    const [ofA, ofB] = [this.kindsOf(a), this.kindsOf(b)];
+    const isOfBoth = (term: string): boolean => {
+      const kinds = this.kindsOf(term);
+      return kinds.includes(a) && kinds.includes(b);
+    };
+    if (a === b || Object.keys(this.#terms).some(isOfBoth)) return TRUE;
+    const { disjoint = [], closed = [], purposes, included = [] } = this.#pack;
+    const isDeclared = disjoint.some((group) =>
+      group.some((x) => group.some((y) => x !== y && ofA.includes(x) && ofB.includes(y))),
+    );
+    const own = Object.keys(purposes).filter(
+      (code) => !included.some(({ lists }) => lists['purposes']?.includes(code)),
+    );
+    const areOwn = [a, b].every((each) => own.includes(String(each)));
+    return isDeclared || (closed.includes('purposes') && areOwn) ? FALSE : UNKNOWN;
+  }
 }
 
 function known(value: unknown): unknown[] {
