@@ -15,6 +15,7 @@ import type { Effect, Rule } from '../src/pdp/document.ts';
 import type { Frame } from '../src/pdp/facts.ts';
 import { type CodeSet, NONE_SET } from '../src/pdp/logic.ts';
 import { type Program, scopeOf } from '../src/pdp/program.ts';
+import type { Taxonomy } from '../src/pdp/taxonomy.ts';
 
 /** A request as Cedar takes it: the facts that the policies read, by name. */
 export type Context = Record<string, boolean | number | string | string[]>;
@@ -185,7 +186,9 @@ class Translation {
       case 'gteq':
         return this.#ordering(condition, SYMBOLS[operator]);
       case 'isA':
-        return `(${this.#has(fact)} && ${this.#kinds(condition)}.contains(${this.#value(fact)}))`;
+        return this.#kindOf(condition);
+      case 'overlaps':
+        return this.#byTerm(condition, (term) => this.#scope.taxonomy.overlapping(term));
       case 'isAnyOf':
         return this.#isSet(fact)
           ? `(${this.#set(fact)}.containsAny(${this.#right(condition)}))`
@@ -229,14 +232,42 @@ class Translation {
     );
   }
 
-  #kinds({ fact, right }: Comparison): string {
-    const variable = this.#scope.variables.get(fact);
-    if (!variable || 'fact' in right) throw new RangeError('isA with another fact is not in Cedar');
-    const wanted = constantList(variable, right.constant, []);
-    const narrower = [...this.#scope.broader].flatMap(([code, wider]) =>
-      wider.some((each) => wanted.includes(each)) ? [code] : [],
+  #kindOf(condition: Comparison): string {
+    const { fact, right } = condition;
+    const { taxonomy } = this.#scope;
+    if ('constant' in right) {
+      const wanted = taxonomy.narrower([right.constant].flat().map(String));
+      const kinds = JSON.stringify([...wanted]);
+      return this.#isSet(fact)
+        ? `(${kinds}.containsAll(${this.#set(fact)}))`
+        : `(${this.#has(fact)} && ${kinds}.contains(${this.#value(fact)}))`;
+    }
+    if (!this.#isSet(right.fact)) throw new RangeError('isA of two codes is not in Cedar');
+    if (!this.#isSet(fact)) return this.#byTerm(condition, (term) => taxonomy.kindsOf(term));
+    const list = this.#scope.variables.get(fact)?.spec?.terms;
+    const each = termsIn(taxonomy, list).map(
+      (term) =>
+        `(!${this.#set(fact)}.contains(${JSON.stringify(term)}) || ${this.#anyOf(right.fact, taxonomy.kindsOf(term))})`,
     );
-    return JSON.stringify([...new Set([...wanted, ...narrower])]);
+    return `(${each.join(' && ')})`;
+  }
+
+  /** A code in relation to a set: Cedar knows no hierarchy of codes, so each term by itself. */
+  #byTerm({ fact, right }: Comparison, related: (term: string) => Iterable<string>): string {
+    if ('constant' in right || !this.#isSet(right.fact) || this.#isSet(fact))
+      throw new RangeError('only a code in relation to a set is in Cedar');
+    const list = this.#scope.variables.get(fact)?.spec?.terms;
+    const terms = termsIn(this.#scope.taxonomy, list);
+    const each = terms.map(
+      (term) =>
+        `(${this.#value(fact)} == ${JSON.stringify(term)} && ${this.#anyOf(right.fact, related(term))})`,
+    );
+    const same = `${this.#set(right.fact)}.contains(${this.#value(fact)})`;
+    return `(${this.#has(fact)} && (${[same, ...each].join(' || ')}))`;
+  }
+
+  #anyOf(set: string, codes: Iterable<string>): string {
+    return `${this.#set(set)}.containsAny(${JSON.stringify([...codes])})`;
   }
 
   /** What stands on the right, as a set. */
@@ -275,3 +306,7 @@ class Translation {
 }
 
 const SYMBOLS = { eq: '==', lt: '<', lteq: '<=', gt: '>', gteq: '>=' } as const;
+
+function termsIn(taxonomy: Taxonomy, list: string | undefined): readonly string[] {
+  return [...((list === undefined ? undefined : taxonomy.termsOf(list)) ?? new Set<string>())];
+}

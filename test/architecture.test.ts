@@ -36,6 +36,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
 /** Data beside `src/` that a module may import, and why. */
 const DATA: Readonly<Record<string, string>> = {
   '../policies/pack.schema.json': 'the JSON Schema of packs, which editors read too',
+  '../policies/part.schema.json': 'the JSON Schema of their parts, which editors read too',
   '../policies/policy.schema.json': 'the JSON Schema of policies, which editors read too',
   '../policies/odrl/context.json': 'the terms of ODRL 2.2 and the hierarchy of its actions',
   '../policies/odrl/duo.json': 'words of others that an ODRL policy may use',

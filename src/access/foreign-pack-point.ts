@@ -74,12 +74,16 @@ async function factsFor(
     ...action.properties,
     action: action.name,
   } as Record<string, unknown>;
-  const stated = known(vocabulary, 'request', {
+  const said = known(vocabulary, 'request', {
     ...rest,
     ...(isObject(agreementId) ? { agreement: agreementId } : {}),
     ...(subject.properties ? { requester: subject.properties } : {}),
   });
-  const statedOfDataset = known(vocabulary, 'dataset', resource.properties ?? {});
+  const stated = vocabulary.canonical('request', said);
+  const statedOfDataset = vocabulary.canonical(
+    'dataset',
+    known(vocabulary, 'dataset', resource.properties ?? {}),
+  );
   const problems = [
     ...vocabulary.checkAt('request', stated),
     ...vocabulary.checkAt('dataset', statedOfDataset),

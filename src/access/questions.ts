@@ -62,7 +62,7 @@ export function askedBy(vocabulary: Vocabulary, question: Asking): AskedQuestion
   const ignored = new Map<string, unknown>();
   const said = { ...context, ...action.properties, action: action.name };
   const { agreement, ...rest } = said as Record<string, unknown>;
-  const request = assertable(vocabulary, 'request', rest, ignored);
+  const request = vocabulary.canonical('request', assertable(vocabulary, 'request', rest, ignored));
   if (isObject(agreement)) ignored.set('request.agreement', agreement);
   assertable(vocabulary, 'dataset', resource.properties, ignored);
   assertable(vocabulary, 'request.requester', subject.properties, ignored);

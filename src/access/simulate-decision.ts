@@ -100,9 +100,11 @@ async function factsOf(
   tx: Tx,
   program: Program,
   principal: Principal,
-  { dataset, request }: Simulation,
+  { dataset: ofDataset, request: written }: Simulation,
 ): Promise<SimulatedFacts> {
-  const { project, agreement, ...rest } = request;
+  const dataset =
+    typeof ofDataset === 'string' ? ofDataset : program.vocabulary.canonical('dataset', ofDataset);
+  const { project, agreement, ...rest } = program.vocabulary.canonical('request', written);
   const explicit =
     typeof agreement === 'string'
       ? rest
@@ -122,7 +124,7 @@ async function factsOf(
   ]);
   const registered = datasetId === null ? undefined : datasetFor(snapshot, principal, datasetId);
   const datasetFacts = registered
-    ? factsOfDataset(registered.said.dataset, registered.said.totals, request['purpose'])
+    ? factsOfDataset(registered.said.dataset, registered.said.totals, rest['purpose'])
     : (dataset as Asked);
   let known: Asked = registered ? { sector: datasetFacts['sector'] ?? null } : {};
   if (projectId !== null) {

@@ -184,10 +184,11 @@ function tryDecide(context: Context, submission: Submission): Draft | undefined 
 
 function decideOne(
   { writer, program, basis, snapshot, now }: Context,
-  { principal, request: named, idempotent, question }: Submission,
+  { principal, request: written, idempotent, question }: Submission,
 ): Draft {
-  const questioned = question && askedBy(program.vocabulary, question);
-  const request = questioned?.request ?? named;
+  const { vocabulary } = program;
+  const questioned = question && askedBy(vocabulary, question);
+  const request = questioned?.request ?? vocabulary.canonical('request', written);
   const { dataset: _dataset, project: _project, agreement: _agreement, ...asked } = request;
   const today = dayInZone(program.pack.timezone)(now.getTime());
   refuse([...program.vocabulary.checkAt('request', asked), ...checkPeriod(asked, today)]);
@@ -242,7 +243,7 @@ function decideOne(
       project: registers.project.id,
       agreement: request.agreement ?? null,
       purpose: purpose ?? '',
-      request,
+      request: written,
       decision: decisionId,
       effect,
       created_at: asOf,

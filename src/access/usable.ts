@@ -120,13 +120,15 @@ export async function usability(
   { inForce, clock }: Pick<AccessWriter, 'inForce' | 'clock'>,
   tx: Tx,
   principal: Principal,
-  { project, agreement, purpose, asked, isReview }: UsableAsked,
+  { project, agreement, purpose: named, asked: written, isReview }: UsableAsked,
 ): Promise<Usability> {
   const now = clock();
   const [program, registers] = await Promise.all([
     inForce(tx),
     readRegisters(tx, principal, { project, agreement }),
   ]);
+  const asked = program.vocabulary.canonical('request', written);
+  const purpose = program.vocabulary.canonical('request.purpose', named);
   const today = dayInZone(program.pack.timezone)(now.getTime());
   const known = knownPurposes(program, registers);
   refuse([
@@ -138,8 +140,8 @@ export async function usability(
   const { and, or, not } = predicates;
   const request = requestFor({ program, registers, asked, now });
   const { left, leftOut } = fairly(program, request(null), predicates);
-  const named = known.includes(purpose) ? predicates.always : namedBy(purpose, predicates);
-  const allowed = and(left.allowed, named, not(publishedBy(leftOut, predicates)));
+  const nameable = known.includes(purpose) ? predicates.always : namedBy(purpose, predicates);
+  const allowed = and(left.allowed, nameable, not(publishedBy(leftOut, predicates)));
   const { pack, packSha256: sha256 } = program;
   return {
     usable: isReview

@@ -38,9 +38,9 @@ export async function registerDataset(
   idempotent?: IdempotentCall,
 ): Promise<DatasetChange> {
   return change(writer, async (tx) => {
-    await check(tx, writer, input.document);
+    const document = await checked(tx, writer, input.document);
     const now = writer.clock().toISOString();
-    const dataset: Dataset = { ...input, version: 1, created_at: now, updated_at: now };
+    const dataset: Dataset = { ...input, document, version: 1, created_at: now, updated_at: now };
     if (idempotent) await claimKeys(tx, [{ ...idempotent, resource: input.id }], now);
     try {
       await insertDataset(tx, dataset);
@@ -72,8 +72,8 @@ export async function changeDataset(
   },
 ): Promise<DatasetChange> {
   return change(writer, async (tx) => {
-    await check(tx, writer, next.document);
-    return advance(tx, writer, principal, { ...next, type: 'changeDataset' });
+    const document = await checked(tx, writer, next.document);
+    return advance(tx, writer, principal, { ...next, document, type: 'changeDataset' });
   });
 }
 
@@ -119,8 +119,14 @@ async function advance(
   return finish(tx, writer, { principal, dataset, type: next.type });
 }
 
-async function check(tx: Tx, writer: CatalogueWriter, document: DatasetDocument): Promise<void> {
+/** The document with the pack's own codes for terms that it calls by their IRIs. */
+async function checked(
+  tx: Tx,
+  writer: CatalogueWriter,
+  written: DatasetDocument,
+): Promise<DatasetDocument> {
   const program = await writer.inForce(tx);
+  const document = program.vocabulary.canonical('dataset', written);
   const problems = checkDocument(document, program);
   if (problems.length > 0) {
     throw new ServiceError(
@@ -129,6 +135,7 @@ async function check(tx: Tx, writer: CatalogueWriter, document: DatasetDocument)
       problems,
     );
   }
+  return document;
 }
 
 interface DatasetEvent {

@@ -1,11 +1,19 @@
 import { canonicalText } from '../audit/canonical.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
+import type { Db } from '../db/connection.ts';
 import { type InputProblem, ServiceError } from '../errors.ts';
 import { sha256 } from '../ids.ts';
 import { parseInstant } from '../pdp/calendar.ts';
+import type { Program } from '../pdp/program.ts';
+import { purposeProblems, purposesNamed } from '../pdp/purposes.ts';
 import type { Principal } from '../principal.ts';
 import type { ConsentRecord } from './consent.ts';
 import { lockDataset, writeRecords } from './store.ts';
+
+export interface ConsentWriter extends Writer {
+  /** The program of the policies in force now. */
+  readonly inForce: (db: Db) => Promise<Program>;
+}
 
 // A clock of another system may run a little ahead of ours.
 const AHEAD_MS = 5 * 60_000;
@@ -17,15 +25,25 @@ const AHEAD_MS = 5 * 60_000;
  * `older_than_recorded` where the record is newer than the statement.
  */
 export async function recordConsents(
-  writer: Writer,
+  writer: ConsentWriter,
   principal: Principal,
   type: 'recordConsent' | 'recordConsents',
-  { dataset, records }: { readonly dataset: string; readonly records: readonly ConsentRecord[] },
+  {
+    dataset,
+    records: written,
+  }: { readonly dataset: string; readonly records: readonly ConsentRecord[] },
 ): Promise<Recorded> {
   return change(writer, async (tx) => {
     const now = writer.clock();
     const prefix = type === 'recordConsents' ? '/records/' : '';
-    refuse(checkRecords(records, now, (i) => (prefix ? `${prefix}${i}` : '')));
+    const at = (i: number): string => (prefix ? `${prefix}${i}` : '');
+    const program = await writer.inForce(tx);
+    const names = purposesNamed(
+      program,
+      written.map(({ purpose }) => purpose),
+    );
+    const records = written.map((each, i) => ({ ...each, purpose: names[i] ?? each.purpose }));
+    refuse([...checkPurposes(program, records, at), ...checkRecords(records, now, at)]);
     await lockDataset(tx, dataset);
     const { older } = await writeRecords(tx, dataset, records, now.toISOString());
     if (older.length > 0) refuseOlder(records, older, prefix);
@@ -47,6 +65,17 @@ export async function recordConsents(
       },
     });
   });
+}
+
+/** Nobody agrees to what does not exist; whoever once did may always say otherwise. */
+function checkPurposes(
+  program: Program,
+  records: readonly ConsentRecord[],
+  at: (i: number) => string,
+): InputProblem[] {
+  return records.flatMap(({ purpose, status }, i) =>
+    status === 'given' ? purposeProblems(program, [purpose], () => `${at(i)}/purpose`) : [],
+  );
 }
 
 function countStatuses(records: readonly ConsentRecord[]): Record<string, number> {

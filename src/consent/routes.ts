@@ -1,10 +1,9 @@
-import type { Writer } from '../audit/record.ts';
 import type { Db } from '../db/connection.ts';
 import { notFound, ServiceError } from '../errors.ts';
 import type { Handlers } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
-import { recordConsents } from './commands.ts';
+import { type ConsentWriter, recordConsents } from './commands.ts';
 import { type ConsentRecord, type ConsentTotal, coveragePct, transferCovered } from './consent.ts';
 import { readRecords, readTotals } from './store.ts';
 
@@ -17,7 +16,7 @@ export interface ConsentSubject {
   readonly subjectCount: unknown;
 }
 
-export interface ConsentRoutes extends Writer {
+export interface ConsentRoutes extends ConsentWriter {
   readonly datasetOf: (db: Db, id: string) => Promise<ConsentSubject | undefined>;
 }
 

@@ -862,6 +862,33 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/terms/{list}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description purposes, sectors, or another list of the pack, such as processing or diseases. */
+                readonly list: string;
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * A list of the pack's terms
+         * @description Labels, parents and IRIs, and which terms the authority declares to have nothing in common.
+         *     Of two that are neither kinds of one another nor declared disjoint it is unknown whether
+         *     they overlap, but for two of the pack's own in a closed list: those do not. Requests,
+         *     datasets, agreements, projects, consent and policies may name a term by its code, its CURIE
+         *     or its IRI.
+         */
+        readonly get: operations["listTerms"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/datasets/{dataset}/access": {
         readonly parameters: {
             readonly query?: never;
@@ -1984,7 +2011,7 @@ export interface components {
         readonly Pack: {
             readonly pack: string;
             readonly version: number;
-            /** @description Of the pack's file. */
+            /** @description Of the pack's text: its file and the parts that it names, with a line --- before each. */
             readonly sha256: string;
             readonly title: components["schemas"]["Text"];
             readonly home: components["schemas"]["Country"];
@@ -2006,6 +2033,36 @@ export interface components {
             readonly place_groups?: {
                 readonly [key: string]: unknown;
             };
+        };
+        readonly TermList: {
+            readonly list: string;
+            /** @description Registers take no other terms. */
+            readonly closed: boolean;
+            /** @description Vocabularies of others that terms came from. */
+            readonly parts: readonly {
+                readonly part: string;
+                readonly version: number;
+                readonly title: components["schemas"]["Text"];
+                readonly source: {
+                    readonly title: string;
+                    readonly publisher: string;
+                    readonly version: string;
+                    readonly url: string;
+                    readonly licence: string;
+                };
+            }[];
+            /** @description Groups of which no two have anything in common, nor kinds of them. */
+            readonly disjoint: readonly (readonly string[])[];
+            readonly items: readonly {
+                readonly code: string;
+                readonly iri: string | null;
+                /** @description The term of another vocabulary that says the same. */
+                readonly exact: string | null;
+                readonly title: components["schemas"]["Text"];
+                readonly broader: readonly string[];
+                /** @description Of the pack itself, not of a vocabulary of others. */
+                readonly own: boolean;
+            }[];
         };
         readonly PackReload: components["schemas"]["Pack"] & {
             /** @description Policies of which a new version came into force. */
@@ -2285,6 +2342,12 @@ export interface components {
             readonly role?: components["schemas"]["Code"];
             readonly action?: components["schemas"]["Code"];
             readonly purpose: components["schemas"]["Code"];
+            /** @description What is done with the data, such as ai:ModelTraining. */
+            readonly processing?: components["schemas"]["Codes"];
+            /** @description The research purpose that a dataset's terms of use (DUO) are held against; its members are facts of the pack, `request.duo.*`. */
+            readonly duo?: {
+                readonly [key: string]: unknown;
+            };
             readonly transfer_ground?: components["schemas"]["Code"] | null;
             readonly locations?: {
                 readonly storage?: components["schemas"]["Countries"];
@@ -4504,6 +4567,31 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["FactList"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly listTerms: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description purposes, sectors, or another list of the pack, such as processing or diseases. */
+                readonly list: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The terms. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["TermList"];
                 };
             };
             readonly 503: components["responses"]["Unavailable"];

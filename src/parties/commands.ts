@@ -4,7 +4,7 @@ import { notFound, ServiceError, unknownReference } from '../errors.ts';
 import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import { staleVersion } from '../versions.ts';
-import { PARTIES, type Parties, type PartyInput, type PartyKind } from './party.ts';
+import { PARTIES, type Parties, type PartyInput, type PartyKind, withPurposes } from './party.ts';
 import { insertParty, missingReferences, readParty, updateParty } from './store.ts';
 
 export interface PartyWriter extends Writer {
@@ -29,9 +29,9 @@ export async function registerParty<Kind extends PartyKind>(
 ): Promise<PartyChange<Kind>> {
   try {
     return await change(writer, async (tx) => {
-      await check(tx, writer, kind, input);
+      const named = await checked(tx, writer, kind, input);
       const now = writer.clock().toISOString();
-      const row = await insertParty(tx, kind, input, now);
+      const row = await insertParty(tx, kind, named, now);
       return {
         row,
         recorded: await recordParty(tx, writer, { principal, kind, row, verb: 'register', now }),
@@ -57,9 +57,9 @@ export async function changeParty<Kind extends PartyKind>(
 ): Promise<PartyChange<Kind>> {
   try {
     return await change(writer, async (tx) => {
-      await check(tx, writer, kind, input);
+      const named = await checked(tx, writer, kind, input);
       const now = writer.clock().toISOString();
-      const row = await updateParty(tx, kind, { input, version, now });
+      const row = await updateParty(tx, kind, { input: named, version, now });
       if (!row) throw (await readParty(tx, kind, input.id)) ? staleVersion() : notFound();
       return {
         row,
@@ -78,13 +78,15 @@ function noSuchDataset(error: unknown): unknown {
     : error;
 }
 
-async function check<Kind extends PartyKind>(
+/** What is to be kept of what was sent. */
+async function checked<Kind extends PartyKind>(
   tx: Tx,
   writer: PartyWriter,
   kind: Kind,
-  input: PartyInput<Kind>,
-): Promise<void> {
+  written: PartyInput<Kind>,
+): Promise<PartyInput<Kind>> {
   const program = await writer.inForce(tx);
+  const input = withPurposes(written, program);
   const problems = PARTIES[kind].check(input, program);
   if (problems.length > 0)
     throw new ServiceError(
@@ -100,6 +102,7 @@ async function check<Kind extends PartyKind>(
       missing.map(({ path, table }) => ({ path, expected: `the id of a registered ${table}` })),
     );
   }
+  return input;
 }
 
 interface PartyEvent<Kind extends PartyKind> {

@@ -9,6 +9,7 @@ import type {
 import type { InputProblem } from '../errors.ts';
 import { parseDate } from '../pdp/calendar.ts';
 import type { FactProblem, FactSpec, Vocabulary } from '../pdp/facts.ts';
+import { purposeProblems, purposesNamed } from '../pdp/purposes.ts';
 import type { Program } from '../pdp/program.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 
@@ -63,7 +64,8 @@ export const PARTIES: { readonly [Kind in PartyKind]: Rules<Kind> } = {
   },
   project: {
     json: ['title', 'team', 'poc', 'knowledge_transfer'],
-    check: ({ sector, stage, poc, knowledge_transfer }, program) => [
+    check: ({ purposes, sector, stage, poc, knowledge_transfer }, program) => [
+      ...purposeProblems(program, purposes, (i) => `/purposes/${i}`),
       ...columnProblems(program, 'request', { sector }),
       ...columnProblems(program, 'request.poc', { stage }),
       ...objectProblems(program, 'request.poc', poc, '/poc'),
@@ -101,6 +103,16 @@ export const PARTIES: { readonly [Kind in PartyKind]: Rules<Kind> } = {
       principal.projects.includes(project),
   },
 };
+
+/** A party's row with the pack's own codes for purposes that it calls by their IRIs. */
+export function withPurposes<Kind extends PartyKind>(
+  input: PartyInput<Kind>,
+  program: Program,
+): PartyInput<Kind> {
+  if (!('purposes' in input)) return input;
+  const purposes = purposesNamed(program, input.purposes as readonly string[]);
+  return { ...input, purposes: [...new Set(purposes)] };
+}
 
 function checkAgreement(input: PartyInput<'agreement'>, program: Program): InputProblem[] {
   const { kinds, binding, sectors, purposes, valid_from, valid_until } = input;

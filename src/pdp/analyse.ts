@@ -374,6 +374,8 @@ class Analyser {
       });
       return;
     }
+    // What comes before a person is not denied then, whatever else denies it.
+    if (this.#isReviewFirst && ways.some(({ effect }) => effect === 'review')) return;
     const some: Goal = is({ kind: 'or', of: ways.map(({ condition }) => condition) });
     const denying = subjects.filter((subject) => hasEffect(subject, 'deny'));
     const spared = denying.map(
@@ -408,14 +410,13 @@ class Analyser {
     for (const subject of own) {
       const effects = subject.regions.filter(({ effect, reached }) => effect && reached !== false);
       if (effects.length === 0 || effects.some(({ witness }) => !witness)) continue;
-      const mild = effects.some(({ effect }) => effect !== 'deny');
       const same =
         new Set(effects.map(({ effect }) => effect)).size === 1 ? effects[0]?.effect : undefined;
       const frames = effects.map(({ witness }) => bench.frame(witness ?? {}));
       for (const other of bench.around(subject, frames[0] ?? [])) {
         if (other === subject) continue;
         if (!this.#mayLook()) return;
-        const found = this.#shadowOf(subject, other, { effects, frames, mild, same });
+        const found = this.#shadowOf(subject, other, { effects, frames, same });
         if (!found) continue;
         this.#say(subject, found);
         break;
@@ -429,12 +430,10 @@ class Analyser {
     {
       effects,
       frames,
-      mild,
       same,
     }: {
       effects: readonly Region[];
       frames: readonly Frame[];
-      mild: boolean;
       same: Effect | undefined;
     },
   ): Omit<Finding, 'policy' | 'rule'> | undefined {
@@ -450,11 +449,14 @@ class Analyser {
       path,
       ...witnessOf(effects[0]),
     } as const;
-    if (mild && hasEffect(other, 'deny') && covers('deny'))
+    const outranking = this.#outranking(effects).find(
+      (effect) => hasEffect(other, effect) && covers(effect),
+    );
+    if (outranking)
       return {
         ...about,
         severity: 'warning',
-        sentence: `${rule.id} never matters: wherever it has an effect, ${other.rule.id} denies.`,
+        sentence: `${rule.id} never matters: wherever it has an effect, ${other.rule.id} ${outranking === 'deny' ? 'denies' : 'asks for a person'}.`,
       };
     const isTwin = same && same !== 'oblige' && other.document === subject.document;
     if (!isTwin || !hasEffect(other, same) || !covers(same)) return undefined;
@@ -470,6 +472,21 @@ class Analyser {
       severity: 'hint',
       sentence: `${rule.id} adds nothing: wherever it comes to ${same}, ${other.rule.id} of the same policy does too.`,
     };
+  }
+
+  get #isReviewFirst(): boolean {
+    return this.#program.pack.combining === 'review_first';
+  }
+
+  /** The effects beside which those of a rule do not count. */
+  #outranking(effects: readonly Region[]): ('deny' | 'review')[] {
+    const others = (own: Effect): boolean => effects.some(({ effect }) => effect !== own);
+    if (!this.#isReviewFirst) return others('deny') ? ['deny'] : [];
+    const isMild = effects.every(({ effect }) => effect === 'permit' || effect === 'oblige');
+    return [
+      ...(others('review') ? (['review'] as const) : []),
+      ...(isMild ? (['deny'] as const) : []),
+    ];
   }
 
   /** Pairs of rules that no request satisfies both of, though both speak of some. */

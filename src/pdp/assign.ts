@@ -16,6 +16,8 @@ export interface SetChoice {
   readonly only: ReadonlySet<string> | undefined;
   /** May it have members at all, and this one? */
   readonly takes: (code: string) => boolean;
+  /** All that it may have, of a set that does not take just any code. */
+  readonly offered: Iterable<string>;
 }
 
 export interface AssignmentProblem {
@@ -162,16 +164,22 @@ class Assigner {
     add: (set: string, code: string) => boolean,
   ): Assignment | undefined {
     this.#step();
-    for (const { kind, left, right } of this.#problem.universals) {
+    for (const { kind, left, right, kin } of this.#problem.universals) {
+      const others = kin && this.#membersOf(right, sets);
       for (const code of this.#membersOf(left, sets)) {
-        const isIn = right.some((term) => this.#hasMember(term, code, sets));
+        const isIn = others
+          ? [...others].some((other) => kin.holds(code, other))
+          : right.some((term) => this.#hasMember(term, code, sets));
         if (isIn === (kind === 'subset')) continue;
         if (kind === 'disjoint') return undefined;
-        for (const term of right) {
-          if (term.kind !== 'set' || term.without.includes(code) || !add(term.fact, code)) continue;
-          const found = this.#close(sets, add);
-          if (found) return found;
-          sets.get(term.fact)?.delete(code);
+        for (const wanted of kin?.reached(code) ?? [code]) {
+          for (const term of right) {
+            if (term.kind !== 'set' || term.without.includes(wanted)) continue;
+            if (!add(term.fact, wanted)) continue;
+            const found = this.#close(sets, add);
+            if (found) return found;
+            sets.get(term.fact)?.delete(wanted);
+          }
         }
         return undefined;
       }
@@ -240,14 +248,16 @@ class Pools {
       if (values && !interchangeable) for (const code of values) named.add(code);
       for (const each of excluded) for (const code of each) named.add(String(code));
     }
-    for (const [name, { must, lacks, only }] of sets) {
+    for (const [name, { must, lacks, only, offered }] of sets) {
       const named = this.poolOf(name).codes;
-      for (const each of [must, ...lacks, only ?? []]) for (const code of each) named.add(code);
+      for (const each of [must, ...lacks, only ?? [], offered])
+        for (const code of each) named.add(code);
     }
-    for (const { left, right } of universals) {
+    for (const { left, right, kin } of universals) {
       const names = [...left, ...right].flatMap((term) =>
         term.kind === 'codes' ? [] : [term.fact],
       );
+      if (kin && names[0]) for (const term of terms) this.poolOf(names[0]).codes.add(term);
       for (const term of [...left, ...right]) {
         const more = term.kind === 'codes' ? term.codes : term.kind === 'set' ? term.without : [];
         for (const code of more) if (names[0]) this.poolOf(names[0]).codes.add(code);

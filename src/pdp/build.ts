@@ -16,8 +16,9 @@ import { emitDerivations, emitRules } from './emit.ts';
 import { remedyProblems } from './levers.ts';
 import { type FactSpec, type Frame, Vocabulary } from './facts.ts';
 import { type CodeSet, EMPTY_SET, FALSE, TRUE, type Truth, union, without } from './logic.ts';
+import type { Taxonomy } from './taxonomy.ts';
+import { canonicalCondition, taxonomyOf, termProblems } from './terms.ts';
 import {
-  closure,
   type CompiledRule,
   compileRule,
   type Derivation,
@@ -79,7 +80,9 @@ export function buildExtension(base: Program, { file, text }: PackFile): Built<E
   );
   if (!built.ok) return built;
   const { owner, target } = source.content;
-  const bound = target && compileCondition(target, scopeOf(base), ['target']);
+  const scope = scopeOf(base);
+  const named = target && canonicalIn(scope, target);
+  const bound = named && compileCondition(named, scope, ['target']);
   return { ok: true, value: { part: built.value, owner, bound } };
 }
 
@@ -98,7 +101,7 @@ class Builder {
   readonly #slotNames: string[] = [];
   readonly #derivations: Derivation[] = [];
   readonly #ruleSlots = new Map<string, { applies: number; holds: number | undefined }>();
-  readonly #broader: ReadonlyMap<string, readonly string[]>;
+  readonly #taxonomy: Taxonomy;
   readonly #vocabulary: Vocabulary;
   readonly #base: Program | undefined;
   /** Policies with a mistake in their target: it is said once, and not of each rule. */
@@ -112,13 +115,13 @@ class Builder {
     this.#pack = pack;
     this.#sources = sources;
     this.#base = base;
+    this.#taxonomy = taxonomyOf(pack.content);
     this.#vocabulary =
       base?.vocabulary ??
       new Vocabulary(
         Object.entries(pack.content.facts).map(([path, spec]) => ({ path, ...spec })),
-        Object.keys({ ...pack.content.purposes, ...pack.content.sectors }),
+        this.#taxonomy,
       );
-    this.#broader = closure({ ...pack.content.purposes, ...pack.content.sectors });
   }
 
   build(policies: readonly PolicyReference[], packSha256: string): Built<Program> {
@@ -150,6 +153,7 @@ class Builder {
   }
 
   #declarePack(): void {
+    this.#problems.push(...termProblems(this.#pack));
     this.#declareFacts();
     this.#declareDerived();
     this.#checkExpiries();
@@ -169,7 +173,7 @@ class Builder {
       variables: this.#variables,
       rules: this.#ruleSlots,
       groups: new Map(Object.entries(this.#pack.content.place_groups)),
-      broader: this.#broader,
+      taxonomy: this.#taxonomy,
     };
   }
 
@@ -193,6 +197,8 @@ class Builder {
         this.#packProblem(['facts', spec.path], 'an enum needs "values"');
       if (spec.type === 'set' && !spec.of)
         this.#packProblem(['facts', spec.path], 'a set needs "of"');
+      if (spec.terms !== undefined && !this.#taxonomy.termsOf(spec.terms))
+        this.#packProblem(['facts', spec.path, 'terms'], `there is no list "${spec.terms}"`);
     }
   }
 
@@ -240,6 +246,8 @@ class Builder {
     const path = ['derived', name];
     if (spec.condition !== undefined) {
       const condition = parseCondition(spec.condition, [...path, 'condition']);
+      if (this.#named(condition) !== condition)
+        throw new PolicyProblem([...path, 'condition'], "name terms by the pack's own codes");
       const test = compileCondition(condition, this.#scope(), [...path, 'condition']);
       const slot = this.#slot(name);
       this.#variables.set(name, { slot, type: 'boolean' });
@@ -346,12 +354,18 @@ class Builder {
     return ordered;
   }
 
-  #compileRule({ rule, source, path }: RuleEntry): CompiledRule[] {
+  #named(condition: Condition): Condition {
+    return canonicalIn(this.#scope(), condition);
+  }
+
+  #compileRule({ rule: asWritten, source, path }: RuleEntry): CompiledRule[] {
+    const rule = namedRule(asWritten, (condition) => this.#named(condition));
     // Each wrong name is compared with every right one, to say what was meant.
     if (this.#problems.length >= MAX_PROBLEMS) return [];
     this.#checkRule({ rule, source, path });
     const slots = this.#ruleSlots.get(rule.id);
-    const { target } = source.content;
+    const { target: writtenTarget } = source.content;
+    const target = writtenTarget && this.#named(writtenTarget);
     try {
       // First as it is written, so that a mistake is found where it stands.
       const written = compileRule(rule, this.#scope(), path);
@@ -459,6 +473,31 @@ function isChoice(layer: Layer): boolean {
 
 function isLaw(kind: string | undefined): boolean {
   return kind === 'statute' || kind === 'regulation';
+}
+
+function canonicalIn({ variables, taxonomy }: Scope, condition: Condition): Condition {
+  return canonicalCondition(condition, (fact) => variables.get(fact)?.spec?.terms, taxonomy);
+}
+
+/** A rule whose conditions name terms by their codes; the very same where they do already. */
+function namedRule(rule: Rule, named: (condition: Condition) => Condition): Rule {
+  const { applies, holds, outcomes } = rule;
+  const [newApplies, newHolds] = [named(applies), holds && named(holds)];
+  const newOutcomes = outcomes.map((outcome) => {
+    const when = outcome.when && named(outcome.when);
+    return when === outcome.when ? outcome : { ...outcome, ...(when && { when }) };
+  });
+  const isSame =
+    newApplies === applies &&
+    newHolds === holds &&
+    newOutcomes.every((outcome, i) => outcome === outcomes[i]);
+  if (isSame) return rule;
+  return {
+    ...rule,
+    applies: newApplies,
+    outcomes: newOutcomes,
+    ...(newHolds && { holds: newHolds }),
+  };
 }
 
 interface RuleEntry {

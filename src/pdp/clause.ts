@@ -3,6 +3,7 @@ import type { Scope, Variable } from './compile.ts';
 import { type Condition, type Constant, type Operator, parseCondition } from './condition.ts';
 import {
   EMPTY,
+  type Kin,
   KNOWN,
   type Node,
   NONE,
@@ -13,6 +14,7 @@ import {
   type Wanted,
 } from './demand.ts';
 import type { Rule } from './document.ts';
+import { FALSE, TRUE } from './logic.ts';
 import { type Program, scopeOf } from './program.ts';
 
 /**
@@ -256,6 +258,8 @@ export class Clauses {
         return this.#ordering(operator, fact, { other, constant });
       case 'isA':
         return this.#isA(fact, other, constant);
+      case 'overlaps':
+        return this.#overlaps(fact, { other, constant });
       case 'isAnyOf':
       case 'isNoneOf':
       case 'isPartOf':
@@ -392,9 +396,19 @@ export class Clauses {
   }
 
   #isA(fact: string, other: string | undefined, constant: Constant | undefined): Cases {
-    const { broader } = this.scope;
+    const { taxonomy } = this.scope;
+    const isSet = this.#variable(fact).type === 'set';
+    const isKind = (a: string, b: string): boolean => taxonomy.isKind(a, b);
+    if (other !== undefined && this.#variable(other).type === 'set') {
+      const kin: Kin = { holds: isKind, reached: (code) => taxonomy.kindsOf(code) };
+      const whole = this.#setTerms(other);
+      if (isSet) return this.#subset(this.#setTerms(fact), whole, kin);
+      return this.#element(fact, whole, {
+        inside: { kind: 'subset', left: [{ kind: 'single', fact }], right: whole, kin },
+        outside: { kind: 'disjoint', left: [{ kind: 'single', fact }], right: whole, kin },
+      });
+    }
     if (other !== undefined) {
-      const isKind = (a: string, b: string): boolean => (broader.get(a) ?? [a]).includes(b);
       return this.#scalar(
         [fact, other],
         { kind: 'codes', left: fact, right: other, relation: isKind, shares: true },
@@ -407,7 +421,8 @@ export class Clauses {
         },
       );
     }
-    const values = this.#narrower(codesOf(constant));
+    const values = taxonomy.narrower(codesOf(constant));
+    if (isSet) return this.#subset(this.#setTerms(fact), [{ kind: 'codes', codes: values }]);
     return this.#scalar(
       [fact],
       { kind: 'within', fact, values },
@@ -415,14 +430,65 @@ export class Clauses {
     );
   }
 
-  /** Some codes and all that are a kind of one of them. */
-  #narrower(codes: readonly string[]): ReadonlySet<string> {
-    const wanted = new Set(codes);
-    const values = new Set(codes);
-    for (const [term, kinds] of this.scope.broader) {
-      if (kinds.some((kind) => wanted.has(kind))) values.add(term);
+  /** Kleene's "some member overlaps some other": what surely does, and what surely does not. */
+  #overlaps(fact: string, { other, constant }: Right): Cases {
+    const { taxonomy } = this.scope;
+    const left = this.#terms(fact);
+    if (other === undefined) {
+      const codes = codesOf(constant);
+      const sure = new Set(codes.flatMap((code) => [...taxonomy.overlapping(code)]));
+      const apart = codes
+        .map((code) => taxonomy.apart(code))
+        .reduce<ReadonlySet<string> | undefined>(
+          (common, codesApart) =>
+            common ? new Set([...common].filter((code) => codesApart.has(code))) : codesApart,
+          undefined,
+        );
+      if (!apart) return { true: NO, false: YES, not_true: YES, not_false: NO };
+      const inside = this.#someIn(left, (e) => ({ kind: 'within', fact: e, values: sure }));
+      const beyond = this.#someIn(left, (e) => ({ kind: 'outside', fact: e, values: apart }));
+      return {
+        true: inside,
+        false: all(this.#each(left, false), this.#universal('subset', left, codesTerm(apart))),
+        not_true: this.#universal('disjoint', left, codesTerm(sure)),
+        not_false: any(this.#each(left, true), beyond),
+      };
     }
-    return values;
+    const right = this.#terms(other);
+    const isSure = (a: string, b: string): boolean => taxonomy.overlap(a, b) === TRUE;
+    const isPossible = (a: string, b: string): boolean => taxonomy.overlap(a, b) !== FALSE;
+    const pair = (relation: (a: string, b: string) => boolean): Node =>
+      this.#someIn(left, (a) =>
+        this.#someIn(right, (b) => ({ kind: 'codes', left: a, right: b, relation, shares: true })),
+      );
+    const none = (holds: (a: string, b: string) => boolean): Node => ({
+      kind: 'disjoint',
+      left,
+      right,
+      kin: { holds, reached: (code) => [code] },
+    });
+    const [leftOpen, rightOpen] = [this.#each(left, true), this.#each(right, true)];
+    const [leftClosed, rightClosed] = [this.#each(left, false), this.#each(right, false)];
+    const nothing = (closed: Node, terms: readonly Term[]): Node => all(closed, this.#empty(terms));
+    return {
+      true: pair(isSure),
+      false: any(
+        nothing(leftClosed, left),
+        nothing(rightClosed, right),
+        all(leftClosed, rightClosed, none(isPossible)),
+      ),
+      not_true: none(isSure),
+      not_false: any(
+        pair(isPossible),
+        all(leftOpen, any(rightOpen, this.#someIn(right))),
+        all(rightOpen, this.#someIn(left)),
+      ),
+    };
+  }
+
+  /** A set, or a single value as the set of it. */
+  #terms(fact: string): readonly Term[] {
+    return this.#variable(fact).type === 'set' ? this.#setTerms(fact) : [{ kind: 'single', fact }];
   }
 
   #membership(
@@ -456,12 +522,18 @@ export class Clauses {
   }
 
   /** A scalar is in a set; where it is unknown, only the empty set answers. */
-  #element(fact: string, terms: readonly Term[]): Cases {
+  #element(
+    fact: string,
+    terms: readonly Term[],
+    { inside, outside }: { readonly inside: Node; readonly outside: Node } = {
+      inside: this.#inside(fact, terms),
+      outside: this.#outside(fact, terms),
+    },
+  ): Cases {
     const known = this.#status(fact, KNOWN);
     const none = this.#status(fact, NONE);
     const unknown = this.#status(fact, UNSTATED);
     const [closed, open] = [this.#each(terms, false), this.#each(terms, true)];
-    const [inside, outside] = [this.#inside(fact, terms), this.#outside(fact, terms)];
     return {
       true: all(known, inside),
       false: any(none, all(unknown, closed, this.#empty(terms)), all(known, closed, outside)),
@@ -470,9 +542,15 @@ export class Clauses {
     };
   }
 
-  #subset(part: readonly Term[], whole: readonly Term[]): Cases {
-    const isIn: Node = this.#universal('subset', part, whole);
-    const outside = this.#someIn(part, (element) => this.#outside(element, whole));
+  #subset(part: readonly Term[], whole: readonly Term[], kin?: Kin): Cases {
+    const isIn: Node = kin
+      ? { kind: 'subset', left: part, right: whole, kin }
+      : this.#universal('subset', part, whole);
+    const outside = this.#someIn(part, (element) =>
+      kin
+        ? { kind: 'disjoint', left: [{ kind: 'single', fact: element }], right: whole, kin }
+        : this.#outside(element, whole),
+    );
     return {
       true: all(this.#each(part, false), isIn),
       false: all(this.#each(whole, false), outside),
@@ -616,6 +694,8 @@ export class Clauses {
     return { kind, left, right };
   }
 }
+
+const codesTerm = (codes: ReadonlySet<string>): readonly Term[] => [{ kind: 'codes', codes }];
 
 interface Right {
   readonly other: string | undefined;

@@ -6,6 +6,7 @@ import { COUNTRIES } from './countries.ts';
 import {
   type CodeSet,
   contains,
+  EMPTY_SET,
   FALSE,
   intersects,
   isNonEmpty,
@@ -16,6 +17,7 @@ import {
   TRUE,
   UNKNOWN,
 } from './logic.ts';
+import type { Taxonomy } from './taxonomy.ts';
 
 /** A compiled condition: three-valued, allocation-free, reads slots of a frame and nothing else. */
 export type Test = (frame: Frame) => Truth;
@@ -38,8 +40,8 @@ export interface Scope {
   >;
   /** Named groups of places, each a list of country codes. */
   readonly groups: ReadonlyMap<string, readonly string[]>;
-  /** For each code, the codes it is a kind of: itself and everything broader. */
-  readonly broader: ReadonlyMap<string, readonly string[]>;
+  /** Which codes are kinds of which. */
+  readonly taxonomy: Taxonomy;
 }
 
 /**
@@ -245,6 +247,8 @@ function comparisonOf(operator: Operator, operands: Operands, scope: Scope, path
       return ordering(operator, operands, path);
     case 'isA':
       return kindOf(operands, scope, path);
+    case 'overlaps':
+      return overlapping(operands, scope, path);
     case 'isAnyOf':
       return membership(operands, setOperand(operands, undefined, path), intersects);
     case 'isNoneOf':
@@ -334,21 +338,102 @@ function rankOrdering(
   };
 }
 
-function kindOf({ left, leftSlot, right, constant }: Operands, scope: Scope, path: Path): Test {
-  if (left.type !== 'string') throw new PolicyProblem(path, 'isA compares a code');
-  if (right) sameType(left, right, path);
-  const wanted = right ? undefined : constantList(left, constant, path);
-  const rightSlot = right?.slot;
+function kindOf(operands: Operands, scope: Scope, path: Path): Test {
+  const { left, leftSlot, right, constant } = operands;
+  const { taxonomy } = scope;
+  hierarchical(operands, path);
+  if (right?.type === 'set') {
+    const rightSlot = right.slot;
+    const kind = (code: string, whole: CodeSet): Truth => kindIn(taxonomy, code, whole);
+    if (left.type === 'set')
+      return (frame) => every(frame[leftSlot] as CodeSet, frame[rightSlot] as CodeSet, kind);
+    return (frame) => {
+      const actual = frame[leftSlot];
+      const whole = frame[rightSlot] as CodeSet;
+      return typeof actual === 'string' ? kind(actual, whole) : element(actual, whole);
+    };
+  }
+  if (right) {
+    sameType(left, right, path);
+    const rightSlot = right.slot;
+    return (frame) => {
+      const [actual, target] = [frame[leftSlot], frame[rightSlot]];
+      if (actual === null || target === null) return FALSE;
+      if (actual === undefined || target === undefined) return UNKNOWN;
+      return taxonomy.isKind(actual as string, target as string) ? TRUE : FALSE;
+    };
+  }
+  const wanted = constantList(left, constant, path);
+  if (left.type === 'set') {
+    const whole: CodeSet = { items: [...taxonomy.narrower(wanted)], open: false };
+    return (frame) => isSubset(frame[leftSlot] as CodeSet, whole);
+  }
+  const kinds = taxonomy.narrower(wanted);
   return (frame) => {
     const actual = frame[leftSlot];
-    if (actual === null) return FALSE;
-    const target = rightSlot === undefined ? wanted : frame[rightSlot];
-    if (target === null) return FALSE;
-    if (actual === undefined || target === undefined) return UNKNOWN;
-    const kinds = scope.broader.get(actual as string) ?? [actual as string];
-    const targets = Array.isArray(target) ? target : [target];
-    return kinds.some((kind) => targets.includes(kind)) ? TRUE : FALSE;
+    if (actual === undefined) return UNKNOWN;
+    return kinds.has(actual as string) ? TRUE : FALSE;
   };
+}
+
+/** A code is a kind of a member of the set. */
+function kindIn(taxonomy: Taxonomy, code: string, whole: CodeSet): Truth {
+  if (contains(whole, code) === TRUE) return TRUE;
+  for (const kind of taxonomy.kindsOf(code)) if (contains(whole, kind) === TRUE) return TRUE;
+  return whole.open ? UNKNOWN : FALSE;
+}
+
+/** Each member of `part` stands in the relation to `whole`. */
+function every(
+  part: CodeSet,
+  whole: CodeSet,
+  relation: (code: string, whole: CodeSet) => Truth,
+): Truth {
+  let all: Truth = TRUE;
+  for (const code of part.items) {
+    const truth = relation(code, whole);
+    if (truth === FALSE) return FALSE;
+    if (truth < all) all = truth;
+  }
+  return part.open ? UNKNOWN : all;
+}
+
+/** Some member on the left has something in common with one on the right. */
+function overlapping(operands: Operands, scope: Scope, path: Path): Test {
+  const { left, leftSlot, right, constant } = operands;
+  const { taxonomy } = scope;
+  hierarchical(operands, path);
+  if (right && right.type !== 'set') sameType(left, right, path);
+  const read = (slot: number, { type }: Variable): ((frame: Frame) => CodeSet) =>
+    type === 'set' ? (frame) => frame[slot] as CodeSet : (frame) => singleton(frame[slot]);
+  const whole: CodeSet | undefined = right
+    ? undefined
+    : { items: constantList(left, constant, path), open: false };
+  const one = read(leftSlot, left);
+  const other = right ? read(right.slot, right) : () => whole ?? EMPTY_SET;
+  return (frame) => overlapOf(taxonomy, one(frame), other(frame));
+}
+
+function overlapOf(taxonomy: Taxonomy, left: CodeSet, right: CodeSet): Truth {
+  const isNothing = (set: CodeSet): boolean => set.items.length === 0 && !set.open;
+  if (isNothing(left) || isNothing(right)) return FALSE;
+  let any: Truth = left.open || right.open ? UNKNOWN : FALSE;
+  for (const a of left.items) {
+    for (const b of right.items) {
+      const truth = taxonomy.overlap(a, b);
+      if (truth === TRUE) return TRUE;
+      if (truth > any) any = truth;
+    }
+  }
+  return any;
+}
+
+/** What a hierarchy relates: codes, and sets of codes. */
+function hierarchical({ left, right }: Operands, path: Path): void {
+  if (left.type !== 'string' && left.type !== 'set')
+    throw new PolicyProblem(path, `${path.at(-1) ?? ''} compares codes and sets of codes`);
+  if (left.type === 'set' && right && right.type !== 'set')
+    throw new PolicyProblem(path, 'a set is compared with a set, or with constants');
 }
 
 export type SetOperand =

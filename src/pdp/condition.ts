@@ -1,6 +1,6 @@
 import { suggestion } from './facts.ts';
 
-/** Operators, with ODRL 2.2's names and meanings. */
+/** Operators, with ODRL 2.2's names and meanings; ours is `overlaps`: what both stand for has something in common. */
 const OPERATORS = [
   'eq',
   'neq',
@@ -9,6 +9,7 @@ const OPERATORS = [
   'gt',
   'gteq',
   'isA',
+  'overlaps',
   'hasPart',
   'isPartOf',
   'isAnyOf',

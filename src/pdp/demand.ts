@@ -75,7 +75,16 @@ export type Literal =
       readonly kind: 'subset' | 'disjoint';
       readonly left: readonly Term[];
       readonly right: readonly Term[];
+      /** How a code must stand to one on the right; not given, be the same. */
+      readonly kin?: Kin;
     };
+
+/** A relation of codes. */
+export interface Kin {
+  holds(left: string, right: string): boolean;
+  /** The codes that one stands in the relation to, of a relation that is asked for. */
+  reached(left: string): readonly string[];
+}
 
 export type Ordering = 'eq' | 'neq' | 'lt' | 'lteq' | 'gt' | 'gteq';
 

@@ -11,9 +11,11 @@ import {
   type YAMLMap,
 } from 'yaml';
 import packSchema from '../../policies/pack.schema.json' with { type: 'json' };
+import partSchema from '../../policies/part.schema.json' with { type: 'json' };
 import policySchema from '../../policies/policy.schema.json' with { type: 'json' };
 import { type Condition, parseCondition, PolicyProblem } from './condition.ts';
 import { type FactSpec, suggestion } from './facts.ts';
+import { splitPack, withParts } from './parts.ts';
 
 export type Texts = Readonly<Record<string, string>>;
 export type Effect = 'permit' | 'deny' | 'review' | 'oblige';
@@ -78,6 +80,53 @@ export interface DerivedSpec {
   readonly without_home?: true;
 }
 
+/** A term of a list: a purpose, a sector, a disease. */
+export interface TermSpec {
+  readonly title: Texts;
+  readonly broader?: readonly string[];
+  /** The term of another vocabulary, as a CURIE, that says the very same. */
+  readonly exact?: string;
+}
+
+export type Terms = Readonly<Record<string, TermSpec>>;
+
+/** Where the content of a part is from. */
+export interface PartSource {
+  readonly title: string;
+  readonly publisher: string;
+  readonly version: string;
+  readonly url: string;
+  readonly licence: string;
+}
+
+/** A file that several packs may share: vocabularies, and what is to be known with them. */
+export interface PartDocument {
+  readonly part: string;
+  readonly version: number;
+  readonly title: Texts;
+  readonly source: PartSource;
+  readonly prefixes?: Readonly<Record<string, string>>;
+  readonly instruments?: PackDocument['instruments'];
+  readonly expiries?: PackDocument['expiries'];
+  readonly purposes?: Terms;
+  readonly sectors?: Terms;
+  readonly taxonomies?: Readonly<Record<string, Terms>>;
+  readonly closed?: readonly string[];
+  readonly disjoint?: readonly (readonly string[])[];
+  readonly facts?: PackDocument['facts'];
+  readonly derived?: PackDocument['derived'];
+}
+
+/** What a pack has from one of its parts. */
+export interface IncludedPart extends Pick<PartDocument, 'part' | 'version' | 'title' | 'source'> {
+  /** By list, the codes of its terms. */
+  readonly lists: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Which of its rules' answers a pack lets win. */
+export type Combining = 'deny_first' | 'review_first';
+
+/** A pack's own file, with what its parts bring. */
 export interface PackDocument {
   readonly pack: string;
   readonly version: number;
@@ -88,8 +137,24 @@ export interface PackDocument {
   readonly instruments: Readonly<Record<string, { title: Texts; kind: string; url?: string }>>;
   readonly examiners: Readonly<Record<Layer, { role: 'steward' | 'authority'; title: Texts }>>;
   readonly expiries: readonly { name: string; fact: string; always?: boolean }[];
-  readonly purposes: Readonly<Record<string, { title: Texts; broader?: readonly string[] }>>;
-  readonly sectors: Readonly<Record<string, { title: Texts; broader?: readonly string[] }>>;
+  readonly purposes: Terms;
+  readonly sectors: Terms;
+  /** Further lists of terms, by name. */
+  readonly taxonomies?: Readonly<Record<string, Terms>>;
+  /** Groups of terms of which no two have anything in common. */
+  readonly disjoint?: readonly (readonly string[])[];
+  /** Lists whose own terms are all there are, no two of them overlapping by silence. */
+  readonly closed?: readonly string[];
+  readonly prefixes?: Readonly<Record<string, string>>;
+  /** The prefix of the pack's own terms. */
+  readonly namespace?: string;
+  /** Which answer wins; a denial, where it is not said. */
+  readonly combining?: Combining;
+  /** Files of parts, and of rules beside the pack's folder, below `policies/`. */
+  readonly parts?: readonly string[];
+  readonly rules?: readonly string[];
+  /** What came from the parts; made when the pack is read. */
+  readonly included?: readonly IncludedPart[];
   readonly place_groups: Readonly<Record<string, readonly string[]>>;
   readonly facts: Readonly<Record<string, Omit<FactSpec, 'path'>>>;
   readonly derived: Readonly<Record<string, DerivedSpec>>;
@@ -128,6 +193,7 @@ const ajv = new Ajv2020({ allErrors: true, strict: false, verbose: true });
 addFormats.default(ajv);
 const isPolicy: ValidateFunction = ajv.compile(policySchema);
 const isPack: ValidateFunction = ajv.compile(packSchema);
+const isPart: ValidateFunction = ajv.compile(partSchema);
 
 /** What is meant where a document leaves something out. */
 export type Complete = (content: unknown) => unknown;
@@ -175,13 +241,33 @@ export function parsePolicy(
   };
 }
 
-/** A pack's own file from its YAML text. */
+/** A pack from its YAML text: its own file, and the parts that it names behind it (`joinPack`). */
 export function parsePack(file: string, text: string): Parsed<PackDocument> {
+  const [own = '', ...others] = splitPack(text);
+  const pack = parseAs<PackDocument>(isPack, file, own);
+  const names = pack.ok ? (pack.source.content.parts ?? []) : [];
+  const parts = others.map((part, i) => parseAs<PartDocument>(isPart, names[i] ?? file, part));
+  const problems = [pack, ...parts].flatMap((parsed) => (parsed.ok ? [] : parsed.problems));
+  if (!pack.ok || problems.length > 0) return { ok: false, problems };
+  return withParts(
+    pack.source,
+    parts.flatMap((parsed) => (parsed.ok ? [parsed.source] : [])),
+  );
+}
+
+/** The files beside its folder that a pack's own file names; none where the file has mistakes. */
+export function namedFiles(own: string): Required<Pick<PackDocument, 'parts' | 'rules'>> {
+  const parsed = parseAs<PackDocument>(isPack, 'pack.yaml', own);
+  const { parts = [], rules = [] } = parsed.ok ? parsed.source.content : {};
+  return { parts, rules };
+}
+
+function parseAs<T>(validate: ValidateFunction, file: string, text: string): Parsed<T> {
   const read = readYaml(file, text);
   if (!read.ok) return read;
-  const problems = schemaProblems(isPack, read.source, () => false);
+  const problems = schemaProblems(validate, read.source, () => false);
   if (problems.length > 0) return { ok: false, problems };
-  return { ok: true, source: { ...read.source, content: read.source.content as PackDocument } };
+  return { ok: true, source: { ...read.source, content: read.source.content as T } };
 }
 
 /** The target as written, and the owner's datasets only. */

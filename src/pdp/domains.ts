@@ -264,7 +264,7 @@ export class Domains {
   /** May the set have this member, by its type? */
   takes(set: string, code: string): boolean {
     const spec = this.#shapes.of.get(set)?.spec;
-    if (!spec) return false;
+    if (!spec || this.#shapes.termsOf(spec)?.has(code) === false) return false;
     return isValueOf(spec, spec.type === 'set' ? (spec.of ?? 'code') : spec.type, code);
   }
 
@@ -287,8 +287,11 @@ export class Domains {
         return COUNTRY_LIST;
       case 'enum':
         return this.#shapes.of.get(this.elements.get(fact) ?? fact)?.spec.values ?? [];
-      default:
-        return undefined;
+      default: {
+        const spec = this.#shapes.of.get(this.elements.get(fact) ?? fact)?.spec;
+        const terms = spec && this.#shapes.termsOf(spec);
+        return terms && [...terms];
+      }
     }
   }
 

@@ -204,6 +204,7 @@ export class Emitter {
       case 'isAllOf':
         return this.#containment(operands, at);
       case 'isA':
+      case 'overlaps':
         return undefined;
     }
   }

@@ -1,3 +1,4 @@
+import type { PackDocument } from './document.ts';
 import type { Tally } from './emit.ts';
 import type { Frame } from './facts.ts';
 import type { Program } from './program.ts';
@@ -13,8 +14,8 @@ export interface Verdict {
 const NONE: readonly string[] = [];
 
 /**
- * Decides one case. Deny outranks review, review outranks permit, and without a permission the
- * answer is deny. A rule of which it is unknown whether it applies is evaluated as applying; an
+ * Decides one case. Deny outranks review, unless the pack lets review come first; both outrank
+ * permit, and without a permission the answer is deny. A rule of which it is unknown whether it applies is evaluated as applying; an
  * unknown condition asks for review. The frame's derived and rule slots are overwritten.
  */
 export function evaluate(program: Program, frame: Frame): Verdict {
@@ -23,9 +24,21 @@ export function evaluate(program: Program, frame: Frame): Verdict {
   for (const run of program.runners) run(frame, tally);
   const { permitted, deny, review, oblige } = tally;
   return {
-    effect: deny || !(permitted || review) ? 'deny' : review ? 'review' : 'permit',
+    effect: combined(program.pack, deny !== undefined, review !== undefined, permitted),
     deny: deny ?? NONE,
     review: review ?? NONE,
     oblige: oblige ?? NONE,
   };
+}
+
+/** What rules answer together, of which some deny, ask for review, permit. */
+export function combined(
+  pack: PackDocument,
+  deny: boolean,
+  review: boolean,
+  permitted: boolean,
+): Verdict['effect'] {
+  if (deny) return review && pack.combining === 'review_first' ? 'review' : 'deny';
+  if (review) return 'review';
+  return permitted ? 'permit' : 'deny';
 }

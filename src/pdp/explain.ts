@@ -3,7 +3,7 @@ import { compileCondition, type Scope } from './compile.ts';
 import type { Condition } from './condition.ts';
 import type { Citation, Concern, Effect, Layer, Obligation, Rule, Texts } from './document.ts';
 import { TRACED_EFFECTS } from './emit.ts';
-import type { Verdict } from './evaluate.ts';
+import { combined, type Verdict } from './evaluate.ts';
 import type { Facts, Frame } from './facts.ts';
 import { TRUE, UNKNOWN } from './logic.ts';
 import { type CompiledRule, type Program, scopeOf } from './program.ts';
@@ -16,7 +16,10 @@ export interface Reason {
   readonly rule: string;
   /** `satisfied`: the rule applies, holds, and asks for nothing. */
   readonly effect: Effect | 'satisfied';
-  /** A fact was missing: it is unknown whether the rule applies or holds. */
+  /**
+   * It is unknown whether the rule applies or holds: a fact was missing, or nothing is declared of
+   * whether two terms overlap.
+   */
   readonly uncertain: boolean;
   readonly policy: string;
   readonly layer: Layer;
@@ -111,12 +114,7 @@ export function explain(program: Program, facts: Facts): Explanation {
     all[effect]?.push({ index, rule, reason: reasonOf(rule, effect, open.length > 0, shown) });
   }
   const [deny, review, permit, oblige] = all;
-  const effect =
-    deny.length > 0 || review.length + permit.length === 0
-      ? 'deny'
-      : review.length > 0
-        ? 'review'
-        : 'permit';
+  const effect = combined(program.pack, deny.length > 0, review.length > 0, permit.length > 0);
   const winning = { deny, review, permit }[effect];
   const ordered = winning.slice();
   for (const group of all) if (group !== winning) for (const each of group) ordered.push(each);

@@ -1,6 +1,7 @@
 import { parseDate, parseInstant } from './calendar.ts';
 import { COUNTRIES } from './countries.ts';
 import { isObject, Loader } from './load.ts';
+import { Taxonomy } from './taxonomy.ts';
 
 export { isObject } from './load.ts';
 
@@ -54,6 +55,8 @@ export interface FactSpec {
   readonly of?: 'code' | 'enum' | 'country' | 'text';
   /** Allowed values of an enum, or of a set of enums. */
   readonly values?: readonly string[];
+  /** The list of terms that its codes are from. */
+  readonly terms?: string;
   /** Order of an enum's values, for `lt` … `gteq`; facts with ranks compare with one another. */
   readonly ranks?: Readonly<Record<string, number>>;
   readonly minimum?: number;
@@ -115,6 +118,8 @@ interface Node {
   slot: number;
   spec: FactSpec | undefined;
   readonly children: Map<string, Node>;
+  /** The children that are terms, or have some below them. */
+  readonly withTerms: Node[];
 }
 
 /** The facts of a pack: which there are, of which type, and how JSON becomes a frame. */
@@ -123,11 +128,13 @@ export class Vocabulary {
   readonly #root: Node;
   readonly #slots = new Map<string, number>();
   readonly #loader: Loader;
+  readonly #taxonomy: Taxonomy;
 
-  /** `terms`: the codes that facts take from lists of the pack, such as its purposes. */
-  constructor(specs: readonly FactSpec[], terms: readonly string[] = []) {
+  /** `taxonomy`: the codes that facts take from lists of the pack, such as its purposes. */
+  constructor(specs: readonly FactSpec[], taxonomy: Taxonomy = new Taxonomy({ lists: {} })) {
     this.specs = specs;
-    this.#loader = new Loader(specs, terms);
+    this.#taxonomy = taxonomy;
+    this.#loader = new Loader(specs, [...taxonomy.broader.keys()]);
     this.#root = node('', '');
     specs.forEach((spec, slot) => {
       this.#slots.set(spec.path, slot);
@@ -138,6 +145,7 @@ export class Vocabulary {
           next = node(key, at.path ? `${at.path}.${key}` : key);
           at.children.set(key, next);
         }
+        if (spec.terms !== undefined && !at.withTerms.includes(next)) at.withTerms.push(next);
         at = next;
       }
       at.spec = spec;
@@ -176,7 +184,7 @@ export class Vocabulary {
     const problems: FactProblem[] = [];
     const at = this.#nodeAt(branch);
     if (!at) return [{ path: '', expected: `a fact, not ${branch}` }];
-    if (at.spec && at.spec.type !== 'object') checkValue(at.spec, value, '', problems);
+    if (at.spec && at.spec.type !== 'object') this.#checkValue(at.spec, value, '', problems);
     else if (isObject(value)) this.#checkMembers(at, value, '', problems);
     else problems.push({ path: '', expected: 'an object' });
     return problems;
@@ -213,12 +221,63 @@ export class Vocabulary {
         else problems.push({ path: `${path}/${i}`, expected: 'an object' });
       }
     } else if (at.spec && at.spec.type !== 'object') {
-      checkValue(at.spec, value, path, problems);
+      this.#checkValue(at.spec, value, path, problems);
     } else if (isObject(value)) {
       this.#checkMembers(at, value, path, problems);
     } else {
       problems.push({ path, expected: 'an object' });
     }
+  }
+
+  #checkValue(spec: FactSpec, value: unknown, path: string, problems: FactProblem[]): void {
+    const before = problems.length;
+    checkValue(spec, value, path, problems);
+    const terms = problems.length > before ? undefined : this.termsOf(spec);
+    if (!terms) return;
+    for (const [i, code] of [value].flat().entries()) {
+      if (problems.length >= MAX_PROBLEMS) return;
+      if (terms.has(this.#taxonomy.canonical(String(code)))) continue;
+      const at = Array.isArray(value) ? `${path}/${i}` : path;
+      problems.push({
+        path: at,
+        expected: `a term of the pack's list "${spec.terms}"${suggestion(code, [...terms])}`,
+      });
+    }
+  }
+
+  /** The terms that a fact takes and no others; undefined where any code will do. */
+  termsOf({ terms, source }: FactSpec): ReadonlySet<string> | undefined {
+    // What was asked for is looked at with what the registers know of it.
+    if (terms === undefined || source !== 'register') return undefined;
+    return this.#taxonomy.isClosed(terms) ? this.#taxonomy.termsOf(terms) : undefined;
+  }
+
+  /**
+   * One branch of facts with the codes of terms that it calls by their CURIEs or IRIs; the very
+   * same value where there are none.
+   */
+  canonical<T>(branch: string, value: T): T {
+    const at = this.#nodeAt(branch);
+    return at ? (this.#canonical(at, value) as T) : value;
+  }
+
+  #canonical({ spec, withTerms }: Node, value: unknown): unknown {
+    const isTerm = spec?.terms !== undefined;
+    if (isTerm && typeof value === 'string') return this.#taxonomy.canonical(value);
+    if (isTerm && Array.isArray(value)) {
+      const codes = (value as unknown[]).map((each) =>
+        typeof each === 'string' ? this.#taxonomy.canonical(each) : each,
+      );
+      return codes.every((code, i) => code === value[i]) ? value : [...new Set(codes)];
+    }
+    if (!isObject(value)) return value;
+    let changed: Record<string, unknown> | undefined;
+    for (const child of withTerms) {
+      const member = Object.hasOwn(value, child.key) ? value[child.key] : undefined;
+      const next = this.#canonical(child, member);
+      if (next !== member) changed = { ...(changed ?? value), [child.key]: next };
+    }
+    return changed ?? value;
   }
 
   /** Loads one branch of explicit facts into a frame, as `load` would with this value at `path`. */
@@ -237,7 +296,15 @@ export class Vocabulary {
 }
 
 function node(key: string, path: string): Node {
-  return { key, path, pointer: pointerPart(key), slot: -1, spec: undefined, children: new Map() };
+  return {
+    key,
+    path,
+    pointer: pointerPart(key),
+    slot: -1,
+    spec: undefined,
+    children: new Map(),
+    withTerms: [],
+  };
 }
 
 function pointerPart(key: string): string {

@@ -10,6 +10,7 @@ import type { Condition } from './condition.ts';
 import type { Effect, PackDocument, PolicyDocument, Rule } from './document.ts';
 import type { RuleRunner } from './emit.ts';
 import type { Facts, FactSpec, Frame, Vocabulary } from './facts.ts';
+import { taxonomyOf } from './terms.ts';
 
 /** A policy in a program, by its name and the SHA-256 (hex) of its document's bytes. */
 export interface PolicyReference {
@@ -121,7 +122,7 @@ export function scopeOf(program: Program): Scope {
       ]),
     ),
     groups: new Map(Object.entries(program.pack.place_groups)),
-    broader: closure({ ...program.pack.purposes, ...program.pack.sectors }),
+    taxonomy: taxonomyOf(program.pack),
   };
 }
 
@@ -152,17 +153,4 @@ export function valueType({ type, path }: FactSpec, vocabulary: Vocabulary): Val
     case 'country':
       return 'string';
   }
-}
-
-/** For each term its transitive closure of broader terms, itself first. */
-export function closure(
-  terms: Readonly<Record<string, { broader?: readonly string[] }>>,
-): ReadonlyMap<string, readonly string[]> {
-  return new Map(
-    Object.keys(terms).map((term) => {
-      const seen = new Set([term]);
-      for (const each of seen) for (const wider of terms[each]?.broader ?? []) seen.add(wider);
-      return [term, [...seen]];
-    }),
-  );
 }

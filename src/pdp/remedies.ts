@@ -163,7 +163,8 @@ class Search {
   }
 
   #narrowest(frame: Frame, { effect, deny, review }: Verdict): readonly Way[] {
-    const blocking = effect === 'deny' ? deny : review;
+    // With reviews first, what denies stands in the way behind them.
+    const blocking = effect === 'deny' ? deny : [...review, ...deny];
     if (blocking.length === 0) return this.#ways.towardsPermission(frame);
     let fewest: readonly Way[] | undefined;
     for (const rule of blocking.slice(0, MAX_BLOCKING)) {

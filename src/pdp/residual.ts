@@ -13,6 +13,7 @@ import {
   without,
 } from './logic.ts';
 import {
+  type FactTest,
   type Load,
   type Members,
   type Predicate,
@@ -29,7 +30,7 @@ import { loadFacts, type Program, scopeOf } from './program.ts';
  * else `permit`.
  */
 export interface Residual {
-  /** No rule denies. */
+  /** No rule denies; or one asks for a person, where the pack lets that come first. */
   readonly allowed: Predicate;
   /** A rule permits. */
   readonly permitted: Predicate;
@@ -130,10 +131,12 @@ class Reading {
 
   residual(): Residual {
     const { or, not } = this.#make;
+    const [undenied, review] = [not(or(...this.#deny)), or(...this.#review)];
+    const isReviewFirst = this.#program.pack.combining === 'review_first';
     return {
-      allowed: not(or(...this.#deny)),
+      allowed: isReviewFirst ? or(undenied, review) : undenied,
       permitted: or(...this.#permitted),
-      review: or(...this.#review),
+      review,
     };
   }
 
@@ -332,6 +335,8 @@ class Reading {
         return this.#order(condition, operator, left, right);
       case 'isA':
         return this.#kindOf(left, right, constant);
+      case 'overlaps':
+        return this.#overlaps(left, right, constant);
       case 'isAnyOf':
         return this.#member(left, this.#setOf(right, constant, operator), 'intersects');
       case 'isNoneOf':
@@ -392,30 +397,124 @@ class Reading {
   }
 
   #kindOf(left: Value, right: Value | undefined, constant: Constant | undefined): Three {
-    const { broader } = this.#prepared.scope;
-    const kinds = (code: unknown): readonly unknown[] => broader.get(code as string) ?? [code];
+    const { taxonomy } = this.#prepared.scope;
+    if (right && isSet(right)) return this.#kindIn(left, right);
+    if (isSet(left)) {
+      const items = [...taxonomy.narrower([constant].flat() as string[])];
+      return this.#member(left, { items, open: false, facts: [] }, 'subset');
+    }
     if (left.kind === 'fact' && right?.kind === 'fact') {
       return this.#make.three({
         kind: 'kind_of',
         left: left.fact,
         right: right.fact,
-        broader: Object.fromEntries(broader),
+        broader: Object.fromEntries(taxonomy.broader),
       });
     }
     if (left.kind === 'known' && right?.kind === 'fact') {
-      if (typeof left.value === 'string')
-        return this.#in(right.fact, kinds(left.value) as readonly string[]);
+      if (typeof left.value === 'string') return this.#in(right.fact, taxonomy.kindsOf(left.value));
       return this.#make.three({ kind: 'equal', left: scalarOf(left), right: scalarOf(right) });
     }
     if (left.kind !== 'fact') return this.#constant(FALSE);
     if (right?.kind === 'known' && typeof right.value !== 'string')
       return this.#make.three({ kind: 'equal', left: scalarOf(left), right: scalarOf(right) });
     const wanted = (right?.kind === 'known' ? [right.value] : [constant].flat()) as string[];
-    const narrower = [...broader].filter(([, wider]) =>
-      wider.some((code) => wanted.includes(code)),
+    return this.#in(left.fact, [...taxonomy.narrower(wanted)]);
+  }
+
+  /** A code, or each of a set, is a kind of a member of a set. */
+  #kindIn(left: Value, right: Value): Three {
+    const { taxonomy } = this.#prepared.scope;
+    const whole = membersOf(right);
+    const kindOf = (code: string): Three =>
+      this.#make.three({ kind: 'intersects', left: codes(taxonomy.kindsOf(code)), right: whole });
+    if (!isSet(left)) {
+      if (left.kind === 'known' && typeof left.value === 'string') return kindOf(left.value);
+      const value = scalarOf(left);
+      const same = this.#make.three({ kind: 'contains', set: whole, value });
+      return left.kind === 'fact' ? this.#byTerm(left.fact, kindOf, same) : same;
+    }
+    const part = membersOf(left);
+    if (whole.facts.length === 0) {
+      const narrower = taxonomy.narrower(whole.items as string[]);
+      const all: Members = { ...whole, items: [...narrower] };
+      return this.#make.three({ kind: 'subset', part, whole: all });
+    }
+    const each = this.#members(part).map(({ contains, code }) =>
+      this.#combined('or', [swapped(contains), kindOf(code)]),
     );
-    const unplaced = wanted.filter((code) => !broader.has(code));
-    return this.#in(left.fact, [...narrower.map(([code]) => code), ...unplaced]);
+    return this.#combined('and', [
+      ...each,
+      this.#make.three({ kind: 'subset', part: this.#strangers(part), whole }),
+    ]);
+  }
+
+  /** Kleene's "some member overlaps some other", as `compile.ts` has it. */
+  #overlaps(left: Value, right: Value | undefined, constant: Constant | undefined): Three {
+    const { taxonomy } = this.#prepared.scope;
+    const { and, or } = this.#make;
+    const [one, other] = [membersOf(left), this.#setOf(right, constant, 'overlaps')];
+    const [asked, known] = one.facts.length > 0 ? [one, other] : [other, one];
+    const is = (test: FactTest): Predicate => this.#make.test(test, 'true');
+    const isEmpty = (set: Members): Predicate =>
+      is({ kind: 'subset', part: set, whole: codes([]) });
+    const members = this.#members(known).map(({ contains, code }) => {
+      const sure = codes(taxonomy.overlapping(code));
+      const apart = codes(taxonomy.apart(code));
+      return {
+        isTrue: and(contains.isTrue, is({ kind: 'intersects', left: asked, right: sure })),
+        isFalse: or(contains.isFalse, is({ kind: 'subset', part: asked, whole: apart })),
+      };
+    });
+    const strangers = this.#strangers(known);
+    return {
+      isTrue: or(
+        ...members.map(({ isTrue }) => isTrue),
+        is({ kind: 'intersects', left: asked, right: strangers }),
+      ),
+      isFalse: or(
+        isEmpty(asked),
+        isEmpty(known),
+        and(isEmpty(strangers), ...members.map(({ isFalse }) => isFalse)),
+      ),
+    };
+  }
+
+  /** What may be a member of a set and is known by name: its known members, and terms. */
+  #members(set: Members): { readonly code: string; readonly contains: Three }[] {
+    const terms = set.facts.length > 0 ? this.#prepared.scope.taxonomy.broader.keys() : [];
+    const named = new Set([...(set.items as string[]), ...terms]);
+    return [...named].map((code) => ({
+      code,
+      contains: set.items.includes(code)
+        ? this.#constant(TRUE)
+        : this.#make.three({ kind: 'contains', set, value: { value: code } }),
+    }));
+  }
+
+  /** The other members of a set. */
+  #strangers({ open, facts }: Members): Members {
+    const terms = [...this.#prepared.scope.taxonomy.broader.keys()];
+    const others = facts.map(({ fact, without: less }) => ({ fact, without: [...less, ...terms] }));
+    return { items: [], open, facts: others };
+  }
+
+  /** What is so of each term that a fact may be, and what is so where it is none. */
+  #byTerm(fact: StoredFact, of: (term: string) => Three, otherwise: Three): Three {
+    const { and, or, not } = this.#make;
+    const terms = [...this.#prepared.scope.taxonomy.broader.keys()];
+    const isOther = not(this.#in(fact, terms).isTrue);
+    const each = terms.map((term) => ({ where: this.#in(fact, [term]).isTrue, then: of(term) }));
+    return {
+      isTrue: or(
+        and(isOther, otherwise.isTrue),
+        ...each.map(({ where, then }) => and(where, then.isTrue)),
+      ),
+      isFalse: or(
+        and(isOther, otherwise.isFalse),
+        ...each.map(({ where, then }) => and(where, then.isFalse)),
+      ),
+    };
   }
 
   /** The operand on the right as a set; a named group of places stands for its members. */
@@ -573,6 +672,10 @@ function membersOf(value: Value): Members {
       return { items, open: known === undefined, facts: [] };
     }
   }
+}
+
+function codes(items: Iterable<string>): Members {
+  return { items: [...items], open: false, facts: [] };
 }
 
 function scalarOf(value: Value): Scalar {

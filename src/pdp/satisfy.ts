@@ -330,10 +330,13 @@ class Search {
     }
     const sets = new Map<string, SetChoice>();
     for (const [fact, set] of domains.sets) {
-      sets.set(fact, { ...set, takes: (code) => stands(fact) && domains.takes(fact, code) });
+      const spec = this.#shapes.of.get(fact)?.spec;
+      const offered = (spec && this.#shapes.termsOf(spec)) ?? [];
+      const takes = (code: string): boolean => stands(fact) && domains.takes(fact, code);
+      sets.set(fact, { ...set, takes, offered });
     }
     const { relations, members, universals } = domains;
-    const terms = [...this.#clauses.scope.broader.keys()];
+    const terms = [...this.#clauses.scope.taxonomy.broader.keys()];
     return assignCodes({ codes, sets, relations, members, universals, terms }, this.#step);
   }
 

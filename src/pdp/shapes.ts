@@ -22,6 +22,8 @@ export interface Shapes {
   readonly home: string;
   /** A day (since 1970) to put dates near. */
   readonly day: number;
+  /** The terms that a fact takes and no others; undefined where any code will do. */
+  readonly termsOf: (spec: FactSpec) => ReadonlySet<string> | undefined;
 }
 
 /** Every way in which a fact can stand. */
@@ -59,7 +61,12 @@ export function shapesOf(program: Program): Shapes {
   };
   for (const spec of program.vocabulary.specs) make(spec);
   const days = program.rules.map(({ document }) => parseDate(document.in_force.from) ?? 0);
-  const made = { of, home: program.pack.home, day: days.reduce((a, b) => Math.max(a, b), 0) };
+  const made: Shapes = {
+    of,
+    home: program.pack.home,
+    day: days.reduce((a, b) => Math.max(a, b), 0),
+    termsOf: (spec) => program.vocabulary.termsOf(spec),
+  };
   shapes.set(program, made);
   return made;
 }

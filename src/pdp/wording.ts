@@ -10,6 +10,7 @@ const PHRASES: Readonly<Record<Operator, string>> = {
   gt: 'is greater than',
   gteq: 'is at least',
   isA: 'is a kind of',
+  overlaps: 'has something in common with',
   hasPart: 'contains',
   isPartOf: 'lies in',
   isAnyOf: 'is any of',

@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ServiceError } from '../errors.ts';
-import { type FileProblem, parsePolicy, type Texts } from '../pdp/document.ts';
+import { type FileProblem, namedFiles, parsePolicy, type Texts } from '../pdp/document.ts';
 import { buildExtension, buildProgram, type PackFile } from '../pdp/build.ts';
+import { joinPack } from '../pdp/parts.ts';
 import type { Program } from '../pdp/program.ts';
 
 export interface PackFiles {
@@ -12,8 +13,9 @@ export interface PackFiles {
 }
 
 /**
- * The files of a pack: `pack.yaml`, and every policy under `rules/` in the order of their names.
- * @throws ServiceError `invalid_policy` when the folder holds no pack.
+ * The files of a pack: `pack.yaml` with the parts that it names, every policy under `rules/` in the
+ * order of their names, and the rules elsewhere that it names, which stand beside its folder.
+ * @throws ServiceError `invalid_policy` when the folder holds no pack, or lacks what it names.
  */
 export async function readPackFolder(folder: string): Promise<PackFiles> {
   const name = basename(folder);
@@ -25,9 +27,25 @@ export async function readPackFolder(folder: string): Promise<PackFiles> {
     const rules = (await readdir(join(folder, 'rules')))
       .filter((file) => /\.ya?ml$/.test(file))
       .toSorted();
+    const pack = await read('pack.yaml');
+    const named = namedFiles(pack.text);
+    const shared = async (file: string): Promise<PackFile> => ({
+      file,
+      text: await readFile(join(folder, '..', file), 'utf8'),
+    });
+    const parts = await Promise.all(named.parts.map(shared));
     return {
-      pack: await read('pack.yaml'),
-      policies: await Promise.all(rules.map((file) => read(join('rules', file)))),
+      pack: {
+        ...pack,
+        text: joinPack(
+          pack.text,
+          parts.map(({ text }) => text),
+        ),
+      },
+      policies: await Promise.all([
+        ...rules.map((file) => read(join('rules', file))),
+        ...named.rules.map(shared),
+      ]),
     };
   } catch (error) {
     const detail = error instanceof Error ? error.message : 'cannot be read';

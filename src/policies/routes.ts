@@ -4,8 +4,9 @@ import { notFound } from '../errors.ts';
 import type { AnswerOf, Handlers, Reply } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import type { Comparison, Relation } from '../pdp/compare.ts';
-import type { PolicyDocument } from '../pdp/document.ts';
+import type { PackDocument, PolicyDocument } from '../pdp/document.ts';
 import type { Program } from '../pdp/program.ts';
+import { iriOf, isOwn, termLists } from '../pdp/terms.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { etagOf, expectedVersion } from '../versions.ts';
 
@@ -55,7 +56,8 @@ type PolicyOperation =
   | 'checkPolicyVersion'
   | 'approvePolicyVersion'
   | 'withdrawPolicyVersion'
-  | 'listFacts';
+  | 'listFacts'
+  | 'listTerms';
 
 export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
   return {
@@ -185,6 +187,12 @@ export function policyHandlers(deps: PolicyRoutes): Handlers<PolicyOperation> {
         await withdrawPolicyVersion(deps, principal, at(path, headers)),
         principal,
       ),
+    listTerms: async ({ path }) => {
+      const { pack } = await deps.inForce(deps.db);
+      const view = termsView(pack, path.list);
+      if (!view) throw notFound();
+      return { status: 200, body: view };
+    },
     listFacts: async () => {
       const { vocabulary } = await deps.inForce(deps.db);
       return { status: 200, body: { items: vocabulary.specs.map((spec) => ({ ...spec })) } };
@@ -336,6 +344,30 @@ function packView(program: Program) {
     instruments,
     examiners,
     place_groups: { ...place_groups },
+  };
+}
+
+function termsView(pack: PackDocument, list: string) {
+  const lists = termLists(pack);
+  const terms = Object.hasOwn(lists, list) ? lists[list] : undefined;
+  if (!terms) return undefined;
+  return {
+    list,
+    closed: pack.closed?.includes(list) === true,
+    parts: (pack.included ?? [])
+      .filter((part) => part.lists[list])
+      .map(({ part, version, title, source }) => ({ part, version, title, source: { ...source } })),
+    disjoint: (pack.disjoint ?? [])
+      .filter((group) => group.every((code) => Object.hasOwn(terms, code)))
+      .map((group) => [...group]),
+    items: Object.entries(terms).map(([code, { title, broader = [], exact = null }]) => ({
+      code,
+      iri: iriOf(pack, list, code),
+      exact,
+      title,
+      broader: [...broader],
+      own: isOwn(pack, list, code),
+    })),
   };
 }
 

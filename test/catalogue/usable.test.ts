@@ -62,7 +62,16 @@ afterAll(async () => {
 });
 
 // Codes, a date that may be a code, and texts that would end a text, an array or a name in SQL.
-const WORDS = ['care', 'hiv_care', 'hiv_trial', 'any', '2026-01-01', '__proto__', 'constructor'];
+const WORDS = [
+  'care',
+  'hiv_care',
+  'hiv_trial',
+  'fair_trade',
+  'any',
+  '2026-01-01',
+  '__proto__',
+  'constructor',
+];
 const HOSTILE = [`'; drop table dataset; --`, `"}{,\\`, '$1 ? ?| :x', 'é 中 \u{1F600}', ' ', ''];
 const COUNTRIES = ['RW', 'KE', 'JP'];
 const word = fc.constantFrom(...WORDS, ...HOSTILE.slice(0, 3));
@@ -233,8 +242,10 @@ const pack: fc.Arbitrary<object> = fc
     consent: absence(fc.constant({ model: 'none', purposes: [], coverage_pct: 0 })),
     coverage: absence(fc.constant(0)),
     sector: absence(fc.constant('health')),
+    combining: fc.constantFrom({}, { combining: 'review_first' }),
+    closed: fc.constantFrom({}, { closed: ['purposes'] }),
   })
-  .map((absent) => {
+  .map(({ combining, closed, ...absent }) => {
     const dataset: Record<string, Spec> = {
       id: spec('code', { absent: 'none' }),
       title: spec('text'),
@@ -293,6 +304,8 @@ const pack: fc.Arbitrary<object> = fc
     const named = (root: string, specs: Record<string, Spec>): [string, Spec][] =>
       Object.entries(specs).map(([path, each]) => [`${root}.${path}`, each]);
     return smallPack({
+      ...combining,
+      ...closed,
       facts: Object.fromEntries([...named('dataset', dataset), ...named('request', request)]),
       derived: {
         likely: {
@@ -389,6 +402,7 @@ const comparison = (
 const ORDERINGS = ['lt', 'lteq', 'gt', 'gteq'];
 const wordConstant = fc.constantFrom(
   'care',
+  'trade',
   'hiv_care',
   'any',
   'moh',
@@ -410,6 +424,8 @@ const leaf: fc.Arbitrary<unknown> = fc.oneof(
     fc.oneof(wordConstants, factOf(TEXTS)),
   ),
   comparison(TEXTS, ['isAnyOf', 'isNoneOf', 'isPartOf'], factOf([...WORD_SETS, ...PLACE_SETS])),
+  comparison(TEXTS, ['isA', 'overlaps'], fc.oneof(wordConstants, factOf(WORD_SETS))),
+  comparison(WORD_SETS, ['isA', 'overlaps'], fc.oneof(wordConstants, factOf(WORD_SETS))),
   comparison(
     WORD_SETS,
     ['isAnyOf', 'isNoneOf', 'isPartOf', 'hasPart', 'isAllOf'],

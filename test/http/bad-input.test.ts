@@ -910,7 +910,7 @@ describe('a caller whose organisation or projects are not registered', () => {
 });
 
 /** Lists that are short, and answered whole. */
-const WHOLE = ['listPolicies', 'listPolicyTemplates', 'listFacts'];
+const WHOLE = ['listPolicies', 'listPolicyTemplates', 'listFacts', 'listTerms'];
 
 describe('parameters', () => {
   const cursor = (value: unknown): string =>

@@ -16,7 +16,11 @@ const cedar = new Cedar(program, 'rwanda');
 /** Facts whose absence has a meaning, and is no missing fact. */
 const optional = program.vocabulary.specs.flatMap(({ path, absent }) => (absent ? [path] : []));
 
-const isSettled = (facts: Facts): boolean => explain(program, facts).missing.length === 0;
+const isSettled = (facts: Facts): boolean => {
+  const { missing, reasons } = explain(program, facts);
+  // What nobody declared of two terms is unknown too, with every fact there.
+  return missing.length === 0 && !reasons.some(({ uncertain }) => uncertain);
+};
 
 const statement = fc
   .constantFrom(...leafSpecs)

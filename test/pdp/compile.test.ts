@@ -1,11 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Condition } from '../../src/pdp/condition.ts';
+import type { PackDocument, TermSpec } from '../../src/pdp/document.ts';
 import { evaluate, type Verdict } from '../../src/pdp/evaluate.ts';
 import { explain } from '../../src/pdp/explain.ts';
 import type { Facts } from '../../src/pdp/facts.ts';
 import { FALSE, NONE_SET, type Truth, TRUE, UNKNOWN } from '../../src/pdp/logic.ts';
 import { loadFacts, type Program } from '../../src/pdp/program.ts';
+import { termLists } from '../../src/pdp/terms.ts';
 import { obligation, ruleLists, smallFacts } from './policies.ts';
 import {
   build,
@@ -26,9 +28,11 @@ class Plain {
   readonly #program: Program;
   readonly #frame: readonly unknown[];
   readonly #rules = new Map<string, { applies: Truth; holds: boolean }>();
+  readonly #terms: PlainTerms;
 
   constructor(of: Program, facts: Facts) {
     this.#program = of;
+    this.#terms = new PlainTerms(of.pack);
     const frame = loadFacts(of, facts);
     // Derived facts are conditions and unions, which are compared with this reading elsewhere.
     for (const { slot, compute } of of.derivations) frame[slot] = compute(frame);
@@ -54,6 +58,8 @@ class Plain {
       else if (effect) sets[effect === 'permit' ? 'review' : effect].push(rule.id);
     }
     const { deny, review } = sets;
+    if (this.#program.pack.combining === 'review_first' && review.length > 0)
+      return { effect: 'review', ...sets };
     const refused = deny.length > 0 || (review.length === 0 && !permitted);
     return { effect: refused ? 'deny' : review.length > 0 ? 'review' : 'permit', ...sets };
   }
@@ -112,9 +118,17 @@ class Plain {
     const others = ordered ? (ranked ? ['below', 'above'] : [-1e9, 1e9]) : ['new', 'newer'];
     const lefts = possible(actual, [...known(wanted), ...others]);
     const rights = possible(wanted, [...known(actual), ...others]);
-    return agreed(
-      lefts.flatMap((left) => rights.map((each) => this.#holds(operator, [left, each], ranked))),
-    );
+    const pairs = lefts.flatMap((left) => rights.map((each) => [left, each] as const));
+    if (operator === 'overlaps')
+      return agreed(pairs.map(([left, each]) => this.#overlap(left, each)));
+    return agreed(pairs.map(([left, each]) => this.#holds(operator, [left, each], ranked)));
+  }
+
+  #overlap(left: unknown, right: unknown): Truth {
+    const set = (value: unknown): unknown[] =>
+      value instanceof Set ? [...value] : value === null ? [] : [value];
+    const all = set(left).flatMap((a) => set(right).map((b) => this.#terms.overlap(a, b)));
+    return Math.max(FALSE, ...all) as Truth;
   }
 
   /** Dates as the frame has them, lists as sets, the name of a group as its members. */
@@ -146,7 +160,11 @@ class Plain {
       case 'gteq':
         return !absent && number(left) >= number(right);
       case 'isA':
-        return !absent && kindsOf(left).some((kind) => set(right).has(kind));
+        if (!(left instanceof Set))
+          return !absent && this.#terms.kindsOf(left).some((kind) => set(right).has(kind));
+        return [...left].every((each) =>
+          this.#terms.kindsOf(each).some((kind) => set(right).has(kind)),
+        );
       case 'isAnyOf':
         return [...set(left)].some((each) => set(right).has(each));
       case 'isNoneOf':
@@ -178,14 +196,40 @@ const RANK: Readonly<Record<string, number>> = {
   partner_ok: 2,
   above: 3,
 };
-const KINDS: Readonly<Record<string, readonly string[]>> = {
-  hiv_care: ['hiv_care', 'care'],
-  hiv_trial: ['hiv_trial', 'hiv_care', 'care', 'research'],
-};
+/** What a pack says of its terms, read from its document at each question. */
+class PlainTerms {
+  readonly #pack: PackDocument;
+  readonly #terms: Readonly<Record<string, TermSpec>>;
 
-/** The code itself and everything broader. */
-function kindsOf(value: unknown): readonly unknown[] {
-  return (typeof value === 'string' ? KINDS[value] : undefined) ?? [value];
+  constructor(pack: PackDocument) {
+    this.#pack = pack;
+    this.#terms = Object.assign({}, ...Object.values(termLists(pack)));
+  }
+
+  /** The code itself and everything broader. */
+  kindsOf(value: unknown): readonly unknown[] {
+    const broader = (typeof value === 'string' && this.#terms[value]?.broader) || [];
+    return [value, ...broader.flatMap((each) => this.kindsOf(each))];
+  }
+
+  /** Whether some term is a kind of both, and what the pack declares. */
+  overlap(a: unknown, b: unknown): Truth {
+    const [ofA, ofB] = [this.kindsOf(a), this.kindsOf(b)];
+    const isOfBoth = (term: string): boolean => {
+      const kinds = this.kindsOf(term);
+      return kinds.includes(a) && kinds.includes(b);
+    };
+    if (a === b || Object.keys(this.#terms).some(isOfBoth)) return TRUE;
+    const { disjoint = [], closed = [], purposes, included = [] } = this.#pack;
+    const isDeclared = disjoint.some((group) =>
+      group.some((x) => group.some((y) => x !== y && ofA.includes(x) && ofB.includes(y))),
+    );
+    const own = Object.keys(purposes).filter(
+      (code) => !included.some(({ lists }) => lists['purposes']?.includes(code)),
+    );
+    const areOwn = [a, b].every((each) => own.includes(String(each)));
+    return isDeclared || (closed.includes('purposes') && areOwn) ? FALSE : UNKNOWN;
+  }
 }
 
 function known(value: unknown): unknown[] {
@@ -204,9 +248,10 @@ function possible(value: unknown, others: readonly unknown[]): unknown[] {
   );
 }
 
-function agreed(answers: readonly boolean[]): Truth {
-  if (answers.every(Boolean)) return TRUE;
-  return answers.some(Boolean) ? UNKNOWN : FALSE;
+function agreed(answers: readonly (boolean | Truth)[]): Truth {
+  const truths = answers.map((each) => (typeof each === 'number' ? each : each ? TRUE : FALSE));
+  if (truths.every((each) => each === TRUE)) return TRUE;
+  return truths.every((each) => each === FALSE) ? FALSE : UNKNOWN;
 }
 
 const three = ({ effect: answer, deny, review, oblige }: Verdict): Verdict => ({
@@ -222,8 +267,9 @@ describe('the compiled program answers as the plain reading of its rules', () =>
       fc.property(
         ruleLists,
         fc.array(smallFacts, { minLength: 25, maxLength: 25 }),
-        (list, many) => {
-          const random = built(smallPack(), policyDocument(list));
+        fc.constantFrom({}, { closed: ['purposes'] }, { combining: 'review_first' }),
+        (list, many, pack) => {
+          const random = built(smallPack(pack), policyDocument(list));
           for (const facts of many) {
             const expected = new Plain(random, facts).verdict();
             expect(three(evaluate(random, loadFacts(random, facts)))).toEqual(expected);

@@ -85,7 +85,16 @@ export const RULES: readonly object[] = [
 export const small: Program = built(vocabulary, policyDocument(RULES));
 const scope = scopeOf(small);
 
-const CODES = ['care', 'hiv_care', 'hiv_trial', 'research', 'other-1', 'else'];
+const CODES = [
+  'care',
+  'hiv_care',
+  'hiv_trial',
+  'research',
+  'trade',
+  'fair_trade',
+  'other-1',
+  'else',
+];
 const PLACES = ['RW', 'KE', 'UG', 'JP'];
 const DATES = ['2026-01-01', '2026-01-02', '2026-01-03'];
 const INSTANTS = ['2025-12-31T21:59:59Z', '2025-12-31T22:00:00Z', '2026-01-01T22:00:00Z'];
@@ -106,8 +115,8 @@ const VALUES: Readonly<Record<string, readonly unknown[]>> = {
   'request.other': CODES,
   'request.asked': ['low', 'high'],
   'dataset.allowed': ['lowest', 'middle', 'unranked'],
-  'request.codes': subsets(['care', 'hiv_trial', 'else']),
-  'request.words': subsets(['care', 'research', 'else']),
+  'request.codes': subsets(['care', 'hiv_trial', 'else', 'fair_trade']),
+  'request.words': subsets(['care', 'research', 'else', 'trade']),
   'request.kinds': subsets(['low', 'high']),
   'request.place': PLACES,
   'request.places': subsets(['RW', 'KE', 'JP']),
@@ -198,7 +207,7 @@ const compare = (
     )
     .map(([of, operator, to]): Condition => ({ kind: 'compare', fact: of, operator, right: to }));
 
-const codes = from(...CODES.slice(0, 4), 'else', 'RW', 'KE', 'low');
+const codes = from(...CODES.slice(0, 6), 'else', 'RW', 'KE', 'low');
 const lists = fc.uniqueArray(codes, { maxLength: 3 });
 
 const leaf: fc.Arbitrary<Condition> = fc
@@ -214,6 +223,10 @@ const leaf: fc.Arbitrary<Condition> = fc
     ),
     compare(STRINGS, ['eq', 'neq', 'isA'], codes),
     compare(STRINGS, ['isA', 'isAnyOf', 'isNoneOf', 'isPartOf'], lists, [...STRINGS, ...SETS]),
+    compare([...STRINGS, ...SETS], ['isA', 'overlaps'], fc.oneof(lists, codes), [
+      ...STRINGS,
+      ...SETS,
+    ]),
     compare(
       [...STRINGS, ...BOOLEANS, ...NUMBERS],
       ['isAnyOf', 'isNoneOf', 'isPartOf'],

@@ -581,7 +581,8 @@ describe('a mistake in a pack', () => {
 describe('the shipped pack', () => {
   test('has nothing that the test of the pack leaves out', () => {
     const folder = new URL('../../policies/rwanda/rules/', import.meta.url);
-    expect(packFiles.policies).toHaveLength(readdirSync(folder).length);
+    const own = packFiles.policies.filter(({ file }) => file.startsWith('rwanda/'));
+    expect(own).toHaveLength(readdirSync(folder).length);
   });
 
   test('survives no deletion of a line that carries a rule without saying so', () => {

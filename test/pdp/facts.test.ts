@@ -170,20 +170,21 @@ describe('size', () => {
 
   test('a set of 100,000 is checked and decided in about a second; one more is refused', () => {
     const [base] = cases;
-    const purposes = codes('purpose');
-    const facts = [
-      'dataset.permitted_purposes',
-      'dataset.prohibited_purposes',
-      'dataset.consent.purposes',
-    ].reduce((at, path) => withFact(at, path, purposes), base?.facts ?? {});
+    const many = codes('purpose');
+    const stating = (...paths: string[]): Facts =>
+      paths.reduce((at, path) => withFact(at, path, many), base?.facts ?? {});
+    // Purposes are those of the pack, and are decided on whatever they are.
+    const facts = stating('dataset.permitted_purposes', 'dataset.prohibited_purposes');
+    const open = stating('dataset.duo.institutions', 'dataset.duo.projects');
     const spent = cpuSeconds(() => {
-      expect(vocabulary.check(facts)).toEqual([]);
+      expect(vocabulary.check(open)).toEqual([]);
       expect(evaluate(program, loadFacts(program, facts)).deny).toContain('RW-DPP-PURPOSE');
     });
     expect(spent).toBeLessThan(1.5);
-    expect(
-      vocabulary.check(withFact(facts, 'dataset.permitted_purposes', [...purposes, 'x'])),
-    ).toHaveLength(1);
+    expect(vocabulary.check(facts)).toHaveLength(100);
+    expect(vocabulary.check(withFact(open, 'dataset.duo.projects', [...many, 'x']))).toHaveLength(
+      1,
+    );
   });
 
   test('of a hundred thousand mistakes the first hundred are listed, in well under a second', () => {

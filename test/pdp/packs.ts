@@ -7,8 +7,12 @@ import { compilePack, readPackFolder } from '../../src/policies/files.ts';
 
 const policies = new URL('../../policies/', import.meta.url);
 
-/** Case files that do not bear the name of their pack. */
-const OTHER_CASE_FILES: Readonly<Record<string, string>> = { 'rules.yaml': 'rwanda' };
+/** Case files that do not bear the name of their pack, and the packs that they are cases of. */
+const OTHER_CASE_FILES: Readonly<Record<string, readonly string[]>> = {
+  'rules.yaml': ['rwanda'],
+  'rwanda-terms.yaml': ['rwanda'],
+  'data-use.yaml': ['duo', 'rwanda'],
+};
 
 export interface ShippedPack {
   readonly name: string;
@@ -37,7 +41,7 @@ export const packs: readonly ShippedPack[] = await Promise.all(
 
 /** `NAME.yaml` and `NAME.json` of a pack, and files that are listed as its own. */
 function caseFilesOf(pack: string): string[] {
-  return readdirSync(new URL('cases/', policies)).filter(
-    (file) => (OTHER_CASE_FILES[file] ?? basename(file).split('.')[0]) === pack,
+  return readdirSync(new URL('cases/', policies)).filter((file) =>
+    (OTHER_CASE_FILES[file] ?? [basename(file).split('.')[0]]).includes(pack),
   );
 }

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import type { Facts } from '../../src/pdp/facts.ts';
 import { ruleOf } from './support.ts';
 
-const code = fc.constantFrom('care', 'hiv_care', 'hiv_trial', 'research');
+const code = fc.constantFrom('care', 'hiv_care', 'hiv_trial', 'research', 'trade', 'fair_trade');
 const country = fc.constantFrom('KE', 'RW', 'UG', 'JP');
 const date = fc.constantFrom('2026-10-14', '2026-10-15', '2026-10-16');
 const rank = fc.constantFrom('low', 'high');
@@ -65,7 +65,21 @@ const leaves: fc.Arbitrary<unknown> = fc.oneof(
     fc.constantFrom('isA', 'isAnyOf', 'isNoneOf', 'isPartOf'),
     listOf(code),
   ),
-  compare(['request.purpose', 'request.other'], sets, factOf('request.codes', 'request.words')),
+  compare(
+    ['request.purpose', 'request.other'],
+    fc.oneof(sets, fc.constantFrom('isA', 'overlaps')),
+    factOf('request.codes', 'request.words'),
+  ),
+  compare(
+    ['request.purpose', 'request.other'],
+    fc.constant('overlaps'),
+    fc.oneof(code, listOf(code), factOf('request.other', 'request.purpose')),
+  ),
+  compare(
+    ['request.codes', 'request.words'],
+    fc.constantFrom('isA', 'overlaps'),
+    fc.oneof(code, listOf(code), factOf('request.codes', 'request.words')),
+  ),
   compare(
     ['request.asked'],
     fc.constantFrom('lt', 'lteq', 'gt', 'gteq'),

@@ -399,6 +399,28 @@ describe('A pack', () => {
     ruleOf('AA', { holds: { fact: 'request.place', eq: 'KE' }, otherwise: 'deny' }),
   ]);
 
+  test('that lets reviews come first has no way to a permit that leaves a denial behind them', () => {
+    const rules = policyDocument([
+      ruleOf('PP', { outcome: 'permit' }),
+      ruleOf('AA', { holds: { fact: 'request.place', eq: 'KE' }, otherwise: 'deny' }),
+      ruleOf('BB', { holds: 'request.yes', otherwise: 'review' }),
+    ]);
+    const place = withRemedies('request.place', {}, remedy({ to: 'home' })) as {
+      facts: Record<string, object>;
+    };
+    const yes = { ...place.facts['request.yes'], remedies: [remedy({ values: [true] })] };
+    const pack = { ...place, home: 'KE', facts: { ...place.facts, 'request.yes': yes } };
+    const facts = { request: { place: 'JP', yes: false } };
+    const reviewed = built({ ...pack, combining: 'review_first' }, rules);
+    expect(remedies(reviewed, facts)).toMatchObject([
+      { effect: 'permit', changes: [{ fact: 'request.yes' }, { fact: 'request.place' }] },
+    ]);
+    expect(remedies(built(pack, rules), facts).map(({ effect }) => effect)).toEqual([
+      'review',
+      'permit',
+    ]);
+  });
+
   test('of another country writes its own', () => {
     const pack = withRemedies(
       'request.place',

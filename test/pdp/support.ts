@@ -15,6 +15,7 @@ export const packFiles: PackFiles = await readPackFolder(
 );
 export const program: Program = compilePack(packFiles);
 
+/** Those that state all that matters; others are about single rules (`packs.ts`). */
 export const CASE_FILES = ['rwanda.json', 'rules.yaml'] as const;
 
 export function caseText(file: (typeof CASE_FILES)[number]): string {
@@ -69,6 +70,14 @@ export const leafSpecs: readonly FactSpec[] = leavesOf(program);
 
 const COUNTRY = fc.constantFrom('RW', 'JP', 'KE');
 
+const PURPOSES = ['any', 'public_health_planning', 'outbreak_forecasting', 'hiv_care'];
+/** Some of the terms of a list, with kinds of one another among them. */
+const TERMS: Readonly<Record<string, readonly string[]>> = {
+  purposes: [...PURPOSES, 'sector-health:PublicInterestRelatedToHealth', 'dpv:Marketing'],
+  data_use: ['GRU', 'HMB', 'DS', 'POA', 'NPU', 'GS', 'TS', 'IRB', 'NMDS'],
+  diseases: ['MONDO:0004992', 'MONDO:0008903', 'MONDO:0005136'],
+};
+
 /** Values of a fact, few and near the borders of the pack, so that rules are hit. */
 export function valueOf(spec: FactSpec, type: FactSpec['type'] = spec.type): fc.Arbitrary<unknown> {
   switch (type) {
@@ -81,7 +90,7 @@ export function valueOf(spec: FactSpec, type: FactSpec['type'] = spec.type): fc.
     case 'text':
       return fc.constant('text');
     case 'code':
-      return fc.constantFrom('any', 'public_health_planning', 'outbreak_forecasting', 'hiv_care');
+      return fc.constantFrom(...(TERMS[spec.terms ?? ''] ?? PURPOSES));
     case 'enum':
       return fc.constantFrom(...(spec.values ?? []));
     case 'country':
@@ -153,7 +162,10 @@ export function smallPack(changed: Readonly<Record<string, unknown>> = {}): obje
       hiv_care: { title, broader: ['care'] },
       hiv_trial: { title, broader: ['hiv_care', 'research'] },
       research: { title },
+      trade: { title },
+      fair_trade: { title, broader: ['trade'] },
     },
+    disjoint: [['care', 'trade']],
     sectors: {},
     place_groups: { EAC: ['KE', 'RW', 'UG'] },
     facts: {
