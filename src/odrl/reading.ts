@@ -55,7 +55,8 @@ export class Reading {
     this.pack = pack;
     this.#bindings = new Map(Object.entries(bindings));
     for (const [action, broader] of Object.entries(vocabulary.actions))
-      for (const each of broader) this.#addEdge(action, each);
+      for (const each of broader)
+        this.#addEdge(this.#word(`${ODRL}${action}`), this.#word(`${ODRL}${each}`));
     for (const [term, { title, broader }] of Object.entries(WORDS.terms)) {
       const word = this.#word(term);
       this.#titles.set(word, title);

@@ -122,6 +122,19 @@ describe('a policy means', () => {
       ]);
   });
 
+  test("by a decision point's own names for actions and things, where they are bound", async () => {
+    const space = await spaceOf(odrlText(permission({ action: 'use' })), 'jsonld', {
+      'http://www.w3.org/ns/odrl/2/read': 'can_read',
+      [target]: 'record-1',
+    });
+    const named = (name: string): Question => ({ action: { name }, resource: { id: 'record-1' } });
+    expect(['can_read', 'print', 'read'].map((name) => ask(space, named(name)).effect)).toEqual([
+      'permit',
+      'permit',
+      'deny',
+    ]);
+  });
+
   test('by refinements of the action, the assignee and the target', async () => {
     const policy = set({
       permission: [
