@@ -20,11 +20,11 @@ const ATOM = [
   'rightOperand',
   'rightOperandReference',
   'dataType',
+  'unit',
   'uid',
 ].map(odrl);
 const REASONS = {
   [odrl('status')]: 'a state of the world within the policy: facts are told by the request',
-  [odrl('unit')]: 'values are compared as numbers: no unit is converted',
   [odrl('xor')]: 'write odrl:xone (ODRL 2.2)',
   [odrl('andSequence')]:
     'a decision has one instant: that one thing comes after another cannot be seen (use odrl:and)',
@@ -32,6 +32,9 @@ const REASONS = {
 /** Operands that count what was done before: no request says that. */
 const STATEFUL = ['delayPeriod', 'elapsedTime', 'meteredTime', 'timeInterval'];
 const ORDER: readonly string[] = ['lt', 'lteq', 'gt', 'gteq'];
+const ORDERED: readonly string[] = ['integer', 'number', 'date', 'datetime'];
+const TEXTS: readonly string[] = ['code', 'text'];
+const WORDY: readonly string[] = ['isA', 'isPartOf', 'hasPart', 'isAllOf'];
 const MANY: readonly string[] = ['isAnyOf', 'isNoneOf', 'isAllOf', 'isA', 'isPartOf'];
 
 type Scalar = string | number | boolean;
@@ -81,20 +84,13 @@ class ConstraintReader {
     const { operator, negated } = this.#operator(node);
     const right = graph.members(node, odrl('rightOperand'));
     const reference = graph.one(node, odrl('rightOperandReference'));
-    if (
-      (right.length === 0) === (reference === undefined) &&
-      !(right.length === 0 && this.#isEmptyList(node))
-    )
+    if (graph.all(node, odrl('rightOperand')).length > 0 === (reference !== undefined))
       throw new OdrlMistake(where(node), 'a constraint has a right operand, or a reference to one');
     const comparison = { node, operand: left.value, operator, negated };
     if (reference) return this.#facts(comparison, reference);
-    if (!MANY.includes(operator) && right.length > 1)
+    if (!MANY.includes(operator) && right.length !== 1)
       throw new OdrlMistake(where(node, odrl('rightOperand')), `${operator} has one right operand`);
     return this.#constants(comparison, right);
-  }
-
-  #isEmptyList(node: Node): boolean {
-    return this.#reading.graph.all(node, odrl('rightOperand')).length > 0;
   }
 
   #operator(node: Node): { operator: Operator; negated: boolean } {
@@ -150,20 +146,15 @@ class ConstraintReader {
     const [left, right] = [lefts[0], rights[0]];
     if (left === undefined || right === undefined || lefts.length + rights.length > 2)
       throw new OdrlMistake(at, 'an operand that is several facts cannot be compared with another');
+    const guess = ORDER.includes(operator) ? 'number' : 'code';
+    const type = this.#reading.typeOf(left) ?? this.#reading.typeOf(right) ?? guess;
     for (const [fact, name] of [
       [left, operand],
       [right, reference.value],
     ] as const) {
       this.#reading.known(fact, at);
-      this.#reading.need(
-        fact,
-        name,
-        operator === 'hasPart' && fact === left
-          ? 'set'
-          : ORDER.includes(operator)
-            ? 'number'
-            : 'code',
-      );
+      const isWhole = operator === 'hasPart' && fact === left;
+      this.#reading.need(fact, name, isWhole ? 'set' : type);
     }
     return not(negated, { kind: 'compare', fact: left, operator, right: { fact: right } });
   }
@@ -175,6 +166,7 @@ class ConstraintReader {
     const datatype = this.#reading.graph.one(node, odrl('dataType'))?.value;
     const tests = mapped.facts.map((fact) => {
       const values = right.map((term) => this.#value(fact, term, node, datatype));
+      this.#checkTypes(comparison, values);
       const isDay = mapped.day !== undefined && values.every((value) => isDate(value));
       return this.#compare(
         { ...comparison, containment: mapped.containment === true },
@@ -182,12 +174,27 @@ class ConstraintReader {
         values,
       );
     });
+    const unit = this.#reading.graph.one(node, odrl('unit'))?.value;
+    for (const fact of mapped.facts) this.#reading.unit(fact, unit, where(node, odrl('unit')));
     const [only] = tests;
     const joined: Condition =
       tests.length === 1 && only
         ? only
         : { kind: this.#isEach(comparison.negated) ? 'and' : 'or', of: tests };
     return not(comparison.negated, joined);
+  }
+
+  /** Only numbers and dates have an order; only words are parts and kinds of others. */
+  #checkTypes({ node, operator, operand }: Comparison, values: readonly Scalar[]): void {
+    const place = where(node, odrl('rightOperand'));
+    const { containment } = this.#mapped(operand, place);
+    const isOrder = ORDER.includes(operator) && containment !== true;
+    const types = values.map(typeOf);
+    if (isOrder && !types.every((type) => ORDERED.includes(type)))
+      throw new OdrlMistake(place, `${operator} compares numbers and dates`);
+    const isOfWords = WORDY.includes(operator) || (ORDER.includes(operator) && !isOrder);
+    if (isOfWords && !types.every((type) => TEXTS.includes(type)))
+      throw new OdrlMistake(place, `${operator} compares words`);
   }
 
   #isEach(negated: boolean): boolean {
@@ -216,6 +223,8 @@ class ConstraintReader {
       return compare(fact, operator, operator === 'hasPart' ? String(value) : values.map(String));
     }
     this.#need(fact, operand, values);
+    if (this.#reading.isSet(fact) && values.some((each) => typeof each !== 'string'))
+      throw new OdrlMistake(where(node, odrl('rightOperand')), `${fact} has several words`);
     if (this.#reading.isSet(fact)) return this.#ofSet(comparison, fact, values.map(String));
     switch (operator) {
       case 'isA':
@@ -223,7 +232,7 @@ class ConstraintReader {
         return this.#isWithin(fact, values.map(String));
       case 'isAnyOf':
       case 'isNoneOf': {
-        if (values.every((each) => typeof each === 'string'))
+        if (values.every((each) => TEXTS.includes(typeOf(each))))
           return compare(fact, operator, values);
         const any: Condition = { kind: 'or', of: values.map((each) => compare(fact, 'eq', each)) };
         return operator === 'isAnyOf' ? any : { kind: 'not', of: any };

@@ -196,9 +196,7 @@ class ForeignReader {
     if (sharedValues(this.#reading, node, this.#policy, 'target').length === 0)
       throw new OdrlMistake(where(node), 'a permission says what it is about: its target');
     const duties = this.#graph.nodesOf(node, odrl('duty')).map((duty) => this.#dutyOf(duty));
-    const conditions = duties.flatMap(({ mapping }) =>
-      mapping.condition === undefined ? [] : [parseCondition(mapping.condition, [])],
-    );
+    const conditions = duties.flatMap((duty) => this.#dutyCondition(duty));
     const applies = allOf([
       ...this.#scope(node, ['action', 'assignee', 'target'], 'each'),
       ...this.#output(node),
@@ -353,23 +351,31 @@ class ForeignReader {
     const [action] = actions;
     if (!action || actions.length > 1) throw new OdrlMistake(where(node), 'a duty has one action');
     const { iri, refinements } = actionOf(this.#reading, action);
-    if (refinements.length > 0)
-      throw new OdrlMistake(
-        where(node, odrl('action')),
-        'how much is to be done cannot be said of a duty: no fact would tell whether it was',
-      );
     const own = this.#reading.mapping.duties;
     const table = Object.hasOwn(own, iri) ? own : WORDS.duties;
     const mapping = Object.hasOwn(table, iri) ? (table[iri] ?? {}) : {};
     if (mapping.attributes) this.#reading.take(mapping.attributes);
-    return { node, iri, mapping };
+    return { node, iri, mapping, refinements };
+  }
+
+  /** A duty of which a fact tells whether it was done; then nothing more can be said of it. */
+  #dutyCondition({ node, mapping, refinements }: DutyRead): Condition[] {
+    if (mapping.condition === undefined) return [];
+    const more = [...DUTY_WORDS, ...['target', 'assignee', 'constraint'].map(odrl)];
+    const other = more.find((each) => this.#graph.all(node, each).length > 0);
+    if (other !== undefined || refinements.length > 0)
+      throw new OdrlMistake(
+        where(node, other),
+        'a fact tells whether this duty was done, and nothing of how, when and to whom',
+      );
+    return [parseCondition(mapping.condition, [])];
   }
 
   #duty(id: string, node: Node, scope: readonly Condition[], read = this.#dutyOf(node)): void {
     const { constraints, beforehand } = this.#dutyConstraints(node);
     const { due, sentence, evidence } = read.mapping;
     const obligation: Obligation = {
-      sentence: sentence ?? this.#dutySentence(read),
+      sentence: this.#dutySentence(read, sentence),
       due: beforehand ? 'from_start' : (due ?? 'throughout'),
       evidence: evidence ?? { en: 'A record that it was done.' },
     };
@@ -382,14 +388,31 @@ class ForeignReader {
     });
   }
 
-  #dutySentence({ node, iri }: DutyRead): Texts {
-    const words = [...DUTY_WORDS, odrl('target')].flatMap((property) =>
+  /** For people, as all of an obligation is: whom it names and how much of what is in it too. */
+  #dutySentence(read: DutyRead, table: Texts | undefined): Texts {
+    const { iri } = read;
+    const what = table?.['en'] ?? `${this.#reading.titleOf(iri)['en'] ?? localName(iri)}.`;
+    const words = this.#dutyWords(read);
+    const more = words.length > 0 ? ` (${words.join(', ')})` : '';
+    return { ...table, en: `${what.replace(/\.$/, '')}${more}.`.slice(0, 4000) };
+  }
+
+  #dutyWords({ node, refinements }: DutyRead): string[] {
+    const named = [...DUTY_WORDS, odrl('target'), odrl('assignee')].flatMap((property) =>
       this.#graph
         .all(node, property)
         .map((term) => `${wordsOf(localName(property)).toLowerCase()} ${termName(term)}`),
     );
-    const what = this.#reading.titleOf(iri)['en'] ?? localName(iri);
-    return { en: `${what}${words.length > 0 ? ` (${words.join(', ')})` : ''}.`.slice(0, 4000) };
+    const amounts = refinements.map((each) => {
+      this.#reading.only(each, AMOUNT);
+      const words = AMOUNT.slice(0, 4).flatMap((property) =>
+        this.#graph.members(each, property).map((term) => amountWord(term)),
+      );
+      if (words.length < 3)
+        throw new OdrlMistake(where(each), 'how much is to be done is one constraint');
+      return words.join(' ');
+    });
+    return [...named, ...amounts];
   }
 
   /** `event lt policyUsage`: before anything is used. A deadline of its own no obligation has. */
@@ -422,6 +445,7 @@ interface DutyRead {
   readonly node: Node;
   readonly iri: string;
   readonly mapping: DutyMapping;
+  readonly refinements: readonly Node[];
 }
 
 const LETTERS: Readonly<Record<Kind, string>> = {
@@ -429,6 +453,12 @@ const LETTERS: Readonly<Record<Kind, string>> = {
   prohibition: 'N',
   obligation: 'O',
 };
+
+const AMOUNT = ['leftOperand', 'operator', 'rightOperand', 'unit', 'dataType', 'uid'].map(odrl);
+
+function amountWord(term: Term): string {
+  return term.kind === 'literal' ? term.value : wordsOf(localName(term.value)).toLowerCase();
+}
 
 function termName(term: Term): string {
   return term.kind === 'literal' ? `"${term.value}"` : where(term);

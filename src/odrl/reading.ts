@@ -47,6 +47,7 @@ export class Reading {
   readonly #titles = new Map<string, Texts>();
   readonly #used = new Set<string>();
   readonly #operands = new Map<string, string>();
+  readonly #units = new Map<string, string | undefined>();
 
   constructor(graph: Graph, profile: ProfileName, bindings: Bindings, pack: Facts | undefined) {
     this.graph = graph;
@@ -54,7 +55,8 @@ export class Reading {
     this.pack = pack;
     this.#bindings = new Map(Object.entries(bindings));
     for (const [action, broader] of Object.entries(vocabulary.actions))
-      for (const each of broader) this.#addEdge(action, each);
+      for (const each of broader)
+        this.#addEdge(this.#word(`${ODRL}${action}`), this.#word(`${ODRL}${each}`));
     for (const [term, { title, broader }] of Object.entries(WORDS.terms)) {
       const word = this.#word(term);
       this.#titles.set(word, title);
@@ -179,6 +181,11 @@ export class Reading {
     return specs[fact]?.type === 'set' || specs[parent]?.type === 'list';
   }
 
+  /** Of a space: the type of a fact, as far as it is known. */
+  typeOf(fact: string): AttributeSpec['type'] | undefined {
+    return BUILT_IN[fact] ?? this.attributes.get(fact)?.type;
+  }
+
   /** @throws OdrlMistake where the pack has no such fact. */
   known(fact: string, place: string): string {
     const { pack } = this;
@@ -196,8 +203,15 @@ export class Reading {
    * @throws OdrlMistake where another constraint needs it of a type that does not agree.
    */
   need(fact: string, operand: string, type: AttributeSpec['type'], of?: 'code' | 'text'): void {
-    if (this.pack || fact === 'today' || !fact.includes('.')) return;
-    if (BUILT_IN.includes(fact)) return;
+    if (this.pack) return;
+    const own = BUILT_IN[fact];
+    if (own !== undefined) {
+      if (joinedType(own, type) === own) return;
+      throw new OdrlMistake(
+        shortName(operand),
+        `${fact} is a ${own}, and is compared with a ${type}`,
+      );
+    }
     const other = this.#operands.get(fact);
     if (other !== undefined && other !== operand)
       throw new OdrlMistake(
@@ -219,9 +233,27 @@ export class Reading {
       ...(member ? { of: member } : {}),
       ...(before?.absent ? { absent: before.absent } : {}),
       source: /^(context|action)\./.test(fact) ? 'request' : 'request_over_stored',
-      title: this.titleOf(operand),
+      title: before?.title ?? this.titleOf(operand),
       basis: operand,
     });
+  }
+
+  /**
+   * Notes in which unit a fact of a space is told: nothing is converted.
+   * @throws OdrlMistake for another unit than elsewhere, and for any where the facts have their own.
+   */
+  unit(fact: string, unit: string | undefined, place: string): void {
+    const isKnown = this.#units.has(fact);
+    if (unit !== undefined && (this.pack || (isKnown && this.#units.get(fact) !== unit)))
+      throw new OdrlMistake(place, 'no unit is converted: this one is not that of the fact');
+    if (unit === undefined && isKnown && this.#units.get(fact) !== undefined)
+      throw new OdrlMistake(place, 'no unit is converted: elsewhere there is one');
+    this.#units.set(fact, unit);
+    const spec = this.attributes.get(fact);
+    if (!spec || unit === undefined) return;
+    const title = { ...this.titleOf(spec.basis) };
+    title['en'] = `${title['en'] ?? ''} (${localName(unit)})`;
+    this.attributes.set(fact, { ...spec, title });
   }
 
   /** Notes a fact as it stands in a table. */
@@ -260,14 +292,15 @@ export class Reading {
 }
 
 /** Facts that every space has. */
-const BUILT_IN: readonly string[] = [
-  'subject.type',
-  'subject.id',
-  'action.name',
-  'resource.type',
-  'resource.id',
-  'request.as_of',
-];
+const BUILT_IN: Readonly<Record<string, AttributeSpec['type']>> = {
+  'subject.type': 'text',
+  'subject.id': 'text',
+  'action.name': 'text',
+  'resource.type': 'text',
+  'resource.id': 'text',
+  'request.as_of': 'datetime',
+  today: 'date',
+};
 
 /** Vocabularies that say what a thing is called and where it is from, and change no decision. */
 const ANNOTATIONS = [

@@ -122,6 +122,19 @@ describe('a policy means', () => {
       ]);
   });
 
+  test("by a decision point's own names for actions and things, where they are bound", async () => {
+    const space = await spaceOf(odrlText(permission({ action: 'use' })), 'jsonld', {
+      'http://www.w3.org/ns/odrl/2/read': 'can_read',
+      [target]: 'record-1',
+    });
+    const named = (name: string): Question => ({ action: { name }, resource: { id: 'record-1' } });
+    expect(['can_read', 'print', 'read'].map((name) => ask(space, named(name)).effect)).toEqual([
+      'permit',
+      'permit',
+      'deny',
+    ]);
+  });
+
   test('by refinements of the action, the assignee and the target', async () => {
     const policy = set({
       permission: [
@@ -233,6 +246,34 @@ describe('a policy means', () => {
     expect(ask(space, { ...question, subject: { id: 'bob' } }).effect).toBe('deny');
     const answer = await importSpace(odrlText(policy), 'jsonld');
     expect(answer.ok && answer.text).toContain('attributed party <http://example.org/moh>');
+  });
+
+  test('by units, which the request has to use, and by amounts that a duty names', async () => {
+    const policy = permission({
+      constraint: [
+        { ...constraint('payAmount', 'lteq', typed('5.00', 'decimal')), unit: `${EX}Euro` },
+      ],
+      duty: [
+        {
+          compensatedParty: `${EX}moh`,
+          action: {
+            'rdf:value': { '@id': 'odrl:compensate' },
+            refinement: [
+              { ...constraint('payAmount', 'eq', typed('5.00', 'decimal')), unit: `${EX}Euro` },
+            ],
+          },
+        },
+      ],
+    });
+    const answer = await importSpace(odrlText(policy), 'jsonld');
+    if (!answer.ok) throw new Error(JSON.stringify(answer.problems));
+    expect(answer.attributes['context.payAmount']).toMatchObject({
+      type: 'integer',
+      title: { en: 'pay Amount (Euro)' },
+    });
+    expect(answer.text).toContain(
+      'compensate (compensated party <http://example.org/moh>, pay amount eq 5.00 euro).',
+    );
   });
 
   test('of a place with several places: each of them to be permitted, one of them to be prohibited', async () => {
@@ -353,6 +394,60 @@ test('random policies answer as the formal semantics says: of all requests', asy
   );
 });
 
+test('whatever is imported compiles, in the space that it asks for', async () => {
+  const values = fc.constantFrom<unknown>(
+    'word',
+    'two words',
+    true,
+    5,
+    0.5,
+    typed('2026-01-01', 'date'),
+    typed('2026-01-01T00:00:00Z', 'dateTime'),
+    { '@id': `${EX}thing` },
+    { '@id': `${EX}thing?x=1` },
+    { '@id': 'https://w3id.org/dpv/loc#RW' },
+    { '@list': ['a', 'b'] },
+    { '@list': [typed('2026-01-01', 'date')] },
+    { '@list': [1, 2] },
+    { '@list': [] },
+  );
+  const constraints = fc.array(
+    fc
+      .tuple(
+        fc.constantFrom('purpose', 'spatial', 'dateTime', 'count', 'media', `${EX}own`),
+        fc.constantFrom(
+          ...Object.keys(OPERATORS),
+          'isA',
+          'isPartOf',
+          'hasPart',
+          'isAnyOf',
+          'isNoneOf',
+          'isAllOf',
+        ),
+        values,
+      )
+      .map(([left, operator, right]) => constraint(left, operator, right)),
+    { minLength: 1, maxLength: 2 },
+  );
+  let imported = 0;
+  await fc.assert(
+    fc.asyncProperty(constraints, constraints, async (allowed, forbidden) => {
+      const text = odrlText(
+        set({
+          permission: [{ target, action: 'use', constraint: allowed }],
+          prohibition: [{ target, action: 'use', constraint: forbidden }],
+        }),
+      );
+      const answer = await importSpace(text, 'jsonld');
+      if (!answer.ok) return;
+      imported++;
+      expect(ask(await spaceOf(text), asked()).effect).toMatch(/permit|deny|review/);
+    }),
+    { numRuns: 600 },
+  );
+  expect(imported).toBeGreaterThan(50);
+});
+
 describe('what has no meaning here is refused with the reason', () => {
   const duty = (parts: object): object => permission({ duty: [{ action: 'attribute', ...parts }] });
   const one = (leftOperand: string, operator: string, right: unknown): object =>
@@ -390,19 +485,28 @@ describe('what has no meaning here is refused with the reason', () => {
       duty({ constraint: [constraint('dateTime', 'lt', typed('2027-01-01', 'date'))] }),
       /a deadline on a given day/,
     ],
-    'how much a duty is': [
+    'how a duty is done of which a fact tells': [
       permission({
         duty: [
           {
-            action: {
-              'rdf:value': { '@id': 'odrl:compensate' },
-              refinement: [constraint('payAmount', 'eq', typed('5.00', 'decimal'))],
-            },
+            action: 'https://w3id.org/duodrl#ProvideEthicalApproval',
+            informedParty: `${EX}moh`,
           },
         ],
       }),
-      /how much is to be done/,
+      /nothing of how, when and to whom/,
     ],
+    'another unit': [
+      permission({
+        constraint: ['Euro', 'Franc'].map((unit) => ({
+          ...constraint('payAmount', 'lt', typed('5', 'integer')),
+          unit: `${EX}${unit}`,
+        })),
+      }),
+      /no unit is converted/,
+    ],
+    'an order of words': [one('media', 'lt', 'a'), /compares numbers and dates/],
+    'kinds of numbers': [one('count', 'isA', typed('1', 'integer')), /compares words/],
     'a sequence': [
       permission({ constraint: [{ andSequence: { '@list': [constraint('count', 'eq', 'x')] } }] }),
       /one instant/,
@@ -414,10 +518,6 @@ describe('what has no meaning here is refused with the reason', () => {
     'a status': [
       permission({ constraint: [{ ...constraint('count', 'eq', 'x'), status: 'y' }] }),
       /state of the world/,
-    ],
-    'a unit': [
-      permission({ constraint: [{ ...constraint('count', 'eq', 'x'), unit: `${EX}Euro` }] }),
-      /no unit is converted/,
     ],
     'an instant without a zone': [
       one('dateTime', 'lt', typed('2026-01-01T00:00:00', 'dateTime')),
