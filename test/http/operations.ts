@@ -53,6 +53,7 @@ const EXISTING: Readonly<Record<string, string>> = {
   dataset: 'nhic-idsr-cases',
   version: '1',
   policy: 'rw-agreement',
+  list: 'purposes',
   organisations: 'moh',
   agreements: 'agr-illus-16',
   projects: 'idsr-forecasting',
