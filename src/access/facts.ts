@@ -97,12 +97,12 @@ export function factsOfRegisters(
   const facts: Record<string, unknown> = {
     requester: {
       ...(program.vocabulary.has('request.requester.id') && { id: organisation.id }),
+      ...(program.vocabulary.has('request.requester.project') && { project: project.id }),
       name: organisation.name,
       country: organisation.country,
       legal_form: organisation.legal_form,
     },
     agreement: agreement && factsOfAgreement(agreement),
-    ...(program.vocabulary.has('request.project.id') && { project: { id: project.id } }),
     poc: project.poc && { stage: project.stage, ...project.poc },
     knowledge_transfer: project.knowledge_transfer,
     benefit_sharing: project.benefit_sharing,

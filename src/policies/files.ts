@@ -7,6 +7,9 @@ import { buildExtension, buildProgram, type PackFile } from '../pdp/build.ts';
 import { joinPack } from '../pdp/parts.ts';
 import type { Program } from '../pdp/program.ts';
 
+/** Where a pack finds what others share with it, when it is not beside it. */
+const SHIPPED = join(import.meta.dirname, '../../policies');
+
 export interface PackFiles {
   readonly pack: PackFile;
   readonly policies: readonly PackFile[];
@@ -14,7 +17,8 @@ export interface PackFiles {
 
 /**
  * The files of a pack: `pack.yaml` with the parts that it names, every policy under `rules/` in the
- * order of their names, and the rules elsewhere that it names, which stand beside its folder.
+ * order of their names, and the rules elsewhere that it names. What it names stands beside its
+ * folder, or else is what the service ships.
  * @throws ServiceError `invalid_policy` when the folder holds no pack, or lacks what it names.
  */
 export async function readPackFolder(folder: string): Promise<PackFiles> {
@@ -31,7 +35,9 @@ export async function readPackFolder(folder: string): Promise<PackFiles> {
     const named = namedFiles(pack.text);
     const shared = async (file: string): Promise<PackFile> => ({
       file,
-      text: await readFile(join(folder, '..', file), 'utf8'),
+      text: await readFile(join(folder, '..', file), 'utf8').catch(() =>
+        readFile(join(SHIPPED, file), 'utf8'),
+      ),
     });
     const parts = await Promise.all(named.parts.map(shared));
     return {

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Answer, type Ask, startTestService, type TestService } from '../support/service.ts';
 
@@ -194,7 +195,7 @@ describe('The list of what a project may use', () => {
       classification: 'public',
       personal_data: 'none',
       deidentification: 'aggregate',
-      permitted_purposes: ['counting_cattle'],
+      permitted_purposes: ['crop_yield_forecasting'],
       sovereignty: { foreign_jurisdiction: 'allow' },
     };
     for (const status of ['active', 'draft'] as const) {
@@ -203,6 +204,14 @@ describe('The list of what a project may use', () => {
         body: { ...body, id: `cattle-${status}`, status },
       });
     }
+    // As it was registered before purposes that the pack has not were refused.
+    const client = new Client(service.config.databaseUrl ?? '');
+    await client.connect();
+    await client.query(
+      `update dataset set document = jsonb_set(document, '{permitted_purposes}', '["counting_cattle"]')
+       where id like 'cattle-%'`,
+    );
+    await client.end();
     const request = requestOf('RW-S02');
     const asked = { ...parametersOf(request), purpose: 'counting_cattle' };
     const found = async (ask: Ask): Promise<string[]> =>

@@ -93,6 +93,16 @@ const FACTS = {
     min_training_hours: 120,
     benefit_sharing_required: true,
   },
+  duo: {
+    codes: ['DS', 'TS', 'GS'],
+    diseases: ['MONDO:0004992'],
+    locations: ['RW'],
+    until: '2030-12-31',
+    moratorium_until: '2027-12-31',
+    institutions: ['rbc'],
+    projects: ['idsr-forecasting'],
+    research_types: ['cohort'],
+  },
 };
 
 function register(body: Record<string, unknown>, ask: Ask = MOH): Promise<Answer> {

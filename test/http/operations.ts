@@ -58,6 +58,7 @@ const EXISTING: Readonly<Record<string, string>> = {
   version: '1',
   policy: 'rw-agreement',
   space: 'clinic-gateway',
+  list: 'purposes',
   organisations: 'moh',
   agreements: 'agr-illus-16',
   projects: 'idsr-forecasting',

@@ -329,9 +329,9 @@ describe('a version', () => {
   test('is handed out byte for byte as its file, under the hash that decisions name', async () => {
     const { policies } = await decide();
     const files = await readdir(join(packDir, 'rules'));
-    const texts = await Promise.all(
-      files.map((file) => readFile(join(packDir, 'rules', file), 'utf8')),
-    );
+    const shared = join(import.meta.dirname, '../../policies/duo/data-use-rules.yaml');
+    const paths = [...files.map((file) => join(packDir, 'rules', file)), shared];
+    const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8')));
     const served: string[] = [];
     for (const { policy, version, sha256 } of policies) {
       const answer = await service.ask('GET', `/v1/policies/${policy}/versions/${version}`, {
