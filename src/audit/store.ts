@@ -187,6 +187,19 @@ export async function readNewestCheckpoint(
     .executeTakeFirst();
 }
 
+/** The published checkpoint of a size. */
+export async function readCheckpointAt(
+  db: Db,
+  size: number,
+): Promise<StoredCheckpoint | undefined> {
+  return db
+    .selectFrom('log_checkpoint')
+    .select(['size', 'root', 'note'])
+    .where('log_id', '=', LOG_ID)
+    .where('size', '=', size)
+    .executeTakeFirst();
+}
+
 export async function readCheckpoints(db: Db, limit: number): Promise<StoredCheckpoint[]> {
   return db
     .selectFrom('log_checkpoint')
