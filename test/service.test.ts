@@ -154,7 +154,8 @@ describe('with its own database', () => {
     await early.end('SIGKILL');
     await using service = spawnService({ DATA_DIR: fresh, PORT: '0' });
     const { ids } = (await stateOf(await service.url, fresh)) as { ids: string[] };
-    expect(ids).toHaveLength((first as { ids: string[] }).ids.length);
+    // The other one had been read by an auditor once.
+    expect(ids).toHaveLength((first as { ids: string[] }).ids.length - 1);
     expect(await service.end('SIGINT')).toBe(0);
     expect(await databasesOf(fresh)).toEqual([]);
   });
