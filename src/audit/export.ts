@@ -6,7 +6,7 @@ import { inclusionProof, type ReadTile, subtreeRoots } from '../tlog/prove.ts';
 import { newestCheckpoint, tileReader } from './proofs.ts';
 import { eachEvent } from './search.ts';
 import type { Period } from './search-store.ts';
-import { type EventRow, readCheckpointAt, type StoredCheckpoint } from './store.ts';
+import { type EventRow, keepCheckpoint, readCheckpointAt, type StoredCheckpoint } from './store.ts';
 import type { EventQuery } from './terms.ts';
 
 const EXPORT_FORMAT = 'umutungo-export@v1';
@@ -74,8 +74,11 @@ export async function exportLines(
 async function checkpointOf(db: Db, size: number | undefined): Promise<StoredCheckpoint> {
   const checkpoint =
     size === undefined ? await newestCheckpoint(db) : await readCheckpointAt(db, size);
-  if (checkpoint) return checkpoint;
-  throw new ServiceError('invalid_request', 'No checkpoint of this size was published.', [
+  if (checkpoint) {
+    await keepCheckpoint(db, checkpoint.size);
+    return checkpoint;
+  }
+  throw new ServiceError('invalid_request', 'No checkpoint of this size was published and kept.', [
     { path: 'size', expected: 'the size of a published checkpoint' },
   ]);
 }
