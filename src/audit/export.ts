@@ -7,7 +7,7 @@ import { newestCheckpoint, tileReader } from './proofs.ts';
 import { eachEvent } from './search.ts';
 import type { Period } from './search-store.ts';
 import { type EventRow, keepCheckpoint, readCheckpointAt, type StoredCheckpoint } from './store.ts';
-import type { EventQuery } from './terms.ts';
+import { type EventQuery, termsOfQuery } from './terms.ts';
 
 const EXPORT_FORMAT = 'umutungo-export@v1';
 
@@ -65,6 +65,8 @@ export async function exportLines(
       },
     ]);
   }
+  // Refused here, before the first line, where it cannot be searched for.
+  termsOfQuery(query);
   const filtered = Object.keys(query.filter).length > 0;
   const readTile = remembered(tileReader(db));
   const plan: Plan = { query, log, checkpoint, from, to, filtered, readTile };

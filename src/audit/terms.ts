@@ -1,3 +1,4 @@
+import { ServiceError } from '../errors.ts';
 import type { EventRow } from './store.ts';
 
 /** What an auditor asks for; all of it must fit. */
@@ -38,14 +39,23 @@ export function termsOf(event: Indexed): Set<string> {
   return terms;
 }
 
-/** The terms that a query asks for. Empty where it asks for nothing but a time. */
+/**
+ * The terms that a query asks for. Empty where it asks for nothing but a time.
+ * @throws ServiceError `invalid_request` for a text that has no word which could be found.
+ */
 export function termsOfQuery(query: EventQuery): string[] {
-  const { type, actor, subjects = [], outcome, rule, text = '' } = query;
+  const { type, actor, subjects = [], outcome, rule, text } = query;
   const single = { type, actor, outcome, rule };
+  const words = text === undefined ? [] : wordsOf(text);
+  if (text !== undefined && words.length === 0) {
+    throw new ServiceError('invalid_request', 'The text has no word to look for.', [
+      { path: 'text', expected: `words of 2 to ${MAX_WORD} letters or digits` },
+    ]);
+  }
   return [
     ...Object.entries(single).flatMap(([name, value]) => (value ? [`${name}:${value}`] : [])),
     ...subjects.map((subject) => `subject:${subject}`),
-    ...wordsOf(text).map((word) => `word:${word}`),
+    ...words.map((word) => `word:${word}`),
   ];
 }
 

@@ -2160,7 +2160,7 @@ export interface components {
         readonly EventEffect: "permit" | "deny" | "review" | "success";
         /** @description The operation that left it. */
         readonly EventType: string;
-        /** @description Words that all stand in the body of the event, in any order. */
+        /** @description Words of two letters or more that all stand in the body of the event, in any order. Of a long body the first 300 different words are found. */
         readonly EventText: string;
         readonly Dataset: components["schemas"]["Slug"];
         readonly Id: components["schemas"]["Slug"];
@@ -4009,7 +4009,7 @@ export interface operations {
                 readonly effect?: components["parameters"]["EventEffect"];
                 /** @description The operation that left it. */
                 readonly type?: components["parameters"]["EventType"];
-                /** @description Words that all stand in the body of the event, in any order. */
+                /** @description Words of two letters or more that all stand in the body of the event, in any order. Of a long body the first 300 different words are found. */
                 readonly text?: components["parameters"]["EventText"];
                 /** @description Items a page. */
                 readonly limit?: components["parameters"]["Limit"];
@@ -4064,7 +4064,7 @@ export interface operations {
                 readonly effect?: components["parameters"]["EventEffect"];
                 /** @description The operation that left it. */
                 readonly type?: components["parameters"]["EventType"];
-                /** @description Words that all stand in the body of the event, in any order. */
+                /** @description Words of two letters or more that all stand in the body of the event, in any order. Of a long body the first 300 different words are found. */
                 readonly text?: components["parameters"]["EventText"];
             };
             readonly header?: never;
