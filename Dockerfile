@@ -10,6 +10,7 @@ COPY openapi openapi
 COPY policies policies
 COPY migrations migrations
 COPY demo demo
+COPY verifier verifier
 RUN mkdir /data && chown node:node /data
 USER node
 ENV DATA_DIR=/data HOST=0.0.0.0 PORT=8080

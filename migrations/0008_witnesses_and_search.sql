@@ -1,5 +1,6 @@
--- What the log has signed, whether or not enough witnesses have cosigned it since: one row, which
--- only grows. What is published is in log_checkpoint.
+-- What the log has signed, and what of it is published with enough cosignatures: one row each, which
+-- only grows. A checkpoint takes some 4 kB with its signatures and there are two a second, so that
+-- log_checkpoint keeps one in ten minutes of those that were published, and those of exports.
 create table log_signed (
   log_id integer primary key,
   size bigint not null,
@@ -10,6 +11,18 @@ create table log_signed (
 insert into log_signed (log_id, size, root, note, signed_at)
   select distinct on (log_id) log_id, size, root, note, signed_at from log_checkpoint
   order by log_id, size desc;
+
+create table log_published (
+  log_id integer primary key,
+  size bigint not null,
+  root bytea not null check (octet_length(root) = 32),
+  note text not null,
+  signed_at timestamptz not null,
+  published_at timestamptz not null
+);
+insert into log_published (log_id, size, root, note, signed_at, published_at)
+  select distinct on (log_id) log_id, size, root, note, signed_at, coalesce(published_at, signed_at)
+  from log_checkpoint order by log_id, size desc;
 
 -- Other logs that this service is a witness of: the largest tree of each that it has cosigned.
 -- Written before the cosignature leaves the service; going back would let a log fork.
@@ -30,9 +43,13 @@ begin
 end $$;
 create trigger log_signed_grows before update on log_signed
   for each row execute function refuse_shrinking();
+create trigger log_published_grows before update on log_published
+  for each row execute function refuse_shrinking();
 create trigger witnessed_log_grows before update on witnessed_log
   for each row execute function refuse_shrinking();
 create trigger log_signed_no_delete before delete on log_signed
+  for each row execute function refuse_delete();
+create trigger log_published_no_delete before delete on log_published
   for each row execute function refuse_delete();
 create trigger witnessed_log_no_delete before delete on witnessed_log
   for each row execute function refuse_delete();

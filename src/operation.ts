@@ -51,10 +51,10 @@ export class JsonText<T> {
   }
 }
 
-/** An answer of the contract; `body` is sent as JSON, a string as it is. */
+/** An answer of the contract; `body` is sent as JSON, a string and a stream as they are. */
 export interface Reply<Id extends OperationId> {
   readonly status: SuccessStatus<Id>;
-  readonly body: AnswerOf<Id> | JsonText<AnswerOf<Id>>;
+  readonly body: AnswerOf<Id> | JsonText<AnswerOf<Id>> | ReadableStream<Uint8Array>;
   readonly headers?: Readonly<Record<string, string>>;
 }
 

@@ -43,7 +43,8 @@ async function databasesOf(dir: string): Promise<string[]> {
 
 /** What must be the same after a restart. */
 async function stateOf(url: string, dir: string): Promise<unknown> {
-  const { stdout } = await umutungo(['token', '--role', 'auditor'], { DATA_DIR: dir });
+  // Not an auditor, whose reading would be one event more each time.
+  const { stdout } = await umutungo(['token', '--role', 'authority'], { DATA_DIR: dir });
   const headers = { authorization: `Bearer ${stdout.trim()}` };
   const ids: string[] = [];
   for (let path = '/v1/audit/events?limit=200'; path !== ''; ) {
@@ -153,7 +154,8 @@ describe('with its own database', () => {
     await early.end('SIGKILL');
     await using service = spawnService({ DATA_DIR: fresh, PORT: '0' });
     const { ids } = (await stateOf(await service.url, fresh)) as { ids: string[] };
-    expect(ids).toHaveLength((first as { ids: string[] }).ids.length);
+    // The other one had been read by an auditor once.
+    expect(ids).toHaveLength((first as { ids: string[] }).ids.length - 1);
     expect(await service.end('SIGINT')).toBe(0);
     expect(await databasesOf(fresh)).toEqual([]);
   });

@@ -1,5 +1,5 @@
 import { canonicalText } from '../audit/canonical.ts';
-import { leafBindsBody } from '../audit/event.ts';
+import { leafBindsBody, readLeaf } from '../audit/event.ts';
 import { type EventRow, readEvent } from '../audit/store.ts';
 import { datasetFacts } from '../catalogue/dataset.ts';
 import { readDatasetVersion } from '../catalogue/store.ts';
@@ -132,7 +132,7 @@ function boundBy(
 
 function bodyOf({ leaf, body }: EventRow): Record<string, unknown> | undefined {
   try {
-    if (!leafBindsBody(leaf, body)) return undefined;
+    if (!leafBindsBody(readLeaf(leaf), body)) return undefined;
     return JSON.parse(body.toString('utf8')) as Record<string, unknown>;
   } catch {
     return undefined;

@@ -79,23 +79,27 @@ export function sealEvent(
   };
 }
 
-/** Does the leaf bind this body? */
-export function leafBindsBody(leaf: Uint8Array, body: Uint8Array): boolean {
-  const { body_sha256 } = JSON.parse(Buffer.from(leaf).toString('utf8')) as {
-    body_sha256?: string;
-  };
-  return body_sha256 === sha256(body);
+/** What a leaf says. @throws SyntaxError for a leaf that is no JSON. */
+export function readLeaf(leaf: Buffer): Readonly<Record<string, unknown>> {
+  return JSON.parse(leaf.toString('utf8')) as Record<string, unknown>;
 }
 
-const SHOWN = ['event_id', 'type', 'time', 'actor', 'role', 'subject_ids', 'outcome'] as const;
+/** Does the leaf bind this body? */
+export function leafBindsBody(leaf: ReturnType<typeof readLeaf>, body: Uint8Array): boolean {
+  return leaf['body_sha256'] === sha256(body);
+}
 
-/** Does the leaf say what the row beside it shows? @throws SyntaxError for a leaf that is no JSON. */
+const SHOWN = ['event_id', 'type', 'time', 'actor', 'role', 'outcome'] as const;
+
+/** Does the leaf say what the row beside it shows? */
 export function leafShows(
-  leaf: Uint8Array,
-  row: Readonly<Record<(typeof SHOWN)[number], unknown>>,
+  leaf: ReturnType<typeof readLeaf>,
+  row: Readonly<Record<(typeof SHOWN)[number] | 'subject_ids', unknown>>,
 ): boolean {
-  const said = JSON.parse(Buffer.from(leaf).toString('utf8')) as Record<string, unknown>;
-  return SHOWN.every((key) => JSON.stringify(said[key]) === JSON.stringify(row[key]));
+  return (
+    SHOWN.every((key) => leaf[key] === row[key]) &&
+    JSON.stringify(leaf['subject_ids']) === JSON.stringify(row.subject_ids)
+  );
 }
 
 /** Canonical JSON (RFC 8785) in UTF-8. @throws TypeError for what JSON cannot hold. */

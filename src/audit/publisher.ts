@@ -1,4 +1,4 @@
-import type { Db } from '../db/connection.ts';
+import { type Db, transact } from '../db/connection.ts';
 import { openCheckpoint, signCheckpoint } from '../tlog/checkpoint.ts';
 import { openNote } from '../tlog/note.ts';
 import { verifyConsistency } from '../tlog/proof.ts';
@@ -8,8 +8,8 @@ import type { LogKeys } from './keys.ts';
 import { tileReader } from './proofs.ts';
 import {
   type Head,
-  insertCheckpoint,
   keepSigned,
+  publishCheckpoint,
   readHead,
   readNewestCheckpoint,
   readSigned,
@@ -59,7 +59,9 @@ export async function publish(publisher: Publisher): Promise<void> {
   const cosigned = await cosign(publisher, size, note);
   if (cosigned === undefined) return;
   const published_at = witnesses ? clock().toISOString() : signed_at;
-  await insertCheckpoint(db, { size, root, note: cosigned }, { signed_at, published_at });
+  await transact(db, (tx) =>
+    publishCheckpoint(tx, { size, root, note: cosigned }, { signed_at, published_at }),
+  );
 }
 
 /** The note with a quorum of cosignatures; undefined where another replica was faster. */

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
 import type { Handlers } from '../operation.ts';
@@ -6,6 +8,7 @@ import { overseesAll, type Principal } from '../principal.ts';
 import { leafHash } from '../tlog/leaf.ts';
 import { formatVerifierKey, type NoteKey } from '../tlog/note-key.ts';
 import { formatPolicy } from '../tlog/policy.ts';
+import { exportLines } from './export.ts';
 import { consistency, newestCheckpoint, proofFile } from './proofs.ts';
 import type { Log } from './record.ts';
 import { searchEvents } from './search.ts';
@@ -15,6 +18,8 @@ import { type EventRow, readEvent, readEvents } from './store.ts';
 type AuditOperation =
   | 'listEvents'
   | 'searchEvents'
+  | 'exportEvents'
+  | 'getVerifier'
   | 'getEvent'
   | 'getEventProof'
   | 'getCheckpoint'
@@ -24,6 +29,17 @@ type AuditOperation =
   | 'getLogStatus'
   | 'getReceiptKeys'
   | 'getConsistencyProof';
+
+/** The verifier of one file that goes with exports. */
+const VERIFIER = join(import.meta.dirname, '../../verifier/verify.mjs');
+
+/** What searches and exports ask for beside a page or a range. */
+interface Asked {
+  readonly dataset?: string;
+  readonly project?: string;
+  readonly actor?: string;
+  readonly effect?: string;
+}
 
 export interface AuditRoutes {
   readonly db: Db;
@@ -43,22 +59,39 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
       return { status: 200, body: toPage(rows, limit, show, ({ event_id }) => [event_id]) };
     },
     searchEvents: async ({ query }) => {
-      const { dataset, project, actor, effect, cursor, limit = DEFAULT_LIMIT, ...rest } = query;
+      const { cursor, limit = DEFAULT_LIMIT, ...asked } = query;
       const [before] = readCursor(cursor, ['integer']) ?? [];
       const { events, reached } = await searchEvents(
         db,
-        {
-          ...rest,
-          outcome: effect,
-          subjects: [dataset, project].filter((each) => each !== undefined),
-          ...(actor !== undefined && { actor: log.keys.pseudonym(actor) }),
-          ...(before !== undefined && { before: Number(before) }),
-        },
+        { ...inTerms(log, asked), ...(before !== undefined && { before: Number(before) }) },
         limit,
       );
       const next_cursor = reached > 0 ? cursorOf([String(reached)]) : null;
       return { status: 200, body: { items: events.map(show), next_cursor } };
     },
+    exportEvents: async ({ query }) => {
+      const { format = 'jsonl', size, start, end, resume_row, resume_index, ...filter } = query;
+      const resume =
+        resume_row === undefined || resume_index === undefined
+          ? undefined
+          : { row: resume_row, index: resume_index };
+      const asked = { ...inTerms(log, filter), filter, format, size, start, end, resume };
+      const vkeys = linesOf(log.keys.checkpoints);
+      const lines = await exportLines(db, { origin: log.origin, vkeys }, asked);
+      return {
+        status: 200,
+        body: ReadableStream.from(inChunks(lines)),
+        headers: {
+          'content-type': format === 'csv' ? 'text/csv; charset=utf-8' : 'application/jsonl',
+          'content-disposition': `attachment; filename="events.${format}"`,
+        },
+      };
+    },
+    getVerifier: async () => ({
+      status: 200,
+      body: await readFile(VERIFIER, 'utf8'),
+      headers: { 'content-type': 'text/javascript; charset=utf-8' },
+    }),
     getEvent: async ({ principal, path }) => ({
       status: 200,
       body: show(await visible(db, principal, path.id)),
@@ -85,6 +118,30 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
       body: { from, to, proof: await consistency(db, from, to) },
     }),
   };
+}
+
+/** A query in the words of the API, as the index has them. */
+function inTerms<T extends Asked>(log: Log, { dataset, project, actor, effect, ...rest }: T) {
+  return {
+    ...rest,
+    outcome: effect,
+    subjects: [dataset, project].filter((each) => each !== undefined),
+    ...(actor !== undefined && { actor: log.keys.pseudonym(actor) }),
+  };
+}
+
+const CHUNK = 64 * 1024;
+
+/** Lines in pieces of some size: a write each line would cost more than the line. */
+async function* inChunks(lines: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
+  let chunk = '';
+  for await (const line of lines) {
+    chunk += line;
+    if (chunk.length < CHUNK) continue;
+    yield Buffer.from(chunk, 'utf8');
+    chunk = '';
+  }
+  yield Buffer.from(chunk, 'utf8');
 }
 
 function linesOf(keys: readonly NoteKey[]): string {

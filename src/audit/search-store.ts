@@ -57,15 +57,20 @@ export interface Period {
   readonly to?: string | undefined;
 }
 
-/**
- * Blocks below `before` that have entries with all of these terms and, may be, times in the
- * period; the latest first.
- */
+/** Blocks from `from` up to, not including, `to`, at most `limit` of them. */
+export interface BlockRange {
+  readonly from: number;
+  readonly to: number;
+  readonly order: 'rising' | 'falling';
+  readonly limit: number;
+}
+
+/** Blocks of a range that have entries with all of these terms and, may be, times in the period. */
 export async function findBlocks(
   db: Db,
   terms: readonly string[],
-  { from, to }: Period,
-  { before, limit }: { readonly before: number; readonly limit: number },
+  period: Period,
+  range: BlockRange,
 ): Promise<FoundBlock[]> {
   const [first, ...others] = terms;
   const joins = others.map(
@@ -78,11 +83,13 @@ export async function findBlocks(
     from event_block b
     ${first === undefined ? sql`` : sql`join event_term t on t.block = b.block and t.term = ${first}`}
     ${sql.join(joins, sql` `)}
-    where b.block < ${before}
-      ${from === undefined ? sql`` : sql`and b.last_time >= ${from}`}
-      ${to === undefined ? sql`` : sql`and b.first_time <= ${to}`}
+    where b.block >= ${range.from} and b.block < ${range.to}
+      ${period.from === undefined ? sql`` : sql`and b.last_time >= ${period.from}`}
+      ${period.to === undefined ? sql`` : sql`and b.first_time <= ${period.to}`}
       and ${all} <> ${NO_ENTRY}
-    order by b.block desc limit ${limit}`.execute(db);
+    order by b.block ${range.order === 'rising' ? sql`asc` : sql`desc`} limit ${range.limit}`.execute(
+    db,
+  );
   return rows;
 }
 

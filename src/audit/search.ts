@@ -68,8 +68,12 @@ async function searchBlocks(db: Db, search: Search, top: number, limit: number):
   const events: EventRow[] = [];
   let reached = top;
   for (let page = 0; page < MAX_PAGES && events.length < limit; page++) {
-    const before = Math.ceil(reached / BLOCK);
-    const found = await findBlocks(db, terms, search, { before, limit: BLOCKS_PAGE });
+    const found = await findBlocks(db, terms, search, {
+      from: 0,
+      to: Math.ceil(reached / BLOCK),
+      order: 'falling',
+      limit: BLOCKS_PAGE,
+    });
     const indices = found
       .flatMap(({ block, entries }) => indicesIn(block, entries))
       .filter((index) => index < reached);
@@ -88,6 +92,42 @@ async function searchBlocks(db: Db, search: Search, top: number, limit: number):
     reached = last.block * BLOCK;
   }
   return { events, reached };
+}
+
+/**
+ * All sequenced events that fit a query, with indices from `from` up to, not including, `to`, by
+ * rising index. Reads a block at a time, each in a statement of its own: however many there are,
+ * none is held long.
+ */
+export async function* eachEvent(
+  db: Db,
+  query: EventQuery & Period,
+  { from, to }: { readonly from: number; readonly to: number },
+): AsyncGenerator<EventRow> {
+  const terms = termsOfQuery(query);
+  const narrow = terms.length > 0 || query.from !== undefined || query.to !== undefined;
+  const indexed = narrow ? Math.min((await countBlocks(db)) * BLOCK, to) : 0;
+  for (let at = from; at < indexed; ) {
+    const found = await findBlocks(db, terms, query, {
+      from: Math.floor(at / BLOCK),
+      to: Math.ceil(indexed / BLOCK),
+      order: 'rising',
+      limit: BLOCKS_PAGE,
+    });
+    for (const { block, entries } of found) {
+      const indices = indicesIn(block, entries).filter((index) => index >= at && index < indexed);
+      const rows = indices.length > 0 ? await readAt(db, indices) : [];
+      yield* rows.toReversed().filter((row) => isWithin(row, query));
+      at = (block + 1) * BLOCK;
+    }
+    if (found.length < BLOCKS_PAGE) break;
+  }
+  for (let at = Math.max(from, indexed); at < to; at += BLOCK) {
+    const end = Math.min(at + BLOCK, to);
+    const rows = await readSequenced(db, { from: at, to: end, limit: BLOCK });
+    if (rows.length < end - at) throw new Error(`the events from index ${at} on are not all there`);
+    yield* rows.toReversed().filter((row) => isWithin(row, query) && fits(row, terms));
+  }
 }
 
 /** The indices of a block's entries that are marked, the latest first. */

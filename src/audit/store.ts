@@ -177,37 +177,75 @@ export interface StoredCheckpoint {
 /** The newest checkpoint that was published, and when. */
 export async function readNewestCheckpoint(
   db: Db,
-): Promise<(StoredCheckpoint & { readonly published_at: string | null }) | undefined> {
+): Promise<(StoredCheckpoint & { readonly published_at: string }) | undefined> {
   return db
-    .selectFrom('log_checkpoint')
+    .selectFrom('log_published')
     .select(['size', 'root', 'note', 'published_at'])
     .where('log_id', '=', LOG_ID)
-    .orderBy('size', 'desc')
-    .limit(1)
     .executeTakeFirst();
 }
 
-export async function readCheckpoints(db: Db, limit: number): Promise<StoredCheckpoint[]> {
-  return db
-    .selectFrom('log_checkpoint')
-    .select(['size', 'root', 'note'])
-    .where('log_id', '=', LOG_ID)
-    .orderBy('size', 'desc')
-    .limit(limit)
-    .execute();
+/** A published checkpoint of a size that was kept. */
+export async function readCheckpointAt(
+  db: Db,
+  size: number,
+): Promise<StoredCheckpoint | undefined> {
+  return selectCheckpoints(db).where('size', '=', size).executeTakeFirst();
 }
 
-/** Publishes a checkpoint; the same statement from another replica is no conflict. */
-export async function insertCheckpoint(
-  db: Db,
+/** The newest of the published checkpoints that were kept, the largest first. */
+export async function readCheckpoints(db: Db, limit: number): Promise<StoredCheckpoint[]> {
+  return selectCheckpoints(db).orderBy('size', 'desc').limit(limit).execute();
+}
+
+function selectCheckpoints(db: Db) {
+  const columns = ['size', 'root', 'note'] as const;
+  const published = db.selectFrom('log_published').select(columns).where('log_id', '=', LOG_ID);
+  const kept = db
+    .selectFrom('log_checkpoint')
+    .select(columns)
+    .where('log_id', '=', LOG_ID)
+    .where('size', 'not in', (each) =>
+      each.selectFrom('log_published').select('log_published.size').where('log_id', '=', LOG_ID),
+    );
+  return db.selectFrom(kept.unionAll(published).as('checkpoint')).selectAll();
+}
+
+/**
+ * Publishes a checkpoint, unless another replica has published a larger one; and keeps it where
+ * the last one that was kept is ten minutes old.
+ */
+export async function publishCheckpoint(
+  tx: Tx,
   checkpoint: StoredCheckpoint,
   at: { readonly signed_at: string; readonly published_at: string },
 ): Promise<void> {
-  await db
-    .insertInto('log_checkpoint')
+  await tx
+    .insertInto('log_published')
     .values({ log_id: LOG_ID, ...checkpoint, ...at })
-    .onConflict((conflict) => conflict.doNothing())
+    .onConflict((conflict) =>
+      conflict
+        .column('log_id')
+        .doUpdateSet({ ...checkpoint, ...at })
+        .where('log_published.size', '<', checkpoint.size),
+    )
     .execute();
+  await sql`
+    insert into log_checkpoint (log_id, size, root, note, signed_at, published_at)
+    select log_id, size, root, note, signed_at, published_at from log_published p
+    where log_id = ${LOG_ID} and not exists (
+      select from log_checkpoint c where c.log_id = p.log_id
+        and c.signed_at > p.signed_at - interval '10 minutes')
+    on conflict do nothing`.execute(tx);
+}
+
+/** Keeps a published checkpoint for good: an export is under it. */
+export async function keepCheckpoint(db: Db, size: number): Promise<void> {
+  await sql`
+    insert into log_checkpoint (log_id, size, root, note, signed_at, published_at)
+    select log_id, size, root, note, signed_at, published_at from log_published
+    where log_id = ${LOG_ID} and size = ${size}
+    on conflict do nothing`.execute(db);
 }
 
 /** What the log signed last, published or not. */

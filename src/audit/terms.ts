@@ -1,3 +1,4 @@
+import { ServiceError } from '../errors.ts';
 import type { EventRow } from './store.ts';
 
 /** What an auditor asks for; all of it must fit. */
@@ -20,13 +21,15 @@ type Indexed = Pick<EventRow, 'type' | 'actor' | 'subject_ids' | 'outcome' | 'bo
 const MAX_WORD = 40;
 const MAX_WORDS = 300;
 const NOT_WORDS = /^(?:salt|.*sha256)$/;
+// Each stands in one event or two, which are found by it without an index of words.
+const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 const RULES = ['deny', 'review', 'obligations'] as const;
 
 /** The terms that an event can be found by, each once. */
 export function termsOf(event: Indexed): Set<string> {
   const { type, actor, subject_ids, outcome } = event;
   const terms = new Set([`type:${type}`, `actor:${actor}`, `outcome:${outcome}`]);
-  for (const subject of subject_ids) terms.add(`subject:${subject}`);
+  for (const subject of subject_ids) if (subject.search(UUID) < 0) terms.add(`subject:${subject}`);
   const body = parse(event.body);
   for (const member of RULES) {
     const rules = body[member];
@@ -38,14 +41,23 @@ export function termsOf(event: Indexed): Set<string> {
   return terms;
 }
 
-/** The terms that a query asks for. Empty where it asks for nothing but a time. */
+/**
+ * The terms that a query asks for. Empty where it asks for nothing but a time.
+ * @throws ServiceError `invalid_request` for a text that has no word which could be found.
+ */
 export function termsOfQuery(query: EventQuery): string[] {
-  const { type, actor, subjects = [], outcome, rule, text = '' } = query;
+  const { type, actor, subjects = [], outcome, rule, text } = query;
   const single = { type, actor, outcome, rule };
+  const words = text === undefined ? [] : wordsOf(text);
+  if (text !== undefined && words.length === 0) {
+    throw new ServiceError('invalid_request', 'The text has no word to look for.', [
+      { path: 'text', expected: `words of 2 to ${MAX_WORD} letters or digits` },
+    ]);
+  }
   return [
     ...Object.entries(single).flatMap(([name, value]) => (value ? [`${name}:${value}`] : [])),
     ...subjects.map((subject) => `subject:${subject}`),
-    ...wordsOf(text).map((word) => `word:${word}`),
+    ...words.map((word) => `word:${word}`),
   ];
 }
 
@@ -61,7 +73,8 @@ function parse(body: Buffer): Record<string, unknown> {
 function addWords(value: unknown, words: Set<string>): void {
   if (words.size >= MAX_WORDS) return;
   if (typeof value === 'string') {
-    for (const word of wordsOf(value)) if (words.size < MAX_WORDS) words.add(word);
+    for (const word of wordsOf(value.replaceAll(UUID, ' ')))
+      if (words.size < MAX_WORDS) words.add(word);
   } else if (Array.isArray(value)) {
     for (const item of value) addWords(item, words);
   } else if (typeof value === 'object' && value !== null) {

@@ -3,7 +3,7 @@ import { HASH_SIZE } from '../tlog/leaf.ts';
 import type { NoteVerifier } from '../tlog/note-key.ts';
 import { TILE_WIDTH } from '../tlog/tiles.ts';
 import { type LogEntry, type LogProblem, type LogReport, verifyLog } from '../tlog/verify.ts';
-import { leafBindsBody, leafShows } from './event.ts';
+import { leafBindsBody, leafShows, readLeaf } from './event.ts';
 import {
   countUnsequenced,
   type LogEntryRow,
@@ -118,13 +118,14 @@ function problemOfRow(row: LogEntryRow): Pick<StoredLogProblem, 'code' | 'detail
   const { leaf, body } = row;
   if (!leaf) return { code: 'event_missing', detail: 'the event of this leaf is gone' };
   try {
-    if (!body || !leafBindsBody(leaf, body)) {
+    const said = readLeaf(leaf);
+    if (!body || !leafBindsBody(said, body)) {
       return {
         code: 'body_digest_mismatch',
         detail: 'the body is not the one that the leaf binds',
       };
     }
-    if (leafShows(leaf, row)) return undefined;
+    if (leafShows(said, row)) return undefined;
   } catch {
     // A leaf that is no JSON any more.
   }

@@ -4,6 +4,7 @@ import { type Config, readConfig } from '../config.ts';
 import { demoToken } from '../demo.ts';
 import { type Role, ROLES } from '../principal.ts';
 import { runDecisionReplay } from './decision-replay.ts';
+import { type LogExportOptions, runLogExport } from './log-export.ts';
 import { runLogMirror } from './log-mirror.ts';
 import { type LogVerifyOptions, runLogVerify } from './log-verify.ts';
 import { runPolicyCheck } from './policy-check.ts';
@@ -220,6 +221,18 @@ function addLog(program: Command, run: Run): void {
     .option('--json', 'the whole report')
     .action(async (from: string | undefined, options: LogVerifyOptions) => {
       run.code = await runLogVerify(() => readerConfig(run), from, await withToken(options));
+    });
+  log
+    .command('export')
+    .description(
+      'fetch events with their proofs, and the verifier, into a file; goes on with what was broken off',
+    )
+    .argument('<api>', 'where the service is, such as https://data.example.org')
+    .requiredOption('--out <file>', 'where to; FILE.part until it is whole')
+    .option('--filter <name=value>', 'a parameter of /v1/audit/export; more than once', many)
+    .addOption(token)
+    .action(async (api: string, options: LogExportOptions) => {
+      run.code = await runLogExport(api, await withToken(options));
     });
   log
     .command('mirror')

@@ -350,6 +350,10 @@ export interface LogSignedTable {
   signed_at: Instant;
 }
 
+export interface LogPublishedTable extends LogSignedTable {
+  published_at: Instant;
+}
+
 export interface WitnessedLogTable {
   origin: string;
   size: number;
@@ -405,6 +409,7 @@ export interface Schema {
   log_head: LogHeadTable;
   log_checkpoint: LogCheckpointTable;
   log_signed: LogSignedTable;
+  log_published: LogPublishedTable;
   witnessed_log: WitnessedLogTable;
   event_block: EventBlockTable;
   event_term: EventTermTable;

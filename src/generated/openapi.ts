@@ -1451,6 +1451,52 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/audit/export": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Export events with their proofs
+         * @description Lines: what the export is (range, filter, checkpoint), one an event by rising index, and a
+         *     last one that says that it is whole. An answer without that last line was broken off; ask
+         *     again with `size`, `resume_row` and `resume_index` for the rest. JSONL is the reference
+         *     form, which `/log/verify.mjs` verifies offline: without a filter the edges of the range
+         *     prove that nothing in it is missing; with one each entry has a proof, and nothing proves
+         *     that there are no others. CSV is for people.
+         */
+        readonly get: operations["exportEvents"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/verify.mjs": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * The verifier of exports and copies of the log
+         * @description One file for Node, without dependencies, that shares no code with the service. Get it from
+         *     somebody other than the operator as well.
+         */
+        readonly get: operations["getVerifier"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/audit/events/{id}": {
         readonly parameters: {
             readonly query?: never;
@@ -2978,6 +3024,22 @@ export interface components {
         readonly Limit: number;
         /** @description `next_cursor` of the page before. */
         readonly Cursor: string;
+        /** @description Not before this instant. */
+        readonly EventFrom: components["schemas"]["Instant"];
+        /** @description Not after this instant. */
+        readonly EventTo: components["schemas"]["Instant"];
+        /** @description Who did it, by the name that the token issuer has for them. */
+        readonly EventActor: string;
+        readonly EventProject: components["schemas"]["Slug"];
+        readonly EventDataset: components["schemas"]["Slug"];
+        /** @description A rule that denied, sent to review or obliged. */
+        readonly EventRule: string;
+        /** @description The outcome; that of a decision is its effect. */
+        readonly EventEffect: "permit" | "deny" | "review" | "success";
+        /** @description The operation that left it. */
+        readonly EventType: string;
+        /** @description Words of two letters or more that all stand in the body of the event, in any order. Of a long body the first 300 different words are found. */
+        readonly EventText: string;
         readonly Dataset: components["schemas"]["Slug"];
         readonly Id: components["schemas"]["Slug"];
         readonly Uuid: components["schemas"]["Uuid"];
@@ -5528,21 +5590,21 @@ export interface operations {
         readonly parameters: {
             readonly query?: {
                 /** @description Not before this instant. */
-                readonly from?: components["schemas"]["Instant"];
+                readonly from?: components["parameters"]["EventFrom"];
                 /** @description Not after this instant. */
-                readonly to?: components["schemas"]["Instant"];
+                readonly to?: components["parameters"]["EventTo"];
                 /** @description Who did it, by the name that the token issuer has for them. */
-                readonly actor?: string;
-                readonly project?: components["schemas"]["Slug"];
-                readonly dataset?: components["schemas"]["Slug"];
+                readonly actor?: components["parameters"]["EventActor"];
+                readonly project?: components["parameters"]["EventProject"];
+                readonly dataset?: components["parameters"]["EventDataset"];
                 /** @description A rule that denied, sent to review or obliged. */
-                readonly rule?: string;
+                readonly rule?: components["parameters"]["EventRule"];
                 /** @description The outcome; that of a decision is its effect. */
-                readonly effect?: "permit" | "deny" | "review" | "success";
+                readonly effect?: components["parameters"]["EventEffect"];
                 /** @description The operation that left it. */
-                readonly type?: string;
-                /** @description Words that all stand in the body of the event, in any order. */
-                readonly text?: string;
+                readonly type?: components["parameters"]["EventType"];
+                /** @description Words of two letters or more that all stand in the body of the event, in any order. Of a long body the first 300 different words are found. */
+                readonly text?: components["parameters"]["EventText"];
                 /** @description Items a page. */
                 readonly limit?: components["parameters"]["Limit"];
                 /** @description `next_cursor` of the page before. */
@@ -5565,6 +5627,80 @@ export interface operations {
                 };
             };
             readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly exportEvents: {
+        readonly parameters: {
+            readonly query?: {
+                readonly format?: "jsonl" | "csv";
+                /** @description Size of the published checkpoint that it is under; the newest if not said. */
+                readonly size?: components["schemas"]["TreeSize"];
+                /** @description Index of the first entry. */
+                readonly start?: components["schemas"]["TreeSize"];
+                /** @description Index after that of the last entry. */
+                readonly end?: components["schemas"]["TreeSize"];
+                /** @description How many events of a broken-off export there are. */
+                readonly resume_row?: components["schemas"]["TreeSize"];
+                /** @description The index after the last of them. */
+                readonly resume_index?: components["schemas"]["TreeSize"];
+                /** @description Not before this instant. */
+                readonly from?: components["parameters"]["EventFrom"];
+                /** @description Not after this instant. */
+                readonly to?: components["parameters"]["EventTo"];
+                /** @description Who did it, by the name that the token issuer has for them. */
+                readonly actor?: components["parameters"]["EventActor"];
+                readonly project?: components["parameters"]["EventProject"];
+                readonly dataset?: components["parameters"]["EventDataset"];
+                /** @description A rule that denied, sent to review or obliged. */
+                readonly rule?: components["parameters"]["EventRule"];
+                /** @description The outcome; that of a decision is its effect. */
+                readonly effect?: components["parameters"]["EventEffect"];
+                /** @description The operation that left it. */
+                readonly type?: components["parameters"]["EventType"];
+                /** @description Words of two letters or more that all stand in the body of the event, in any order. Of a long body the first 300 different words are found. */
+                readonly text?: components["parameters"]["EventText"];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The export. */
+            readonly 200: {
+                headers: {
+                    /** @description A file name */
+                    readonly "Content-Disposition"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/jsonl": string;
+                    readonly "text/csv": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getVerifier: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The program. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/javascript": string;
+                };
+            };
             readonly "4XX": components["responses"]["Problem"];
         };
     };

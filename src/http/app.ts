@@ -200,6 +200,9 @@ function respond(reply: Reply<'getDataset'>, address: string): Response {
     headers['content-type'] = JSON_TYPE;
     return new Response(body.text, { status: reply.status, headers });
   }
+  if (body instanceof ReadableStream) {
+    return new Response(body as ReadableStream<Uint8Array>, { status: reply.status, headers });
+  }
   if (typeof body === 'string') {
     headers['content-type'] ??= 'text/plain; charset=utf-8';
     return new Response(body, { status: reply.status, headers });

@@ -53,6 +53,30 @@ export async function consistencyProof(
   return from === 0 ? [] : rangeRoots(consistencyRanges(from, to), to, readTile);
 }
 
+/**
+ * Roots of the perfect subtrees that make up the leaves from `from` up to, not including, `to` in
+ * the tree of `size` leaves, left to right: what stands for leaves that one does not have. Those
+ * before a range, its leaves, and those after it give the root of the tree, which proves that the
+ * range is whole. Rejects with RangeError when the range is not within the tree.
+ */
+export async function subtreeRoots(
+  { from, to }: { readonly from: number; readonly to: number },
+  size: number,
+  readTile: ReadTile,
+): Promise<Uint8Array[]> {
+  if (![from, to, size].every(isCount) || from > to || to > size) {
+    throw new RangeError(`no leaves ${from} to ${to} in a tree of ${size} leaves`);
+  }
+  const ranges: Range[] = [];
+  for (let start = from; start < to; ) {
+    let length = 1;
+    while (start % (2 * length) === 0 && start + 2 * length <= to) length *= 2;
+    ranges.push({ start, end: start + length });
+    start += length;
+  }
+  return rangeRoots(ranges, size, readTile);
+}
+
 /** PATH(m, D_n) of RFC 9162 section 2.1.3.1 as ranges of leaves, the deepest first. */
 function inclusionRanges(index: number, size: number): Range[] {
   const ranges: Range[] = [];

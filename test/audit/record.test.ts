@@ -230,7 +230,7 @@ describe('the tables of the record', () => {
     }
   });
 
-  test('hold one signed checkpoint a size, each of a tree that the next extends', async () => {
+  test('hold signed checkpoints, each of a tree that the next extends', async () => {
     await using connection = connect(service.config.databaseUrl ?? '', 1);
     await until(async () => {
       const report = await verifyStoredLog(connection.db, { verifiers: [await logKey()] });

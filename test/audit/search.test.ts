@@ -159,6 +159,16 @@ describe('a search', () => {
     },
   );
 
+  test('for a text without a word is refused, and is not taken for no filter at all', async () => {
+    for (const text of ['!', 'a', '- —', 'x'.repeat(41)]) {
+      for (const door of ['search', 'export']) {
+        const path = `/v1/audit/${door}?text=${encodeURIComponent(text)}`;
+        const { status: code, body } = await service.ask('GET', path, OVERSEER);
+        expect([text, code, body.errors?.[0]?.path]).toEqual([text, 400, 'text']);
+      }
+    }
+  });
+
   test('for a rule finds the decisions that it denied, sent to review or obliged', async () => {
     const rules = new Set(
       all.flatMap(({ body }) => [

@@ -211,7 +211,9 @@ describe('keys', () => {
     await openLog(db, origin);
     const keys = await loadLogKeys(keysFolder, origin);
     const guard = folderGuard(join(folder, 'signed'));
-    const clock = () => new Date('2026-01-01T00:00:00Z');
+    // A quarter of an hour apart: of those that are closer not each is kept.
+    let minutes = 0;
+    const clock = () => new Date(Date.UTC(2026, 0, 1, 0, (minutes += 15)));
     const both: Publisher = { db, origin, keys, guard, witnesses: undefined, clock };
     const [ed25519] = keys.checkpoints;
     const one = { ...keys, checkpoints: [ed25519] } as unknown as LogKeys;
@@ -229,6 +231,12 @@ describe('keys', () => {
     const notes = (await readCheckpoints(db, 10)).map(({ note }) => note);
     expect(notes.map((note) => parseNote(note)?.signatures.length)).toEqual([2, 1]);
     for (const note of notes) expect(openCheckpoint(note, keys.checkpoints).ok).toBe(true);
+
+    await append(3);
+    await publish({ ...both, clock: () => new Date(Date.UTC(2026, 0, 1, 0, minutes + 1)) });
+    await append(4);
+    await publish({ ...both, clock: () => new Date(Date.UTC(2026, 0, 1, 0, minutes + 2)) });
+    expect((await readCheckpoints(db, 10)).map(({ size }) => size)).toEqual([4, 2, 1]);
 
     // A replica that made a second key of its own is not one of this log.
     await cp(keysFolder, join(folder, 'other'), { recursive: true });

@@ -13,6 +13,7 @@ const OPEN: Readonly<Record<string, string>> = {
     'whoever doubts the operator must be able to watch the log: only a size and a hash',
   getVerifierKey: 'a public key',
   getVerifierKeys: 'public keys',
+  getVerifier: 'a program that whoever doubts the operator runs',
   getTrustPolicy: 'what whoever verifies the log is to ask for',
   getReceiptKeys: 'public keys',
   getConsistencyProof: 'hashes of the tree, for whoever watches the log',

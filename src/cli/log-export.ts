@@ -1,0 +1,147 @@
+import { createReadStream } from 'node:fs';
+import { copyFile, open, rename, rm, stat, truncate } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { parseCheckpoint } from '../tlog/checkpoint-text.ts';
+import { parseNote } from '../tlog/note.ts';
+import { progressLine } from './progress.ts';
+
+export interface LogExportOptions {
+  readonly out: string;
+  readonly token?: string;
+  /** Parameters of the API, `name=value`. */
+  readonly filter?: readonly string[];
+}
+
+/** What is there of an export that was broken off. */
+interface Part {
+  readonly header: Header;
+  readonly rows: number;
+  readonly nextIndex: number;
+  /** Length of the whole lines, in bytes. */
+  readonly bytes: number;
+}
+
+interface Header {
+  readonly from: number;
+  readonly to: number;
+  readonly filter: Readonly<Record<string, unknown>>;
+  readonly checkpoint: string;
+}
+
+const VERIFIER = join(import.meta.dirname, '../../verifier/verify.mjs');
+
+/**
+ * Fetches an export of events (JSONL with proofs) into a file, with the verifier beside it. What
+ * was broken off lies in `FILE.part`, and the same command goes on from there; the file itself is
+ * whole or not there. 0 done, 2 no answer.
+ */
+export async function runLogExport(api: string, options: LogExportOptions): Promise<number> {
+  const { out, token = '', filter = [] } = options;
+  const partFile = `${out}.part`;
+  if (await stat(out).catch(() => undefined)) throw new Error(`${out} is there already.`);
+  const part = await readPart(partFile);
+  const asked = new URLSearchParams(filter.map(nameAndValue));
+  const url = new URL(`${api.replace(/\/$/, '')}/v1/audit/export`);
+  for (const [name, value] of asked) url.searchParams.set(name, value);
+  if (part) {
+    sameFilter(part.header, asked, partFile);
+    await truncate(partFile, part.bytes);
+    url.searchParams.set('size', String(sizeOf(part.header.checkpoint)));
+    url.searchParams.set('end', String(part.header.to));
+    url.searchParams.set('resume_row', String(part.rows));
+    url.searchParams.set('resume_index', String(part.nextIndex));
+  } else {
+    await rm(partFile, { force: true });
+  }
+  const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
+  if (!response.ok) throw new Error(`${url.pathname}: ${response.status} ${await response.text()}`);
+  const count = await append(partFile, response, part);
+  await rename(partFile, out);
+  await copyFile(VERIFIER, join(dirname(out), 'verify.mjs'));
+  console.log(`${out}: ${count} events, whole. Verify it with node verify.mjs ${out} --vkey KEY`);
+  return 0;
+}
+
+/** Appends the answer as it comes; the number of events that the last line counts. */
+async function append(file: string, response: Response, part: Part | undefined): Promise<number> {
+  const progress = progressLine('entries exported');
+  await using handle = await open(file, 'a');
+  const decoder = new TextDecoder();
+  let header = part?.header;
+  let rest = '';
+  let last = '';
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    await handle.write(chunk);
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    last = lines.at(-1) ?? last;
+    header ??= lines[0] === undefined ? undefined : (JSON.parse(lines[0]) as Header);
+    const at = indexIn(last);
+    if (header && at !== undefined) progress(at + 1 - header.from, header.to - header.from);
+  }
+  await handle.sync();
+  progress(undefined);
+  const end = (last === '' ? {} : JSON.parse(last)) as { end?: boolean; count?: number };
+  if (end.end !== true || rest !== '') {
+    throw new Error(`The export was broken off; the same command goes on with ${file}.`);
+  }
+  return end.count ?? 0;
+}
+
+function indexIn(line: string): number | undefined {
+  const index = /^\{"index":(\d+)/.exec(line)?.[1];
+  return index === undefined ? undefined : Number(index);
+}
+
+async function readPart(file: string): Promise<Part | undefined> {
+  const size = (await stat(file).catch(() => undefined))?.size ?? 0;
+  const lines = createInterface({
+    input: size > 0 ? createReadStream(file) : Readable.from([]),
+    crlfDelay: Infinity,
+  });
+  let header: Header | undefined;
+  let [rows, nextIndex, bytes] = [0, 0, 0];
+  for await (const line of lines) {
+    const end = bytes + Buffer.byteLength(line) + 1;
+    // A line that was broken off, or the last one of a file that was not renamed: it comes again.
+    if (end > size || (header && indexIn(line) === undefined)) break;
+    bytes = end;
+    if (header) {
+      rows += 1;
+      nextIndex = (indexIn(line) ?? 0) + 1;
+    } else {
+      header = JSON.parse(line) as Header;
+      nextIndex = header.from;
+    }
+  }
+  return header && { header, rows, nextIndex, bytes };
+}
+
+function sameFilter({ filter }: Header, asked: URLSearchParams, file: string): void {
+  const before = new URLSearchParams(
+    Object.entries(filter).map(([name, value]): [string, string] => [name, String(value)]),
+  );
+  const now = new URLSearchParams(asked);
+  for (const name of ['start', 'end', 'size']) now.delete(name);
+  before.sort();
+  now.sort();
+  if (now.toString() !== before.toString()) {
+    throw new Error(`${file} is of another filter (${JSON.stringify(filter)}): remove it first.`);
+  }
+}
+
+function sizeOf(note: string): number {
+  const parsed = parseNote(note);
+  const checkpoint = parsed && parseCheckpoint(parsed.text);
+  if (!checkpoint) throw new Error('The part that is there has no checkpoint.');
+  return checkpoint.size;
+}
+
+function nameAndValue(text: string): [string, string] {
+  const [name = '', ...rest] = text.split('=');
+  if (rest.length === 0) throw new Error(`--filter ${text}: write it as name=value`);
+  if (name === 'format') throw new Error('The file is JSONL; a CSV comes from the API.');
+  return [name, rest.join('=')];
+}
