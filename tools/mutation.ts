@@ -1,0 +1,289 @@
+/**
+ * Mutation tests of `src/pdp`: `node tools/mutation.ts [--sample=N] [FILE.ts ...]`. See
+ * docs/mutation.md, whose table it writes, and docs/mutation.json, where it keeps what it found.
+ */
+import { fork } from 'node:child_process';
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Instrumenter } from '@stryker-mutator/instrumenter';
+import { rolldown } from 'rolldown';
+import type { Job, Outcome, Report } from '../test/pdp/mutation/worker.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const ENGINE = join(ROOT, 'src/pdp');
+const BUNDLES = join(ROOT, '.data/mutation');
+const STAND_INS = join(ROOT, 'test/pdp/mutation');
+const STOOD_FOR = ['vitest', 'fast-check', 'yaml'];
+const WORKER = join(STAND_INS, 'worker.ts');
+
+/** All tests of the engine that need no database; Cedar is an oracle, but far too slow a one. */
+const TESTS = globSync('test/{pdp/*,policies/{check,programs,templates}}.test.ts', {
+  cwd: ROOT,
+  exclude: ['test/pdp/cedar.test.ts'],
+}).toSorted();
+
+/** Tests about sizes and attacks: of time, which a mutant seldom changes, and they take much. */
+const WITHOUT =
+  'thousand|100,000|30,000|meant to hurt|deletion of a line|many rules|at the limits|: size |others have their turn';
+
+/** A mutant about which nothing is heard for so long is one that does not end. */
+const SILENCE_MS = 30_000;
+const HEAP_MB = 2048;
+
+interface Mutant {
+  readonly id: string;
+  readonly line: number;
+  readonly column: number;
+  readonly kind: string;
+  readonly original: string;
+  readonly replacement: string;
+}
+
+/** `timed_out`: nothing was heard of it, so its process was ended. */
+type Result = Mutant & { readonly outcome: Outcome | 'timed_out'; readonly by?: string };
+
+/** The mutants of one file, and a script that runs it and the tests, with a switch for each. */
+async function prepare(file: string): Promise<{ mutants: Mutant[]; job: Omit<Job, 'mutants'> }> {
+  const path = join(ENGINE, file);
+  const content = readFileSync(path, 'utf8');
+  const logger = new Proxy({}, { get: () => () => false });
+  const instrumenter = new Instrumenter(logger as never);
+  const { files, mutants } = await instrumenter.instrument(
+    [{ name: path, mutate: true, content }],
+    { plugins: null, excludedMutations: [], ignorers: [], noHeader: true },
+  );
+  const imports = new Map<string, string>();
+  const bundle = await rolldown({
+    input: 'tests',
+    treeshake: false,
+    plugins: [
+      {
+        name: 'tests-of-the-engine',
+        resolveId(id, importer) {
+          if (id === 'tests') return id;
+          if (STOOD_FOR.includes(id)) return join(STAND_INS, `${id}.ts`);
+          const at = id.startsWith('.') ? join(dirname(importer ?? ''), id) : id;
+          const isPath = at.startsWith('/');
+          if (isPath && !at.includes('/node_modules/')) return at;
+          const name = isPath ? relative(ROOT, at) : id;
+          const address = isPath ? pathToFileURL(at).href : import.meta.resolve(id);
+          imports.set(name, address);
+          return `\0import:${name}`;
+        },
+        async load(id) {
+          if (id === 'tests')
+            return TESTS.map(
+              (test) =>
+                `tests['${basename(test, '.test.ts')}'] = () => import('${join(ROOT, test)}');`,
+            ).join('\n');
+          if (id === path) return { code: files[0]?.content ?? '', moduleType: 'ts' };
+          if (!id.startsWith('\0import:')) return undefined;
+          const name = id.slice('\0import:'.length);
+          const names = Object.keys((await import(imports.get(name) ?? name)) as object);
+          const from = `imports[${JSON.stringify(name)}]`;
+          return names
+            .map(
+              (each, i) =>
+                `const v${i} = ${from}[${JSON.stringify(each)}]; export { v${i} as ${JSON.stringify(each)} };`,
+            )
+            .join('\n');
+        },
+        transform(code, id) {
+          if (id.startsWith('\0')) return undefined;
+          const here = code
+            .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(id).href))
+            .replaceAll('import.meta.dirname', JSON.stringify(dirname(id)));
+          const test = /([^/]+)\.test\.ts$/.exec(id)?.[1];
+          return test ? `listing.file = '${test}';\n${here}` : here;
+        },
+      },
+    ],
+  });
+  const { output } = await bundle.generate({ format: 'esm', codeSplitting: false });
+  const code = output[0].code.replace(/^export \{.*\};?$/gm, '');
+  const script = join(BUNDLES, `${basename(file, '.ts')}.js`);
+  writeFileSync(
+    script,
+    `(function (imports, listing, stryMutAct_9fa48, stryCov_9fa48, kept) {\nconst tests = {};\n${code}\nreturn tests;\n})`,
+  );
+  const lines = content.split('\n');
+  return {
+    mutants: mutants.map(({ id, location: { start, end }, mutatorName, replacement }) => ({
+      id,
+      line: start.line + 1,
+      column: start.column + 1,
+      kind: mutatorName,
+      original: textBetween(lines, start, end),
+      replacement,
+    })),
+    job: { bundle: script, imports: Object.fromEntries(imports), without: WITHOUT },
+  };
+}
+
+interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+function textBetween(lines: readonly string[], start: Place, end: Place): string {
+  return lines
+    .slice(start.line, end.line + 1)
+    .map((line, i) => {
+      const last = start.line + i === end.line ? end.column : line.length;
+      return line.slice(i === 0 ? start.column : 0, last);
+    })
+    .join('\n');
+}
+
+/** Runs the mutants that are left; what a process that falls silent was at is noted as such. */
+async function run(job: Job, note: (report: Report) => void): Promise<'ended' | 'stopped'> {
+  const child = fork(WORKER, { execArgv: [`--max-old-space-size=${HEAP_MB}`], stdio: 'inherit' });
+  let timer: NodeJS.Timeout | undefined;
+  const wait = (ms: number): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => child.kill('SIGKILL'), ms);
+  };
+  wait(20 * SILENCE_MS);
+  child.on('message', (report) => {
+    wait(SILENCE_MS);
+    note(report as Report);
+  });
+  child.send(job);
+  const code = await new Promise((resolve) => child.once('exit', resolve));
+  clearTimeout(timer);
+  return code === 0 ? 'ended' : 'stopped';
+}
+
+async function measure(file: string, sample: number): Promise<readonly Result[]> {
+  const { mutants: all, job } = await prepare(file);
+  const mutants = sampled(all, sample);
+  const results = new Map<string, Result>();
+  let left = mutants;
+  while (left.length > 0) {
+    let ready = false;
+    const how = await run({ ...job, mutants: left.map(({ id }) => id) }, (report) => {
+      if (report.kind === 'ready') {
+        if (!ready && values.verbose) console.log(report);
+        ready = true;
+        return;
+      }
+      const { id, outcome, by } = report;
+      const mutant = mutants.find((each) => each.id === id);
+      if (results.size % 100 === 99)
+        console.log(`${file}: ${results.size + 1} of ${mutants.length}`);
+      if (mutant) results.set(id, { ...mutant, outcome, ...(by === undefined ? {} : { by }) });
+    });
+    if (!ready) throw new Error(`${file}: the tests do not pass without a mutant`);
+    left = left.filter(({ id }) => !results.has(id));
+    const [first] = left;
+    if (how === 'stopped' && first) {
+      results.set(first.id, { ...first, outcome: 'timed_out' });
+      left = left.slice(1);
+    }
+  }
+  return mutants.map(({ id }) => results.get(id)).filter((each) => each !== undefined);
+}
+
+/** `count` of them, evenly spread; all of them for none. */
+function sampled(mutants: readonly Mutant[], count: number): readonly Mutant[] {
+  if (!(count > 0) || mutants.length <= count) return mutants;
+  const step = mutants.length / count;
+  return Array.from({ length: count }, (_, i) => mutants[Math.floor(i * step)]).filter(
+    (each) => each !== undefined,
+  );
+}
+
+interface Score {
+  readonly mutants: number;
+  readonly noticed: number;
+  /** Of those noticed, how many only because they do not end. */
+  readonly by_time: number;
+  /** Of those that live, how many no test ever runs. */
+  readonly never_run: number;
+  /** Place, kind, and what becomes of what. */
+  readonly lived: readonly string[];
+}
+
+function scoreOf(results: readonly Result[]): Score {
+  const of = (...outcomes: Result['outcome'][]): readonly Result[] =>
+    results.filter(({ outcome }) => outcomes.includes(outcome));
+  return {
+    mutants: results.length,
+    noticed: of('killed', 'endless', 'timed_out').length,
+    by_time: of('endless', 'timed_out').length,
+    never_run: of('uncovered').length,
+    lived: of('lived', 'uncovered').map(
+      ({ line, column, kind, original, replacement }) =>
+        `${line}:${column} ${kind}: ${short(original)} → ${short(replacement)}`,
+    ),
+  };
+}
+
+function short(code: string): string {
+  const line = code.replace(/\s+/g, ' ');
+  return line.length > 60 ? `${line.slice(0, 40)} … ${line.slice(-17)}` : line;
+}
+
+const SCORES = join(ROOT, 'docs/mutation.json');
+const PAGE = join(ROOT, 'docs/mutation.md');
+
+/** Keeps a file's score, and writes the table of all of them. */
+function keep(file: string, score: Score): void {
+  const before = existsSync(SCORES) ? (JSON.parse(readFileSync(SCORES, 'utf8')) as object) : {};
+  const scores = Object.entries({ ...before, [file]: score } as Record<string, Score>)
+    .filter(([name]) => existsSync(join(ENGINE, name)))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  writeFileSync(SCORES, `${JSON.stringify(Object.fromEntries(scores), undefined, 2)}\n`);
+  const sum = (of: (score: Score) => number): number =>
+    scores.reduce((total, [, each]) => total + of(each), 0);
+  const total = {
+    mutants: sum(({ mutants }) => mutants),
+    noticed: sum(({ noticed }) => noticed),
+    by_time: sum(({ by_time }) => by_time),
+    never_run: sum(({ never_run }) => never_run),
+  };
+  const rows = [...scores.map(([name, each]) => [`\`${name}\``, each] as const), ['All', total]];
+  const table = [
+    ['File', 'Mutants', 'Noticed', 'by time', 'Never run', 'Score'],
+    ['---', '--:', '--:', '--:', '--:', '--:'],
+    ...(rows as [string, typeof total][]).map(
+      ([name, { mutants, noticed, by_time, never_run }]) => [
+        name,
+        mutants,
+        noticed,
+        by_time,
+        never_run,
+        `${((100 * noticed) / mutants).toFixed(1)} %`,
+      ],
+    ),
+  ].map((cells) => `| ${cells.join(' | ')} |`);
+  const page = readFileSync(PAGE, 'utf8');
+  writeFileSync(
+    PAGE,
+    page.replace(/^\| File [^]*?\n(?!\|)/m, () => `${table.join('\n')}\n`),
+  );
+}
+
+const { values, positionals } = parseArgs({
+  options: { sample: { type: 'string' }, verbose: { type: 'boolean' } },
+  allowPositionals: true,
+});
+const files =
+  positionals.length > 0
+    ? positionals.map((name) => basename(name))
+    : globSync('*.ts', { cwd: ENGINE }).toSorted();
+mkdirSync(BUNDLES, { recursive: true });
+for (const file of files) {
+  const before = performance.now();
+  const results = await measure(file, Number(values.sample ?? 0));
+  if (results.length === 0) continue;
+  writeFileSync(join(BUNDLES, `${file}.json`), JSON.stringify(results, undefined, 1));
+  const score = scoreOf(results);
+  if (values.sample === undefined) keep(file, score);
+  const seconds = Math.round((performance.now() - before) / 1000);
+  console.log(
+    `${file}: ${score.noticed} of ${score.mutants} noticed, ${score.by_time} by time; ${score.never_run} never run; ${seconds} s`,
+  );
+}
