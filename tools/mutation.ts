@@ -121,7 +121,12 @@ async function prepare(file: string): Promise<{ mutants: Mutant[]; job: Omit<Job
       original: textBetween(lines, start, end),
       replacement,
     })),
-    job: { bundle: script, imports: Object.fromEntries(imports), without: WITHOUT },
+    job: {
+      bundle: script,
+      imports: Object.fromEntries(imports),
+      without: WITHOUT,
+      seconds: Number(values.seconds),
+    },
   };
 }
 
@@ -293,6 +298,7 @@ const { values, positionals } = parseArgs({
   options: {
     again: { type: 'boolean' },
     sample: { type: 'string' },
+    seconds: { type: 'string', default: '2' },
     verbose: { type: 'boolean' },
   },
   allowPositionals: true,

@@ -31,6 +31,8 @@ export interface Job {
   readonly mutants: readonly string[];
   /** Tests that are not run, by a pattern of file and name. */
   readonly without: string;
+  /** Seconds of processor time after which no other test is begun for a mutant. */
+  readonly seconds: number;
 }
 
 /** From the worker, in order: what the tests cover, then what became of each mutant. */
@@ -112,11 +114,13 @@ class Worker {
   readonly #imports: Readonly<Record<string, unknown>>;
   readonly #kept: Kept = new Map();
   readonly #files: KnownFile[] = [];
+  readonly #seconds: number;
 
-  constructor({ bundle, without }: Job, imports: Readonly<Record<string, unknown>>) {
+  constructor({ bundle, without, seconds }: Job, imports: Readonly<Record<string, unknown>>) {
     this.#bundle = runInThisContext(readFileSync(bundle, 'utf8'), { filename: bundle }) as Bundle;
     this.#without = new RegExp(without);
     this.#imports = imports;
+    this.#seconds = seconds;
   }
 
   /** Modules to be loaded anew, so that nothing is kept from one mutant to the next. */
@@ -189,20 +193,23 @@ class Worker {
     const { listing, loaders } = this.#modules();
     const listed = new Map<KnownFile, readonly ListedTest[]>();
     active = id;
+    const from = process.cpuUsage();
     try {
       for (const known of order) {
+        const { user, system } = process.cpuUsage(from);
+        if (user + system > this.#seconds * 1e6) break;
         const { file } = known;
         hits = 0;
         limit = Math.max(HITS_AT_LEAST, (file.all.get(id) ?? 0) * HIT_FACTOR);
         let tests = listed.get(file);
         if (!tests) {
-          const from = listing.tests.length;
+          const before = listing.tests.length;
           try {
             await loaders[file.name]?.();
           } catch {
             return { outcome: hits > limit ? 'endless' : 'killed', by: `${file.name}: loading` };
           }
-          tests = listing.tests.slice(from);
+          tests = listing.tests.slice(before);
           listed.set(file, tests);
         }
         known.runs++;

@@ -1,0 +1,155 @@
+/**
+ * What the analysis of policies answers to questions that were once made at random, in `vectors/`:
+ * another implementation, or a faster one, must answer the same. After a change that is meant to
+ * answer otherwise: UPDATE_GOLDEN=yes npx vitest run test/pdp/vectors.test.ts, and read why.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { analyse } from '../../src/pdp/analyse.ts';
+import { parseCondition } from '../../src/pdp/condition.ts';
+import { type Goal, satisfy } from '../../src/pdp/satisfy.ts';
+import { RULES, small, sourceOf, tree, vocabulary } from './conditions.ts';
+import { build, built, policyDocument, ruleOf, smallPack } from './support.ts';
+
+interface Vector<Asked, Answer> {
+  readonly asked: Asked;
+  readonly answer: Answer;
+}
+
+const UPDATE = process.env['UPDATE_GOLDEN'] === 'yes';
+
+/** The vectors of a file; made anew of `questions` where that is asked for. */
+function vectorsOf<Asked, Answer>(
+  name: string,
+  questions: () => readonly Asked[],
+  answer: (asked: Asked) => Answer,
+): readonly Vector<Asked, Answer>[] {
+  const file = new URL(`vectors/${name}.jsonl`, import.meta.url);
+  if (UPDATE) {
+    const made = questions().map((asked) => JSON.stringify({ asked, answer: answer(asked) }));
+    writeFileSync(file, `${made.join('\n')}\n`);
+  }
+  return readFileSync(file, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Vector<Asked, Answer>);
+}
+
+function inParts<T>(items: readonly T[], size: number): [number, readonly T[]][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => [
+    i * size + 1,
+    items.slice(i * size, (i + 1) * size),
+  ]);
+}
+
+/** As it is in a file: what is undefined is not there. */
+function written<T>(value: T): unknown {
+  return JSON.parse(JSON.stringify(value));
+}
+
+type Asked = readonly (readonly [source: unknown, wanted: Goal['wanted']])[];
+
+describe('Whether conditions can be met together', () => {
+  const answer = (asked: Asked): unknown => {
+    const goals = asked.map(([source, wanted]) => ({
+      condition: parseCondition(source, []),
+      wanted,
+    }));
+    const { steps: _steps, ...said } = satisfy(small, goals);
+    return said;
+  };
+  const goal = fc.tuple(tree.map(sourceOf), fc.constantFrom<Goal['wanted'][]>(2, 0));
+  const vectors = vectorsOf(
+    'satisfy',
+    () => fc.sample(fc.array(goal, { minLength: 1, maxLength: 3 }), { numRuns: 400, seed: 3 }),
+    answer,
+  );
+  test.each(inParts(vectors, 20))('is answered as before, from %i on', (_, part) => {
+    for (const { asked, answer: expected } of part)
+      expect(written(answer(asked)), JSON.stringify(asked)).toEqual(expected);
+  });
+});
+
+type Rules = readonly object[];
+
+const permit = ruleOf('A-PERMIT', { outcome: 'permit' });
+const effect = fc.constantFrom<unknown>(
+  'deny',
+  'deny',
+  'review',
+  'permit',
+  [{ when: { fact: 'request.count', lt: 2 }, effect: 'permit' }, { effect: 'deny' }],
+  [{ when: 'request.no', effect: 'review' }, { effect: 'deny' }],
+);
+
+/** Rules about the same few facts, so that they get into one another's way. */
+const leaf = fc.oneof(
+  fc
+    .tuple(fc.constantFrom('lt', 'gteq', 'eq', 'neq'), fc.nat(3))
+    .map(([operator, value]) => ({ fact: 'request.count', [operator]: value })),
+  fc
+    .tuple(fc.constantFrom('isA', 'eq', 'neq'), fc.constantFrom('care', 'hiv_care', 'research'))
+    .map(([operator, value]) => ({ fact: 'request.purpose', [operator]: value })),
+  fc
+    .tuple(fc.constantFrom('isPartOf', 'hasPart', 'isNoneOf'), fc.constantFrom('RW', 'KE', 'JP'))
+    .map(([operator, value]) => ({
+      fact: 'request.places',
+      [operator]: operator === 'hasPart' ? value : [value],
+    })),
+  fc.constantFrom<unknown>('request.yes', { not: 'request.yes' }, { exists: 'request.paper' }),
+);
+const condition = fc.oneof(
+  { weight: 3, arbitrary: leaf },
+  fc.array(leaf, { minLength: 2, maxLength: 3 }).map((and) => ({ and })),
+  fc.array(leaf, { minLength: 2, maxLength: 3 }).map((or) => ({ or })),
+);
+const rulesOf = (of: fc.Arbitrary<unknown>): fc.Arbitrary<Rules> =>
+  fc
+    .array(fc.record({ applies: of, holds: fc.option(of), effect }), {
+      minLength: 2,
+      maxLength: 4,
+    })
+    .map((parts) =>
+      parts.map(({ applies, holds, effect: does }, i) =>
+        ruleOf(
+          `N-${i}`,
+          holds === null ? { applies, outcome: does } : { applies, holds, otherwise: does },
+        ),
+      ),
+    );
+
+describe('What is wrong with policies', () => {
+  const findings = (pack: object, more: Rules, rules: Rules): unknown =>
+    analyse(
+      built(
+        pack,
+        policyDocument([permit, ...more], { policy: 'first' }),
+        policyDocument(rules, { policy: 'tested' }),
+      ),
+    );
+  const near = vectorsOf(
+    'analyse-near',
+    () => fc.sample(rulesOf(condition), { numRuns: 150, seed: 4 }),
+    (rules) => findings(smallPack(), [], rules),
+  );
+  const far = vectorsOf(
+    'analyse-far',
+    () =>
+      fc.sample(
+        rulesOf(tree.map(sourceOf)).filter(
+          (rules) => build(vocabulary, policyDocument([permit, ...RULES, ...rules])).ok,
+        ),
+        { numRuns: 40, seed: 5 },
+      ),
+    (rules) => findings(vocabulary, RULES, rules),
+  );
+  test.each(inParts(near, 5))('is found in rules that are alike, from %i on', (_, part) => {
+    for (const { asked, answer } of part)
+      expect(written(findings(smallPack(), [], asked)), JSON.stringify(asked)).toEqual(answer);
+  });
+  test.each(inParts(far, 2))('is found in rules of any kind, from %i on', (_, part) => {
+    for (const { asked, answer } of part)
+      expect(written(findings(vocabulary, RULES, asked)), JSON.stringify(asked)).toEqual(answer);
+  });
+});
