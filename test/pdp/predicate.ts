@@ -56,7 +56,7 @@ function truthOf(test: FactTest, dataset: unknown): Truth {
     case 'in': {
       const value = valueOf(test.fact, dataset);
       if (value === null) return FALSE;
-      return value === undefined ? UNKNOWN : truth(test.values.includes(value as string));
+      return value === undefined ? UNKNOWN : toTruth(test.values.includes(value as string));
     }
     case 'equal':
       return related(test, dataset, (a, b) => a === b);
@@ -69,7 +69,7 @@ function truthOf(test: FactTest, dataset: unknown): Truth {
       const kinds = Object.hasOwn(test.broader, left as string)
         ? test.broader[left as string]
         : [left];
-      return truth(kinds?.includes(right as string) === true);
+      return toTruth(kinds?.includes(right as string) === true);
     }
     case 'contains':
       return element(scalarOf(test.value, dataset), setOf(test.set, dataset));
@@ -87,7 +87,7 @@ const ORDERS: Readonly<Record<string, (a: number, b: number) => boolean>> = {
   gteq: (a, b) => a >= b,
 };
 
-function truth(value: boolean): Truth {
+function toTruth(value: boolean): Truth {
   return value ? TRUE : FALSE;
 }
 
@@ -103,7 +103,7 @@ function related(
 ): Truth {
   const [a, b] = [scalarOf(left, dataset), scalarOf(right, dataset)];
   if (a === null || b === null) return FALSE;
-  return a === undefined || b === undefined ? UNKNOWN : truth(holds(a, b));
+  return a === undefined || b === undefined ? UNKNOWN : toTruth(holds(a, b));
 }
 
 function scalarOf(scalar: Scalar, dataset: unknown): unknown {

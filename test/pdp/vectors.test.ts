@@ -12,19 +12,19 @@ import { type Goal, satisfy } from '../../src/pdp/satisfy.ts';
 import { RULES, small, sourceOf, tree, vocabulary } from './conditions.ts';
 import { build, built, policyDocument, ruleOf, smallPack } from './support.ts';
 
-interface Vector<Asked, Answer> {
-  readonly asked: Asked;
-  readonly answer: Answer;
+interface Vector<Q, A> {
+  readonly asked: Q;
+  readonly answer: A;
 }
 
 const UPDATE = process.env['UPDATE_GOLDEN'] === 'yes';
 
 /** The vectors of a file; made anew of `questions` where that is asked for. */
-function vectorsOf<Asked, Answer>(
+function vectorsOf<Q, A>(
   name: string,
-  questions: () => readonly Asked[],
-  answer: (asked: Asked) => Answer,
-): readonly Vector<Asked, Answer>[] {
+  questions: () => readonly Q[],
+  answer: (asked: Q) => A,
+): readonly Vector<Q, A>[] {
   const file = new URL(`vectors/${name}.jsonl`, import.meta.url);
   if (UPDATE) {
     const made = questions().map((asked) => JSON.stringify({ asked, answer: answer(asked) }));
@@ -33,7 +33,7 @@ function vectorsOf<Asked, Answer>(
   return readFileSync(file, 'utf8')
     .trimEnd()
     .split('\n')
-    .map((line) => JSON.parse(line) as Vector<Asked, Answer>);
+    .map((line) => JSON.parse(line) as Vector<Q, A>);
 }
 
 function inParts<T>(items: readonly T[], size: number): [number, readonly T[]][] {
@@ -44,7 +44,7 @@ function inParts<T>(items: readonly T[], size: number): [number, readonly T[]][]
 }
 
 /** As it is in a file: what is undefined is not there. */
-function written<T>(value: T): unknown {
+function written(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 
