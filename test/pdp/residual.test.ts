@@ -134,7 +134,7 @@ function stored<T>(value: T): T {
 
 /** A case with what is stored said of the dataset. */
 function storedFacts(facts: Facts): Facts {
-  const request = Object.entries<unknown>(facts.request ?? {});
+  const request = Object.entries<unknown>((facts.request ?? {}) as Record<string, unknown>);
   const isStored = ([key]: [string, unknown]): boolean => `request.${key}`.match(STORED) !== null;
   return {
     dataset: { ...(facts.dataset as object), ...Object.fromEntries(request.filter(isStored)) },
