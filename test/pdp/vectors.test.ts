@@ -8,9 +8,12 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { analyse } from '../../src/pdp/analyse.ts';
 import { parseCondition } from '../../src/pdp/condition.ts';
+import type { Facts } from '../../src/pdp/facts.ts';
+import { remedies } from '../../src/pdp/remedies.ts';
 import { type Goal, satisfy } from '../../src/pdp/satisfy.ts';
 import { RULES, small, sourceOf, tree, vocabulary } from './conditions.ts';
 import { build, built, policyDocument, ruleOf, smallPack } from './support.ts';
+import { titledProgram } from './titled.ts';
 
 interface Vector<Q, A> {
   readonly asked: Q;
@@ -151,5 +154,49 @@ describe('What is wrong with policies', () => {
   test.each(inParts(far, 2))('is found in rules of any kind, from %i on', (_, part) => {
     for (const { asked, answer } of part)
       expect(written(findings(vocabulary, RULES, asked)), JSON.stringify(asked)).toEqual(answer);
+  });
+});
+
+describe('The ways out', () => {
+  const maybe = <T>(...values: readonly T[]): fc.Arbitrary<T | undefined> =>
+    fc.option(fc.constantFrom(...values), { nil: undefined, freq: 3 });
+  const some = (...values: readonly string[]): fc.Arbitrary<string[] | undefined> =>
+    fc.option(fc.subarray([...values]), { nil: undefined, freq: 5 });
+  const facts: fc.Arbitrary<Facts> = fc.record({
+    dataset: fc.record({ allowed: maybe('lowest', 'middle', 'highest') }),
+    request: fc.record({
+      as_of: fc.constant('2026-10-15T10:00:00Z'),
+      places: some('RW', 'KE', 'JP', 'US'),
+      people: fc.array(fc.record({ place: maybe('RW', 'KE', 'JP') }), { maxLength: 3 }),
+      asked: maybe('low', 'high'),
+      codes: some('care', 'research', 'hiv_care'),
+      words: some('care', 'hiv_care'),
+      purpose: maybe('care', 'hiv_care', 'hiv_trial', 'research'),
+      count: maybe(1, 2, 3, 4, 5),
+      limit: maybe(1, undefined, undefined),
+      share: maybe(0.25, 0.5, 0.75),
+      yes: maybe(true, false),
+      no: maybe(true, false),
+      until: maybe('2026-10-01', '2027-03-31'),
+      paper: fc.option(
+        fc.record({
+          until: maybe('2026-10-14', '2027-01-01'),
+          kinds: some('care', 'research'),
+          pages: maybe(1, 4),
+          state: maybe('draft', 'signed'),
+          sealed: maybe(true, false),
+        }),
+        { nil: undefined },
+      ),
+    }),
+  });
+  const vectors = vectorsOf(
+    'remedies',
+    () => fc.sample(facts, { numRuns: 120, seed: 6 }),
+    (asked) => remedies(titledProgram, asked),
+  );
+  test.each(inParts(vectors, 6))('are as before, from %i on', (_, part) => {
+    for (const { asked, answer } of part)
+      expect(written(remedies(titledProgram, asked)), JSON.stringify(asked)).toEqual(answer);
   });
 });

@@ -5,7 +5,7 @@ export * from '../../../node_modules/fast-check/lib/fast-check.js';
 // Each of some thousands of mutants runs the tests again. Tests ask for as many random cases as they
 // have time for: a tenth of that.
 const SHARE = 10;
-const ENOUGH = 25;
+const ENOUGH = 10;
 
 function fewer(runs: number): number {
   return Math.min(runs, Math.max(ENOUGH, runs / SHARE));
