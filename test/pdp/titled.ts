@@ -120,7 +120,7 @@ const REMEDIES: Readonly<Record<string, readonly object[]>> = {
 
 function packWithRemedies(): object {
   const titled = titledPack() as { facts: Source };
-  const fact = (name: string, type: string, more: object = {}): Source => ({
+  const ofPaper = (name: string, type: string, more: object = {}): Source => ({
     [`request.paper.${name}`]: {
       type,
       source: 'request',
@@ -131,11 +131,11 @@ function packWithRemedies(): object {
   });
   const facts: Source = {
     ...titled.facts,
-    ...fact('kinds', 'set', { of: 'code' }),
-    ...fact('from', 'date'),
-    ...fact('pages', 'integer', { minimum: 1 }),
-    ...fact('state', 'enum', { values: ['draft', 'signed'] }),
-    ...fact('sealed', 'boolean'),
+    ...ofPaper('kinds', 'set', { of: 'code' }),
+    ...ofPaper('from', 'date'),
+    ...ofPaper('pages', 'integer', { minimum: 1 }),
+    ...ofPaper('state', 'enum', { values: ['draft', 'signed'] }),
+    ...ofPaper('sealed', 'boolean'),
   };
   const own = Object.entries(REMEDIES).map(([fact, ways]) => [
     fact,

@@ -10,7 +10,7 @@ import { analyse } from '../../src/pdp/analyse.ts';
 import { parseCondition } from '../../src/pdp/condition.ts';
 import type { Facts } from '../../src/pdp/facts.ts';
 import { remedies } from '../../src/pdp/remedies.ts';
-import { type Goal, satisfy } from '../../src/pdp/satisfy.ts';
+import { type Goal, type Satisfaction, satisfy } from '../../src/pdp/satisfy.ts';
 import { RULES, small, sourceOf, tree, vocabulary } from './conditions.ts';
 import { build, built, policyDocument, ruleOf, smallPack } from './support.ts';
 import { titledProgram } from './titled.ts';
@@ -54,23 +54,31 @@ function written(value: unknown): unknown {
 type Asked = readonly (readonly [source: unknown, wanted: Goal['wanted']])[];
 
 describe('Whether conditions can be met together', () => {
-  const answer = (asked: Asked): unknown => {
+  const answer = (asked: Asked, limit?: number): Satisfaction => {
     const goals = asked.map(([source, wanted]) => ({
       condition: parseCondition(source, []),
       wanted,
     }));
-    const { steps: _steps, ...said } = satisfy(small, goals);
-    return said;
+    return satisfy(small, goals, limit === undefined ? {} : { limit });
   };
   const goal = fc.tuple(tree.map(sourceOf), fc.constantFrom<Goal['wanted'][]>(2, 0));
   const vectors = vectorsOf(
     'satisfy',
     () => fc.sample(fc.array(goal, { minLength: 1, maxLength: 3 }), { numRuns: 400, seed: 3 }),
-    answer,
+    (asked) => answer(asked),
   );
   test.each(inParts(vectors, 20))('is answered as before, from %i on', (_, part) => {
     for (const { asked, answer: expected } of part)
       expect(written(answer(asked)), JSON.stringify(asked)).toEqual(expected);
+  });
+
+  test('is left open as soon as the limit is reached, and not before', () => {
+    for (const { asked, answer: expected } of vectors.filter((_, i) => i % 10 === 0)) {
+      const { steps } = expected;
+      expect(written(answer(asked, steps))).toEqual(expected);
+      if (steps > 0)
+        expect(answer(asked, steps - 1)).toEqual({ possible: 'unknown', reason: 'limit', steps });
+    }
   });
 });
 
