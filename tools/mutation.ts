@@ -123,6 +123,7 @@ async function prepare(file: string): Promise<{ mutants: Mutant[]; job: Omit<Job
     })),
     job: {
       bundle: script,
+      about: basename(file, '.ts'),
       imports: Object.fromEntries(imports),
       without: WITHOUT,
       seconds: Number(values.seconds),

@@ -24,8 +24,10 @@ export type Kept = Map<string, unknown>;
 
 /** To the worker: the bundle, what it imports, and the mutants to try in turn. */
 export interface Job {
-  /** Path of a script: an async function, see `Bundle`. */
+  /** Path of a script: a function, see `Bundle`. */
   readonly bundle: string;
+  /** The name that the test file about the mutants' file would have: its tests come first. */
+  readonly about: string;
   /** By the name that the bundle knows it by, the address of a module. */
   readonly imports: Readonly<Record<string, string>>;
   readonly mutants: readonly string[];
@@ -115,12 +117,17 @@ class Worker {
   readonly #kept: Kept = new Map();
   readonly #files: KnownFile[] = [];
   readonly #seconds: number;
+  readonly #about: string;
 
-  constructor({ bundle, without, seconds }: Job, imports: Readonly<Record<string, unknown>>) {
+  constructor(
+    { bundle, about, without, seconds }: Job,
+    imports: Readonly<Record<string, unknown>>,
+  ) {
     this.#bundle = runInThisContext(readFileSync(bundle, 'utf8'), { filename: bundle }) as Bundle;
     this.#without = new RegExp(without);
     this.#imports = imports;
     this.#seconds = seconds;
+    this.#about = about;
   }
 
   /** Modules to be loaded anew, so that nothing is kept from one mutant to the next. */
@@ -176,7 +183,8 @@ class Worker {
   /** Tests that may notice a mutant, those first that notice much in little time. */
   #order(id: string): readonly KnownTest[] {
     const worth = ({ file, hits: mine, milliseconds, runs, kills }: KnownTest): number => {
-      const chance = ((kills + 0.1) / (runs + 1)) * (mine.has(id) ? 1 : 0.01);
+      const isAbout = file.name === this.#about ? 10 : 1;
+      const chance = ((kills + 0.1) / (runs + 1)) * (mine.has(id) ? isAbout : 0.01);
       return chance / (milliseconds + file.milliseconds / 5 + 0.1);
     };
     return this.#files
@@ -205,7 +213,8 @@ class Worker {
         if (!tests) {
           const before = listing.tests.length;
           try {
-            await loaders[file.name]?.();
+            const milliseconds = await timed(() => loaders[file.name]?.());
+            file.milliseconds = Math.min(file.milliseconds, milliseconds);
           } catch {
             return { outcome: hits > limit ? 'endless' : 'killed', by: `${file.name}: loading` };
           }
