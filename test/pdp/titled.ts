@@ -118,7 +118,8 @@ const REMEDIES: Readonly<Record<string, readonly object[]>> = {
   ],
 };
 
-function packWithRemedies(): object {
+/** The same with ways to change facts of every type. */
+export function packWithRemedies(): object {
   const titled = titledPack() as { facts: Source };
   const ofPaper = (name: string, type: string, more: object = {}): Source => ({
     [`request.paper.${name}`]: {

@@ -13,7 +13,7 @@ import { remedies } from '../../src/pdp/remedies.ts';
 import { type Goal, type Satisfaction, satisfy } from '../../src/pdp/satisfy.ts';
 import { RULES, small, sourceOf, tree, vocabulary } from './conditions.ts';
 import { build, built, policyDocument, ruleOf, smallPack } from './support.ts';
-import { titledProgram } from './titled.ts';
+import { packWithRemedies, titledProgram } from './titled.ts';
 
 interface Vector<Q, A> {
   readonly asked: Q;
@@ -206,5 +206,107 @@ describe('The ways out', () => {
   test.each(inParts(vectors, 6))('are as before, from %i on', (_, part) => {
     for (const { asked, answer } of part)
       expect(written(remedies(titledProgram, asked)), JSON.stringify(asked)).toEqual(answer);
+  });
+
+  const constraint = (
+    fact: string,
+    operators: readonly string[],
+    values: readonly unknown[],
+  ): fc.Arbitrary<object> =>
+    fc
+      .tuple(fc.constantFrom(...operators), fc.constantFrom(...values))
+      .map(([operator, value]) => ({ fact, [operator]: value }));
+  const SETS = ['isAnyOf', 'isNoneOf', 'isAllOf', 'isPartOf', 'hasPart'];
+  const ORDERS = ['lt', 'lteq', 'gt', 'gteq', 'eq', 'neq'];
+  const other = (fact: string): object => ({ fact });
+  const constraints = fc.oneof(
+    constraint('request.places', SETS, [['RW'], ['KE', 'JP'], 'RW', other('request.people.place')]),
+    constraint('request.people.place', ['isNoneOf', 'isPartOf', 'hasPart'], [['RW', 'KE'], 'JP']),
+    constraint('abroad', ['isNoneOf', 'isPartOf', 'isAnyOf'], [['KE'], ['JP', 'US']]),
+    constraint('request.codes', SETS, [['care'], ['care', 'research'], other('request.words')]),
+    constraint('request.words', SETS, [
+      ['care'],
+      other('request.codes'),
+      other('request.paper.kinds'),
+    ]),
+    constraint('request.asked', ['lt', 'lteq', 'gteq', 'gt'], ['high', other('dataset.allowed')]),
+    constraint('request.asked', ['eq', 'neq'], ['low', 'high']),
+    constraint('request.asked', ['isAnyOf', 'isNoneOf'], [['low'], ['low', 'high']]),
+    constraint('request.count', ORDERS, [1, 3, other('request.limit')]),
+    constraint('request.share', ORDERS, [0.5]),
+    constraint('request.yes', ['eq', 'neq'], [true, false, other('request.no')]),
+    constraint('sure', ['eq', 'neq'], [true, false]),
+    constraint('doubtful', ['eq'], [true]),
+    constraint('request.paper.until', ORDERS, [
+      '2027-01-01',
+      other('today'),
+      other('request.until'),
+    ]),
+    constraint('request.paper.pages', ORDERS, [2, other('request.count')]),
+    constraint('request.paper.state', ['eq', 'neq'], ['signed', 'draft']),
+    constraint('request.paper.kinds', SETS, [['care'], other('request.purpose'), 'research']),
+    constraint('request.purpose', ['isA'], ['care', ['research', 'hiv_care']]),
+    fc
+      .constantFrom('request.paper', 'request.yes', 'request.codes', 'request.limit')
+      .map((exists) => ({ exists })),
+    fc.constantFrom('abroad', 'request.codes', 'all_codes').map((nonempty) => ({ nonempty })),
+    fc.constantFrom<unknown>(true, false, { applies: 'X-0' }, { holds: 'X-0' }),
+  );
+  const trees = fc.letrec<{ node: unknown }>((tie) => ({
+    node: fc.oneof(
+      { maxDepth: 2, depthSize: 'small' },
+      { weight: 3, arbitrary: constraints },
+      fc
+        .tuple(
+          fc.constantFrom('and', 'or', 'xone'),
+          fc.array(tie('node'), { minLength: 2, maxLength: 3 }),
+        )
+        .map(([kind, of]) => ({ [kind]: of })),
+      tie('node').map((not) => ({ not })),
+    ),
+  })).node;
+  const parts = fc.record({
+    applies: trees,
+    holds: fc.option(trees),
+    when: fc.option(trees),
+    then: fc.constantFrom(undefined, undefined, 'permit', 'review'),
+    effects: fc.tuple(
+      fc.constantFrom('deny', 'review', 'permit'),
+      fc.constantFrom('deny', 'deny', 'review'),
+    ),
+  });
+  const policies = fc
+    .tuple(
+      fc.constantFrom<object>(
+        ruleOf('X-0', { holds: 'request.yes', then: 'permit', otherwise: 'review' }),
+        ruleOf('X-0', { holds: { fact: 'request.count', lt: 3 }, otherwise: 'permit' }),
+      ),
+      fc.boolean(),
+      fc.array(parts, { minLength: 1, maxLength: 3 }),
+    )
+    .map(([first, permits, all]) => [
+      first,
+      ...(permits ? [permit] : []),
+      ...all.map(({ applies, holds, when, then, effects: [one, another] }, i) => {
+        const outcomes = when === null ? another : [{ when, effect: one }, { effect: another }];
+        return ruleOf(
+          `X-${i + 1}`,
+          holds === null
+            ? { applies, outcome: outcomes }
+            : { applies, holds, ...(then && { then }), otherwise: outcomes },
+        );
+      }),
+    ])
+    .filter((rules) => build(packWithRemedies(), policyDocument(rules)).ok);
+  const answerTo = ({ rules, facts: each }: { rules: Rules; facts: Facts }): unknown =>
+    remedies(built(packWithRemedies(), policyDocument(rules)), each);
+  const ofRules = vectorsOf(
+    'remedies-rules',
+    () => fc.sample(fc.record({ rules: policies, facts }), { numRuns: 200, seed: 8 }),
+    answerTo,
+  );
+  test.each(inParts(ofRules, 5))('of rules of any kind are as before, from %i on', (_, part) => {
+    for (const { asked, answer } of part)
+      expect(written(answerTo(asked)), JSON.stringify(asked)).toEqual(answer);
   });
 });
