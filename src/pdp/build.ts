@@ -155,6 +155,12 @@ class Builder {
   #declareAll(base: Program): void {
     const { variables, rules } = scopeOf(base);
     for (const [name, variable] of variables) this.#variables.set(name, variable);
+    for (const [name, { union: of }] of Object.entries(base.pack.derived)) {
+      const variable = this.#variables.get(name);
+      const spec = this.#variables.get(of?.at(-1) ?? '')?.spec;
+      // Constants are checked as those of the facts that it unites.
+      if (variable && spec) this.#variables.set(name, { ...variable, spec });
+    }
     for (const [id, slots] of rules) this.#ruleSlots.set(id, slots);
     this.#slotNames.push(...base.slotNames);
   }

@@ -3,7 +3,6 @@
  * another implementation, or a faster one, must answer the same. After a change that is meant to
  * answer otherwise: UPDATE_GOLDEN=yes npx vitest run test/pdp/vectors.test.ts, and read why.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { analyse } from '../../src/pdp/analyse.ts';
@@ -14,42 +13,7 @@ import { type Goal, type Satisfaction, satisfy } from '../../src/pdp/satisfy.ts'
 import { RULES, small, sourceOf, tree, vocabulary } from './conditions.ts';
 import { build, built, policyDocument, ruleOf, smallPack } from './support.ts';
 import { packWithRemedies, titledProgram } from './titled.ts';
-
-interface Vector<Q, A> {
-  readonly asked: Q;
-  readonly answer: A;
-}
-
-const UPDATE = process.env['UPDATE_GOLDEN'] === 'yes';
-
-/** The vectors of a file; made anew of `questions` where that is asked for. */
-function vectorsOf<Q, A>(
-  name: string,
-  questions: () => readonly Q[],
-  answer: (asked: Q) => A,
-): readonly Vector<Q, A>[] {
-  const file = new URL(`vectors/${name}.jsonl`, import.meta.url);
-  if (UPDATE) {
-    const made = questions().map((asked) => JSON.stringify({ asked, answer: answer(asked) }));
-    writeFileSync(file, `${made.join('\n')}\n`);
-  }
-  return readFileSync(file, 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Vector<Q, A>);
-}
-
-function inParts<T>(items: readonly T[], size: number): [number, readonly T[]][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => [
-    i * size + 1,
-    items.slice(i * size, (i + 1) * size),
-  ]);
-}
-
-/** As it is in a file: what is undefined is not there. */
-function written(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value));
-}
+import { inParts, vectorsOf, written } from './vectors.ts';
 
 type Asked = readonly (readonly [source: unknown, wanted: Goal['wanted']])[];
 
