@@ -10,7 +10,7 @@ import { type Predicate, Predicates } from '../../src/pdp/predicate.ts';
 import { type Extension, loadFacts, type Program } from '../../src/pdp/program.ts';
 import { residual } from '../../src/pdp/residual.ts';
 import { CASES, sourceOf, tree, vocabulary } from './conditions.ts';
-import { isTrueOf } from './predicate.ts';
+import { isTrueOf } from './answers.ts';
 import { built, factAt, policyDocument, ruleOf, smallPack, withFact } from './support.ts';
 
 const permitting = ruleOf('PERMIT', { outcome: 'permit' });
