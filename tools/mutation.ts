@@ -176,7 +176,7 @@ async function measure(
   file: string,
   sample: number,
   known: readonly Result[],
-): Promise<readonly Result[]> {
+): Promise<{ results: readonly Result[]; mutants: number }> {
   const { mutants: all, job } = await prepare(file);
   const mutants = sampled(all, sample);
   const results = new Map(known.map((each) => [each.id, each]));
@@ -202,7 +202,10 @@ async function measure(
       left = left.slice(1);
     }
   }
-  return mutants.map(({ id }) => results.get(id)).filter((each) => each !== undefined);
+  return {
+    results: mutants.map(({ id }) => results.get(id)).filter((each) => each !== undefined),
+    mutants: all.length,
+  };
 }
 
 /** What was noticed when the file was last measured, if it is still the same: tests only gain. */
@@ -226,6 +229,8 @@ function sampled(mutants: readonly Mutant[], count: number): readonly Mutant[] {
 
 interface Score {
   readonly mutants: number;
+  /** How many of them were tried: fewer where they were sampled. */
+  readonly tried: number;
   readonly noticed: number;
   /** Of those noticed, how many only because they do not end. */
   readonly by_time: number;
@@ -235,11 +240,12 @@ interface Score {
   readonly lived: readonly string[];
 }
 
-function scoreOf(results: readonly Result[]): Score {
+function scoreOf(results: readonly Result[], mutants: number): Score {
   const of = (...outcomes: Result['outcome'][]): readonly Result[] =>
     results.filter(({ outcome }) => outcomes.includes(outcome));
   return {
-    mutants: results.length,
+    mutants,
+    tried: results.length,
     noticed: of('killed', 'endless', 'timed_out').length,
     by_time: of('endless', 'timed_out').length,
     never_run: of('uncovered').length,
@@ -269,24 +275,20 @@ function keep(file: string, score: Score): void {
     scores.reduce((total, [, each]) => total + of(each), 0);
   const total = {
     mutants: sum(({ mutants }) => mutants),
+    tried: sum(({ tried }) => tried),
     noticed: sum(({ noticed }) => noticed),
     by_time: sum(({ by_time }) => by_time),
     never_run: sum(({ never_run }) => never_run),
   };
   const rows = [...scores.map(([name, each]) => [`\`${name}\``, each] as const), ['All', total]];
   const table = [
-    ['File', 'Mutants', 'Noticed', 'by time', 'Never run', 'Score'],
-    ['---', '--:', '--:', '--:', '--:', '--:'],
-    ...(rows as [string, typeof total][]).map(
-      ([name, { mutants, noticed, by_time, never_run }]) => [
-        name,
-        mutants,
-        noticed,
-        by_time,
-        never_run,
-        `${((100 * noticed) / mutants).toFixed(1)} %`,
-      ],
-    ),
+    ['File', 'Mutants', 'Tried', 'Noticed', 'by time', 'Never run', 'Score'],
+    ['---', '--:', '--:', '--:', '--:', '--:', '--:'],
+    ...(rows as [string, typeof total][]).map(([name, each]) => {
+      const { mutants, tried, noticed, by_time, never_run } = each;
+      const score = `${((100 * noticed) / tried).toFixed(1)} %`;
+      return [name, mutants, tried, noticed, by_time, never_run, score];
+    }),
   ].map((cells) => `| ${cells.join(' | ')} |`);
   const page = readFileSync(PAGE, 'utf8');
   writeFileSync(
@@ -315,14 +317,14 @@ for (const file of files) {
     .update(readFileSync(join(ENGINE, file)))
     .digest('hex');
   const known = values.again ? noticedBefore(file, sha256) : [];
-  const results = await measure(file, Number(values.sample ?? 0), known);
+  const { results, mutants } = await measure(file, Number(values.sample ?? 0), known);
   if (results.length === 0) continue;
   const found: Found = { sha256, results };
   writeFileSync(join(BUNDLES, `${file}.json`), JSON.stringify(found, undefined, 1));
-  const score = scoreOf(results);
-  if (values.sample === undefined) keep(file, score);
+  const score = scoreOf(results, mutants);
+  keep(file, score);
   const seconds = Math.round((performance.now() - before) / 1000);
   console.log(
-    `${file}: ${score.noticed} of ${score.mutants} noticed, ${score.by_time} by time; ${score.never_run} never run; ${seconds} s`,
+    `${file}: ${score.noticed} of ${score.tried} noticed, ${score.by_time} by time; ${score.never_run} never run; ${seconds} s`,
   );
 }
