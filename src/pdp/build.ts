@@ -124,10 +124,7 @@ class Builder {
     const rules = ordered.flatMap((entry) => this.#compileRule(entry));
     if (this.#problems.length > 0)
       return { ok: false, problems: this.#problems.slice(0, MAX_PROBLEMS) };
-    const runners = emitRules(
-      rules.map(({ rule, appliesSlot, holdsSlot }) => ({ rule, appliesSlot, holdsSlot, path: [] })),
-      this.#scope(),
-    );
+    const runners = emitRules(rules, this.#scope());
     const program: Program = {
       pack: this.#pack.content,
       packSha256,

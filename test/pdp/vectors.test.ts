@@ -119,6 +119,66 @@ describe('What is wrong with policies', () => {
       ),
     (rules) => findings(vocabulary, RULES, rules),
   );
+  const owned = (rules: Rules, of: object): unknown =>
+    analyse(
+      built(
+        smallPack(),
+        policyDocument([permit], { policy: 'first' }),
+        policyDocument(
+          rules.map((rule) => ({
+            ...rule,
+            cites: [{ instrument: 'choice', article: 'x', confidence: 'high' }],
+          })),
+          { policy: 'tested', layer: 'steward', instrument: 'choice', ...of },
+        ),
+      ),
+      { policy: 'tested' },
+    );
+  const target = fc.constantFrom<object>(
+    { owner: 'nisr' },
+    { owner: 'nisr', target: { fact: 'dataset.allowed', eq: 'middle' } },
+    {
+      owner: 'nisr',
+      target: {
+        and: [
+          { fact: 'dataset.allowed', lt: 'lowest' },
+          { fact: 'dataset.allowed', neq: 'highest' },
+        ],
+      },
+    },
+    {
+      owner: 'nisr',
+      target: {
+        and: [{ fact: 'dataset.publisher', neq: 'nisr' }, { exists: 'dataset.publisher' }],
+      },
+    },
+  );
+  const bound = vectorsOf(
+    'analyse-owned',
+    () => fc.sample(fc.record({ rules: rulesOf(condition), of: target }), { numRuns: 60, seed: 9 }),
+    ({ rules, of }) => owned(rules, of),
+  );
+  const limited = vectorsOf(
+    'analyse-limited',
+    () =>
+      fc.sample(
+        fc.record({ rules: rulesOf(condition), limit: fc.constantFrom(0, 100, 500, 1000, 2000) }),
+        { numRuns: 40, seed: 10 },
+      ),
+    ({ rules, limit }) =>
+      analyse(built(smallPack(), policyDocument([permit, ...rules])), { limit }),
+  );
+  test.each(inParts(bound, 5))('is found in an owner’s, from %i on', (_, part) => {
+    for (const { asked, answer } of part)
+      expect(written(owned(asked.rules, asked.of)), JSON.stringify(asked)).toEqual(answer);
+  });
+  test.each(inParts(limited, 5))('is found as far as the limit lets, from %i on', (_, part) => {
+    for (const { asked, answer } of part) {
+      const program = built(smallPack(), policyDocument([permit, ...asked.rules]));
+      const found = analyse(program, { limit: asked.limit });
+      expect(written(found), JSON.stringify(asked)).toEqual(answer);
+    }
+  });
   test.each(inParts(near, 5))('is found in rules that are alike, from %i on', (_, part) => {
     for (const { asked, answer } of part)
       expect(written(findings(smallPack(), [], asked)), JSON.stringify(asked)).toEqual(answer);
