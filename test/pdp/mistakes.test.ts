@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { buildExtension, buildProgram, type Built } from '../../src/pdp/build.ts';
-import { built, smallPack } from './support.ts';
+import { built, policyDocument, ruleOf, smallPack } from './support.ts';
 import { inParts, vectorsOf } from './vectors.ts';
 
 const PACK = JSON.stringify(
@@ -280,4 +280,52 @@ test.each([
   expect(problems.map(({ rule }) => rule)).toEqual(
     Array.from({ length: 50 }, (_, i) => `R${Math.floor(i / each) + 3}`),
   );
+});
+
+test('a policy beside a pack may read all that the pack names, and its target no rules', () => {
+  const base = built(
+    JSON.parse(PACK) as object,
+    policyDocument([ruleOf('BASE', { outcome: 'deny' })]),
+  );
+  const withTarget = (target: string): string[] =>
+    said(
+      buildExtension(base, {
+        file: 'policy',
+        text: changed(POLICY, ['{fact: dataset.allowed, eq: middle}', target]),
+      }),
+    );
+  for (const condition of [
+    '{fact: request.place, eq: {fact: home}}',
+    '{fact: request.from, lteq: {fact: today}}',
+    '{or: [sure, {nonempty: abroad}, {applies: BASE}]}',
+  ]) {
+    const text = changed(POLICY, [APPLIES, condition]);
+    expect(said(buildExtension(base, { file: 'policy', text })), condition).toEqual([]);
+  }
+  expect(withTarget('{exists: dataset.allowed}')).toEqual([]);
+  expect(withTarget('{and: [{exists: dataset.allowed}, {not: {applies: BASE}}]}')).toEqual([
+    'policy:6:1: a target refers to no rules',
+  ]);
+});
+
+test('a pack in which datasets have no publisher has no policies of owners', () => {
+  const pack = JSON.parse(PACK) as { facts: Record<string, object> };
+  const message =
+    'policy:5:1: policies with an owner need the fact dataset.publisher, with "absent: none"';
+  for (const publisher of [undefined, { ...pack.facts['dataset.publisher'], absent: undefined }]) {
+    const facts = { ...pack.facts, 'dataset.publisher': publisher };
+    const text = JSON.stringify({ ...pack, facts });
+    const result = buildProgram({ file: 'pack', text }, [{ file: 'policy', text: POLICY }]);
+    expect(said(result)).toEqual([message]);
+  }
+});
+
+test('of the mistakes of many files the first fifty are named', () => {
+  const files = Array.from({ length: 60 }, (_, i) => ({
+    file: `policy${i}`,
+    text: changed(POLICY, ['instrument: choice\nin_force', 'instrument: none\nin_force']),
+  }));
+  const problems = said(buildProgram({ file: 'pack', text: PACK }, files));
+  expect(problems).toHaveLength(50);
+  expect(problems[49]).toBe('policy49:8:1: there is no instrument "none" in the pack');
 });
