@@ -1,5 +1,5 @@
 /**
- * Mutation tests of `src/pdp`: `node tools/mutation.ts [--again] [--sample=N] [FILE.ts ...]`. See
+ * Mutation tests of `src/pdp`: `node tools/mutation.ts [--again] [--tests=A,B] [--sample=N] [FILE.ts ...]`. See
  * docs/mutation.md, whose table it writes, and docs/mutation.json, where it keeps what it found.
  */
 import { fork } from 'node:child_process';
@@ -77,10 +77,12 @@ async function prepare(file: string): Promise<{ mutants: Mutant[]; job: Omit<Job
         },
         async load(id) {
           if (id === 'tests')
-            return TESTS.map(
-              (test) =>
-                `tests['${basename(test, '.test.ts')}'] = () => import('${join(ROOT, test)}');`,
-            ).join('\n');
+            return chosen
+              .map(
+                (test) =>
+                  `tests['${basename(test, '.test.ts')}'] = () => import('${join(ROOT, test)}');`,
+              )
+              .join('\n');
           if (id === path) return { code: files[0]?.content ?? '', moduleType: 'ts' };
           if (!id.startsWith('\0import:')) return undefined;
           const name = id.slice('\0import:'.length);
@@ -302,6 +304,7 @@ const { values, positionals } = parseArgs({
     again: { type: 'boolean' },
     sample: { type: 'string' },
     seconds: { type: 'string', default: '2' },
+    tests: { type: 'string' },
     verbose: { type: 'boolean' },
   },
   allowPositionals: true,
@@ -310,6 +313,8 @@ const files =
   positionals.length > 0
     ? positionals.map((name) => basename(name))
     : globSync('*.ts', { cwd: ENGINE }).toSorted();
+const wanted = values.tests?.split(',');
+const chosen = TESTS.filter((test) => wanted?.includes(basename(test, '.test.ts')) ?? true);
 mkdirSync(BUNDLES, { recursive: true });
 for (const file of files) {
   const before = performance.now();
