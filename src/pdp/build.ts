@@ -132,10 +132,7 @@ class Builder {
     const rules = ordered.flatMap((entry) => this.#compileRule(entry));
     if (this.#problems.length > 0)
       return { ok: false, problems: this.#problems.slice(0, MAX_PROBLEMS) };
-    const runners = emitRules(
-      rules.map(({ rule, appliesSlot, holdsSlot }) => ({ rule, appliesSlot, holdsSlot, path: [] })),
-      this.#scope(),
-    );
+    const runners = emitRules(rules, this.#scope());
     const program: Program = {
       pack: this.#pack.content,
       packSha256,
@@ -164,6 +161,12 @@ class Builder {
   #declareAll(base: Program): void {
     const { variables, rules } = scopeOf(base);
     for (const [name, variable] of variables) this.#variables.set(name, variable);
+    for (const [name, { union: of }] of Object.entries(base.pack.derived)) {
+      const variable = this.#variables.get(name);
+      const spec = this.#variables.get(of?.at(-1) ?? '')?.spec;
+      // Constants are checked as those of the facts that it unites.
+      if (variable && spec) this.#variables.set(name, { ...variable, spec });
+    }
     for (const [id, slots] of rules) this.#ruleSlots.set(id, slots);
     this.#slotNames.push(...base.slotNames);
   }

@@ -51,10 +51,7 @@ function indexOf(program: Program): Index {
   if (known) return known;
   const index: Index = {
     national: program.extensions.filter(({ owner }) => owner === undefined),
-    byOwner: Map.groupBy(
-      program.extensions.filter(({ owner }) => owner !== undefined),
-      ({ owner }) => owner,
-    ),
+    byOwner: Map.groupBy(program.extensions, ({ owner }) => owner),
     composed: new Map(),
   };
   indexes.set(program, index);

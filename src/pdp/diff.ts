@@ -33,7 +33,7 @@ export function diffPolicies(
   const head = { before: textOf(before), after: textOf(after) };
   const linesOf = (document: PolicyDocument, rule: string, without: readonly string[]): string[] =>
     document.rules.some(({ id }) => id === rule)
-      ? textOf(document, rule).slice(Math.max(without.findLastIndex((line) => line !== '') + 1, 0))
+      ? textOf(document, rule).slice(without.findLastIndex((line) => line !== '') + 1)
       : [];
   const ids = [...new Set([...before.rules, ...after.rules].map(({ id }) => id))];
   const rules = ids.flatMap((rule) => {

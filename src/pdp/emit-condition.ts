@@ -17,7 +17,8 @@ import { contains, intersects, isNonEmpty, isSubset } from './logic.ts';
 /** What emitted text calls, by these names. */
 const HELPERS = { contains, element, intersects, isNonEmpty, isSubset };
 
-type Path = readonly (string | number)[];
+/** Conditions come here compiled already: what is wrong with them has been said, with its place. */
+const NOWHERE: readonly (string | number)[] = [];
 type Leaf = Extract<Condition, { fact: string } | { rule: string }>;
 type FactLeaf = Extract<Condition, { fact: string }>;
 
@@ -100,68 +101,66 @@ export class Emitter {
     return make(this.#constants, HELPERS);
   }
 
-  condition(condition: Condition, path: Path): string {
+  condition(condition: Condition): string {
     switch (condition.kind) {
       case 'constant':
         return condition.value ? '2' : '0';
       case 'not':
-        return `(2 - ${this.condition(condition.of, [...path, 'not'])})`;
+        return `(2 - ${this.condition(condition.of)})`;
       case 'and':
-        return this.#chain(condition.of, [...path, 'and'], { stop: 0, whole: 2 });
+        return this.#chain(condition.of, { stop: 0, whole: 2 });
       case 'or':
-        return this.#chain(condition.of, [...path, 'or'], { stop: 2, whole: 0 });
+        return this.#chain(condition.of, { stop: 2, whole: 0 });
       case 'xone':
-        return this.#xone(condition.of, [...path, 'xone']);
+        return this.#xone(condition.of);
       default:
-        return this.#leaf(condition, path);
+        return this.#leaf(condition);
     }
   }
 
   /** Stops at the first part that settles the answer; else whole if all parts are, else unknown. */
   #chain(
     parts: readonly Condition[],
-    path: Path,
     { stop, whole }: { readonly stop: 0 | 2; readonly whole: 0 | 2 },
   ): string {
-    const steps = parts.map((part, i) => ({
+    const steps = parts.map((part) => ({
       name: `t${this.#temporaries++}`,
-      text: this.condition(part, [...path, i]),
+      text: this.condition(part),
     }));
     const tests = steps.map(({ name, text }) => `(${name} = ${text}) === ${stop} ? ${stop} : `);
     const all = steps.map(({ name }) => `${name} === ${whole}`).join(' && ');
     return `(${tests.join('')}${all} ? ${whole} : 1)`;
   }
 
-  #xone(parts: readonly Condition[], path: Path): string {
+  #xone(parts: readonly Condition[]): string {
     const names = parts.map(() => `t${this.#temporaries++}`);
     const count = `t${this.#temporaries++}`;
-    const steps = parts.map((part, i) => `${names[i]} = ${this.condition(part, [...path, i])}`);
+    const steps = parts.map((part, i) => `${names[i]} = ${this.condition(part)}`);
     const trues = names.map((name) => `(${name} === 2)`).join(' + ');
     const unknown = names.map((name) => `${name} === 1`).join(' || ');
     return `(${steps.join(', ')}, ${count} = 0 + ${trues}, ${count} > 1 ? 0 : ${unknown} ? 1 : ${count} === 1 ? 2 : 0)`;
   }
 
-  #leaf(condition: Leaf, path: Path): string {
-    // Compiled in any case: that is where names and types are checked.
+  #leaf(condition: Leaf): string {
     let slots: readonly number[] = [];
-    const test = compileCondition(condition, this.#scope, path, (leaf, read) => {
+    const test = compileCondition(condition, this.#scope, NOWHERE, (leaf, read) => {
       slots = read;
       return leaf;
     });
-    const text = this.#truth(condition, test, path);
+    const text = this.#truth(condition, test);
     if (!this.#traced) return text;
     this.#reads += slots.length;
     return `(${slots.map((slot) => `R[n++] = ${slot}, `).join('')}${text})`;
   }
 
-  #truth(condition: Leaf, test: Test, path: Path): string {
+  #truth(condition: Leaf, test: Test): string {
     if ('rule' in condition) {
       const slot = this.#scope.rules.get(condition.rule)?.[condition.kind] ?? -1;
       this.referred.add(slot);
       return this.#rules.get(condition.rule)?.[condition.kind] ?? `f[${slot}]`;
     }
     const key = keyOf(condition);
-    const text = (): string => this.#inlined(condition, path) ?? `${this.constant(test)}(f)`;
+    const text = (): string => this.#inlined(condition) ?? `${this.constant(test)}(f)`;
     if (key === undefined || (this.#uses.get(key) ?? 0) < 2) return text();
     const shared = this.#shared.get(key) ?? { name: `s${this.#shared.size}`, text: text() };
     this.#shared.set(key, shared);
@@ -169,8 +168,8 @@ export class Emitter {
   }
 
   /** Undefined for the rare leaves, of which the closure is called. */
-  #inlined(condition: FactLeaf, path: Path): string | undefined {
-    if (condition.kind === 'compare') return this.#comparison(condition, path);
+  #inlined(condition: FactLeaf): string | undefined {
+    if (condition.kind === 'compare') return this.#comparison(condition);
     const { slot, type } = this.#scope.variables.get(condition.fact) ?? {};
     if (condition.kind === 'nonempty') return `isNonEmpty(f[${slot}])`;
     if (type === 'set') return undefined;
@@ -178,31 +177,28 @@ export class Emitter {
     return `((v = f[${slot}]) === undefined ? 1 : ${none} ? 0 : 2)`;
   }
 
-  #comparison(condition: Comparison, path: Path): string | undefined {
-    const at = [...path, condition.operator];
-    const operands = operandsOf(condition, this.#scope, path);
+  #comparison(condition: Comparison): string | undefined {
+    const operands = operandsOf(condition, this.#scope, NOWHERE);
     switch (condition.operator) {
       case 'eq':
       case 'neq':
-        return this.#scalars(condition.operator, operands, at);
+        return this.#scalars(condition.operator, operands);
       case 'lt':
       case 'lteq':
       case 'gt':
       case 'gteq':
-        return operands.left.spec?.ranks
-          ? undefined
-          : this.#scalars(condition.operator, operands, at);
+        return operands.left.spec?.ranks ? undefined : this.#scalars(condition.operator, operands);
       case 'isAnyOf':
-        return this.#membership(operands, 'intersects', at);
+        return this.#membership(operands, 'intersects');
       case 'isNoneOf': {
-        const among = this.#membership(operands, 'intersects', at);
+        const among = this.#membership(operands, 'intersects');
         return among && `(2 - ${among})`;
       }
       case 'isPartOf':
-        return this.#membership(operands, 'isSubset', at);
+        return this.#membership(operands, 'isSubset');
       case 'hasPart':
       case 'isAllOf':
-        return this.#containment(operands, at);
+        return this.#containment(operands);
       case 'isA':
       case 'overlaps':
         return undefined;
@@ -210,7 +206,7 @@ export class Emitter {
   }
 
   // What is known to be absent equals nothing, and is neither before nor after anything.
-  #scalars(operator: keyof typeof SYMBOLS, { left, right, constant }: Operands, at: Path): string {
+  #scalars(operator: keyof typeof SYMBOLS, { left, right, constant }: Operands): string {
     const [yes, no] = operator === 'neq' ? [0, 2] : [2, 0];
     const symbol = SYMBOLS[operator];
     const read = `(v = f[${left.slot}]) === undefined`;
@@ -218,19 +214,15 @@ export class Emitter {
       const absent = `v === null || w === null ? ${no}`;
       return `(w = f[${right.slot}], ${read} ? w === null ? ${no} : 1 : ${absent} : w === undefined ? 1 : v ${symbol} w ? ${yes} : ${no})`;
     }
-    const wanted = this.constant(scalarConstant(left, constant, at));
+    const wanted = this.constant(scalarConstant(left, constant, NOWHERE));
     const known = symbol === '===' ? '' : 'v !== null && ';
     return `(${read} ? 1 : ${known}v ${symbol} ${wanted} ? ${yes} : ${no})`;
   }
 
-  #membership(
-    operands: Operands,
-    relation: 'intersects' | 'isSubset',
-    at: Path,
-  ): string | undefined {
+  #membership(operands: Operands, relation: 'intersects' | 'isSubset'): string | undefined {
     const { left } = operands;
     const groups = relation === 'isSubset' ? this.#scope.groups : undefined;
-    const operand = setOperand(operands, groups, at);
+    const operand = setOperand(operands, groups, NOWHERE);
     if ('slot' in operand && !operand.isSet) return undefined;
     const whole = 'slot' in operand ? `f[${operand.slot}]` : this.constant(operand.set);
     if (left.type === 'set') return `${relation}(f[${left.slot}], ${whole})`;
@@ -241,13 +233,13 @@ export class Emitter {
     return `((v = f[${left.slot}]) === undefined ? 1 : ${among} ? 2 : 0)`;
   }
 
-  #containment({ left, right, constant }: Operands, at: Path): string {
+  #containment({ left, right, constant }: Operands): string {
     if (right) {
       return right.type === 'set'
         ? `isSubset(f[${right.slot}], f[${left.slot}])`
         : `element(f[${right.slot}], f[${left.slot}])`;
     }
-    const items = constantList(left, constant, at);
+    const items = constantList(left, constant, NOWHERE);
     return items.length === 1
       ? `contains(f[${left.slot}], ${this.constant(items[0])})`
       : `isSubset(${this.constant({ items, open: false })}, f[${left.slot}])`;

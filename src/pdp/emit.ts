@@ -17,7 +17,6 @@ export type RuleRunner = (frame: Frame, tally: Tally) => void;
 
 export interface EmittedRule {
   readonly rule: Rule;
-  readonly path: Path;
   readonly appliesSlot: number;
   readonly holdsSlot: number;
 }
@@ -48,8 +47,6 @@ export interface RuleTracer {
   /** Slots of the rules that they refer to. */
   readonly referred: ReadonlySet<number>;
 }
-
-type Path = readonly (string | number)[];
 
 // As many as an integer has bits. V8 optimises no function beyond some 60 kB of bytecode either;
 // 32 rules are a tenth of that.
@@ -98,7 +95,7 @@ export function emitDerivations(
   const emitter = new Emitter(scope, []);
   const body = derivations.map(({ slot, compute, condition }) => {
     if (!condition) return `f[${slot}] = ${emitter.constant(compute)}(f);`;
-    const truth = emitter.condition(condition, []);
+    const truth = emitter.condition(condition);
     return `h = ${truth}; f[${slot}] = h === 2 ? true : h === 0 ? false : undefined;`;
   });
   return emitter.make('f', `let h; ${body.join('\n')}`) as (frame: Frame) => void;
@@ -177,7 +174,7 @@ interface RuleContext {
 }
 
 function emitRule(
-  { rule, path, appliesSlot, holdsSlot }: EmittedRule,
+  { rule, appliesSlot, holdsSlot }: EmittedRule,
   index: number,
   context: RuleContext,
 ): string {
@@ -185,12 +182,12 @@ function emitRule(
   const [applies, holds] = [`a${index}`, `h${index}`];
   const effectOf = (effect: Effect | undefined): string =>
     effect ? say.effect(effect, applies) : '';
-  const applying = emitter.condition(rule.applies, [...path, 'applies']);
-  const holding = rule.holds && emitter.condition(rule.holds, [...path, 'holds']);
+  const applying = emitter.condition(rule.applies);
+  const holding = rule.holds && emitter.condition(rule.holds);
   const outcome = (at: number): string => {
     const { when, effect } = rule.outcomes[at] ?? {};
     if (!when) return effectOf(effect);
-    const chosen = emitter.condition(when, [...path, 'otherwise', at, 'when']);
+    const chosen = emitter.condition(when);
     return `h = ${chosen};
       if (h === 2) { ${effectOf(effect)} } else if (h === 1) { ${say.open(at + 2)} } else { ${outcome(at + 1)} }`;
   };

@@ -1,6 +1,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { dayInZone, formatDate, parseDate, parseInstant } from '../../src/pdp/calendar.ts';
+import {
+  dayInZone,
+  formatDate,
+  formatInstant,
+  parseDate,
+  parseInstant,
+} from '../../src/pdp/calendar.ts';
 
 const DAY = 86_400_000;
 const FIRST = Date.parse('0001-01-01T00:00:00Z');
@@ -45,6 +51,14 @@ describe('dates', () => {
     '2026-01-00',
     '0000-01-01',
     '2026-1-1',
+    '2026x10-15',
+    '2026-10x15',
+    '/026-10-15',
+    ':026-10-15',
+    '2/26-10-15',
+    '2:26-10-15',
+    '2026-10-1/',
+    '2026-10-1:',
     '26-01-01',
     '+02026-01-01',
     '2026-01-01 ',
@@ -94,6 +108,12 @@ describe('instants', () => {
     '2026-10-15T09:00Z',
     '2026-10-15T09:00:00',
     '2026-10-15 09:00:00Z',
+    '2026-10-15T09x00:00Z',
+    '2026-10-15T09:00x00Z',
+    '2026-10-15T09:00:00+02x00',
+    '2026-10-15T09:00:00+02:00 ',
+    '2026-10-15T09:00:00x02:00',
+    '2026-10-15T09:00:00.x5Z',
     '2026-10-15T24:00:00Z',
     '2026-10-15T09:60:00Z',
     '2026-02-30T09:00:00Z',
@@ -108,6 +128,19 @@ describe('instants', () => {
     '',
   ])('%j is none', (text) => {
     expect(parseInstant(text)).toBeUndefined();
+  });
+
+  test('are written as the platform writes them, with milliseconds where there are any', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: FIRST, max: LAST }), fc.boolean(), (any, isWhole) => {
+        const instant = isWhole ? Math.floor(any / 1000) * 1000 : any;
+        const written = new Date(instant).toISOString().replace(/\.000Z$/, 'Z');
+        expect(formatInstant(instant)).toBe(written);
+        expect(parseInstant(written)).toBe(instant);
+      }),
+      runs,
+    );
+    expect(formatInstant(Date.parse('0999-01-02T03:04:05.006Z'))).toBe('0999-01-02T03:04:05.006Z');
   });
 
   test('a leap second is refused, not silently moved to the next day', () => {
@@ -152,6 +185,19 @@ describe('the day in a time zone', () => {
       '2026-10-15',
       '2026-10-16',
     ]);
+  });
+
+  test('starts when the clocks there show midnight, wherever they stand', () => {
+    for (const [zone, midnight] of [
+      ['Asia/Kathmandu', '2026-10-14T18:15:00Z'],
+      ['America/St_Johns', '2026-10-15T02:30:00Z'],
+      ['Pacific/Kiritimati', '2026-10-14T10:00:00Z'],
+      ['Africa/Monrovia', '1971-01-01T00:44:30Z'],
+    ] as const) {
+      const [at, day] = [Date.parse(midnight), dayInZone(zone)];
+      expect(day(at) - day(at - 1), zone).toBe(1);
+      expect(day(at + DAY - 1), zone).toBe(day(at));
+    }
   });
 
   test('does not depend on what was asked before', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { casesOf, testCase } from '../../src/pdp/cases.ts';
-import { program } from './support.ts';
+import { built, policyDocument, program, ruleOf, smallPack } from './support.ts';
 
 const scenario = (dataset: object, changes: readonly object[]): string =>
   JSON.stringify([
@@ -66,4 +66,148 @@ test('of many rules that do not exist a few come with the nearest one that does'
   });
   expect(problems).toHaveLength(20);
   expect(problems.filter((each) => each.includes('RW-DPP-STORE'))).toHaveLength(5);
+});
+
+describe('A file of cases', () => {
+  test('may hold one case, or many, in YAML or JSON', () => {
+    const one = { id: 'ONE', dataset: { a: 1 }, request: { b: 2 }, expected: { decision: 'deny' } };
+    const { id, expected, ...facts } = one;
+    for (const file of ['cases.yaml', 'cases.json']) {
+      expect(casesOf(file, JSON.stringify(one))).toEqual([{ id, facts, expected }]);
+      expect(casesOf(file, JSON.stringify([one, one]))).toHaveLength(2);
+    }
+    expect(casesOf('cases.yaml', '- id: A\n- id: B\n')).toEqual([
+      { id: 'A', facts: {}, expected: {} },
+      { id: 'B', facts: {}, expected: {} },
+    ]);
+    expect(() => casesOf('.json.yaml', '- id: A')).not.toThrow();
+  });
+
+  test('says of a variant what is expected of it, or what stands beside its changes', () => {
+    const variants = [
+      { id: 'V', change: { 'request.a': 1 }, expected: { decision: 'deny' } },
+      { id: 'W', change: {}, decision: 'permit' },
+    ];
+    const [parent, v, w] = casesOf('x.json', JSON.stringify({ id: 'P', expected: 1, variants }));
+    expect(parent?.expected).toEqual({});
+    expect(v).toEqual({ id: 'V', facts: { request: { a: 1 } }, expected: { decision: 'deny' } });
+    expect(w?.expected).toMatchObject({ decision: 'permit' });
+  });
+
+  test('takes paths of sixteen levels', () => {
+    const path = `request${'.a'.repeat(15)}`;
+    const variants = [{ id: 'V', change: { [path]: 1, [`${path}b`]: 2 } }];
+    const [, variant] = casesOf(
+      'x.json',
+      JSON.stringify({ id: 'P', request: { a: 'no object' }, variants }),
+    );
+    let at: unknown = variant?.facts.request;
+    for (let i = 0; i < 14; i++) at = (at as { a: unknown }).a;
+    expect(at).toEqual({ a: 1, ab: 2 });
+  });
+
+  const variant = (each: unknown): string =>
+    JSON.stringify([{ id: 'A' }, { id: 'P', variants: [each] }]);
+  test.each<[string, string, string]>([
+    ['x.yaml', '[1]', 'x.yaml: case 1 has no "id"'],
+    ['x.yaml', '[{id: A}, {id: 5}]', 'x.yaml: case 2 has no "id"'],
+    ['x.yaml', 'text', 'x.yaml: case 1 has no "id"'],
+    ['x.yaml', 'a: 1\na: 2', 'x.yaml:2:1: Map keys must be unique'],
+    ['x.json', '{', 'x.json: Expected property name'],
+    ['x.yaml', variant(1), 'x.yaml: a variant of P has no "id" or no "change"'],
+    ['x.yaml', variant({ id: 1, change: {} }), 'a variant of P has no "id" or no "change"'],
+    ['x.yaml', variant({ id: 'V', change: [] }), 'a variant of P has no "id" or no "change"'],
+    ['x.yaml', variant({ change: {} }), 'a variant of P has no "id" or no "change"'],
+  ])('%s that holds %s is refused', (file, text, message) => {
+    expect(() => casesOf(file, text)).toThrow(message);
+  });
+});
+
+describe('What is wrong with an answer is listed', () => {
+  const obligation = { sentence: { en: 'x' }, due: 'throughout', evidence: { en: 'x' } };
+  const small = built(
+    smallPack(),
+    policyDocument([
+      ruleOf('PERMIT', { outcome: 'permit' }),
+      ruleOf('DENY', { applies: 'request.no', outcome: 'deny' }),
+      ruleOf('REVIEW', { applies: 'request.yes', outcome: 'review' }),
+      ruleOf('OBLIGE', {
+        applies: { fact: 'request.count', eq: 1 },
+        outcome: 'oblige',
+        obligation,
+      }),
+    ]),
+  );
+  const permitted = { yes: false, no: false, count: 0 };
+  test.each<[object, object, string[]]>([
+    [permitted, { decision: 'permit' }, []],
+    [{ ...permitted, count: 1 }, { decision: 'permit_with_obligations' }, []],
+    [{ ...permitted, yes: true }, { decision: 'needs_review', review: ['REVIEW'] }, []],
+    [{ ...permitted, no: true }, { decision: 'deny', deny: ['DENY'], review: null }, []],
+    [permitted, { decision: 'deny' }, ['expected deny, got permit ()']],
+    [
+      { ...permitted, count: 1 },
+      { decision: 'permit' },
+      ['expected permit, got permit_with_obligations (OBLIGE)'],
+    ],
+    [
+      { ...permitted, no: true, yes: true },
+      { decision: 'needs_review' },
+      ['expected needs_review, got deny (DENY)'],
+    ],
+    [
+      { ...permitted, yes: true },
+      { decision: 'permit', review: [] },
+      ['expected permit, got needs_review (REVIEW)', 'review: +REVIEW'],
+    ],
+    [permitted, {}, ['expected a "decision", got permit ()']],
+    [permitted, { decision: 7, rules: {} }, ['expected a "decision", got permit ()']],
+    [permitted, { rules: { PERMIT: 'permit', DENY: 'none' } }, []],
+    [
+      permitted,
+      { rules: { PERMIT: 'deny', DENY: 1, OTHER: 'deny' } },
+      [
+        'PERMIT: expected deny, got permit',
+        'DENY: expected 1, got none',
+        'rules: there is no rule "OTHER" here',
+      ],
+    ],
+    [
+      permitted,
+      { decision: 'permit', rules: [] },
+      ['rules: expected rule ids, each with one of permit, deny, review, oblige, none'],
+    ],
+    [
+      permitted,
+      { decision: 'permit', deny: ['DENY', 'X'], review: 'REVIEW', obligations: [{}, 'X'] },
+      [
+        'deny: -DENY -X',
+        'review: expected a list of rule ids',
+        'obligations: expected a list of rule ids',
+      ],
+    ],
+    [permitted, { decision: 'permit', obligations: [{ rule: 'X' }] }, []],
+    [
+      { ...permitted, no: true, count: 1 },
+      { decision: 'deny', deny: ['X'], obligations: [] },
+      ['deny: -X +DENY', 'obligations: +OBLIGE'],
+    ],
+    [
+      permitted,
+      { decision: 'permit', denny: [], what: 1 },
+      ['unknown key "denny" (did you mean deny?)'],
+    ],
+    [
+      { yes: 1, other: [] },
+      { decision: 'permit' },
+      [
+        '/request/yes: expected true or false',
+        '/request/other: expected a code: letters, digits, "_", "-", ".", ":", "/", "#", at most 200',
+      ],
+    ],
+  ])('%j, where %j is expected', (request, expected, problems) => {
+    expect(testCase(small, { id: 'C', facts: { request }, expected: { ...expected } })).toEqual(
+      problems,
+    );
+  });
 });

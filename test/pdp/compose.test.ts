@@ -141,6 +141,52 @@ describe('Policies that are bound to datasets', () => {
     expect(named()).toEqual(['x3']);
   });
 
+  test('make a program as wide as the widest of them needs, in any order', () => {
+    const narrow = extension(documentOf({ ...plain, owner: 'moh' }, 1), 1);
+    const document = JSON.parse(documentOf({ ...plain, owner: 'moh' }, 2)) as { rules: object[] };
+    const more = ruleOf('X2-THIRD', { holds: true, otherwise: 'review', cites: [choiceCited] });
+    const wide = extension(JSON.stringify({ ...document, rules: [...document.rules, more] }), 2);
+    expect(wide.part.width).toBeGreaterThan(narrow.part.width);
+    for (const extensions of [
+      [narrow, wide],
+      [wide, narrow],
+    ]) {
+      const joined = whole(withExtensions(program, extensions), 'moh');
+      expect(joined.width).toBe(wide.part.width);
+      expect(joined.slotNames).toBe(wide.part.slotNames);
+    }
+    expect(whole(withExtensions(program, []), 'moh').slotNames).toBe(program.slotNames);
+  });
+
+  test('are composed anew where a thousand others were composed since', () => {
+    const one = extension(documentOf({ ...plain, owner: 'moh' }, 1), 1);
+    const [policyOf] = one.part.policies;
+    if (!policyOf) throw new Error('it has no policy');
+    const many = Array.from({ length: 1001 }, (_, i) => ({
+      ...one,
+      owner: `o${i}`,
+      part: { ...one.part, policies: [{ ...policyOf, sha256: `${i}` }] },
+    }));
+    const extended = withExtensions(program, many);
+    const first = whole(extended, 'o0');
+    for (let i = 1; i < 1000; i++) whole(extended, `o${i}`);
+    expect(whole(extended, 'o0')).toBe(first);
+    const second = whole(extended, 'o1');
+    whole(extended, 'o1000');
+    expect(whole(extended, 'o1')).toBe(second);
+    expect(whole(extended, 'o0')).not.toBe(first);
+  });
+
+  test('of the nation bind a dataset of nobody, and one whose publisher is no name', () => {
+    const all = extension(documentOf({ ...plain, owner: undefined }, 3), 3);
+    const extended = withExtensions(program, [all]);
+    for (const dataset of [undefined, null, {}, { publisher: null }, { publisher: 5 }, []])
+      expect(boundTo(extended, { dataset, request: {} }).policies).toEqual([
+        ...program.policies,
+        ...all.part.policies,
+      ]);
+  });
+
   test('of which it is unknown whether they are about a dataset never let it be permitted', () => {
     const target = { fact: 'dataset.sector', eq: 'health' };
     const deny = { ...plain, owner: 'moh', target, holds: { applies: 'AGR-BIND' } } as Parts;

@@ -163,6 +163,21 @@ describe('a set of some dozens, which is looked up in an index', () => {
   });
 });
 
+describe('a set less a code', () => {
+  test.each([1, 23, 24, 25, 40])('of %i is itself where it is that, and in order', (size) => {
+    const items = Array.from({ length: size }, (_, i) => `code-${i}`);
+    for (const open of [false, true]) {
+      const set: CodeSet = { items, open };
+      for (const code of [undefined, 'other']) expect(without(set, code)).toBe(set);
+      for (const code of new Set([items[0], items[size >> 1], items[size - 1]]))
+        expect(without(set, code)).toEqual({ items: items.filter((each) => each !== code), open });
+      const twice: CodeSet = { items: [...items, ...items], open };
+      for (const code of [undefined, 'other']) expect(without(twice, code)).toEqual(set);
+      expect(without(twice, items[0])).toEqual({ items: items.slice(1), open });
+    }
+  });
+});
+
 describe('a set of a hundred thousand', () => {
   const many = (from: number): CodeSet => ({
     items: Array.from({ length: 100_000 }, (_, i) => `code-${from + i}`),

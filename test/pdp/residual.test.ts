@@ -1,12 +1,17 @@
 /** What is left of policies once a request is known. */
 
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { buildExtension } from '../../src/pdp/build.ts';
-import { withExtensions } from '../../src/pdp/compose.ts';
+import { boundTo, withExtensions } from '../../src/pdp/compose.ts';
+import { evaluate } from '../../src/pdp/evaluate.ts';
+import type { Facts } from '../../src/pdp/facts.ts';
 import { type Predicate, Predicates } from '../../src/pdp/predicate.ts';
-import type { Extension, Program } from '../../src/pdp/program.ts';
+import { type Extension, loadFacts, type Program } from '../../src/pdp/program.ts';
 import { residual } from '../../src/pdp/residual.ts';
-import { built, policyDocument, ruleOf, smallPack } from './support.ts';
+import { CASES, sourceOf, tree, vocabulary } from './conditions.ts';
+import { isTrueOf } from './answers.ts';
+import { built, factAt, policyDocument, ruleOf, smallPack, withFact } from './support.ts';
 
 const permitting = ruleOf('PERMIT', { outcome: 'permit' });
 
@@ -116,5 +121,117 @@ describe('Exactly one of many', () => {
     const rule = ruleOf('ONE', { holds, otherwise: 'deny' });
     const program = built(smallPack(), policyDocument([permitting, rule]));
     expect(testsIn(left(program, {}).allowed)).toBeLessThan(10_000);
+  });
+});
+
+/** Facts of `conditions.ts` that a dataset states here, and no request. */
+const STORED =
+  /request\.(count|limit|share|until|other|words|kinds|places|people|paper|thing|consent)\b/g;
+
+function stored<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value).replaceAll(STORED, 'dataset.$1')) as T;
+}
+
+/** A case with what is stored said of the dataset. */
+function storedFacts(facts: Facts): Facts {
+  const request = Object.entries<unknown>((facts.request ?? {}) as Record<string, unknown>);
+  const isStored = ([key]: [string, unknown]): boolean => `request.${key}`.match(STORED) !== null;
+  return {
+    dataset: { ...(facts.dataset as object), ...Object.fromEntries(request.filter(isStored)) },
+    request: Object.fromEntries(request.filter((each) => !isStored(each))),
+  };
+}
+
+function answerOf(rest: ReturnType<typeof residual>, dataset: unknown): string {
+  if (!isTrueOf(rest.allowed, dataset)) return 'deny';
+  if (isTrueOf(rest.review, dataset)) return 'review';
+  return isTrueOf(rest.permitted, dataset) ? 'permit' : 'deny';
+}
+
+describe('What is left', () => {
+  const pack = stored(vocabulary) as { facts: Record<string, unknown> };
+  const withPublisher = {
+    ...pack,
+    facts: {
+      ...pack.facts,
+      'dataset.publisher': { type: 'code', source: 'request', title: { en: 'x' }, basis: 'test' },
+    },
+  };
+  const base = built(withPublisher, policyDocument([permitting]));
+  const condition = tree
+    .map((each) => stored(sourceOf(each)))
+    .filter((each) => !/R-ONE|R-TWO/.test(JSON.stringify(each)));
+  const effects = fc.constantFrom('deny', 'review', 'permit', 'oblige');
+  const rule = fc.record({
+    applies: fc.option(condition, { nil: true }),
+    holds: fc.option(condition),
+    when: fc.option(condition),
+    then: fc.option(effects, { freq: 2 }),
+    effect: effects,
+  });
+  const rules = fc.array(rule, { minLength: 1, maxLength: 3 }).map((all) =>
+    all.map(({ applies, holds, when, then, effect }, i) => {
+      const outcomes = when === null ? effect : [{ when, effect }, { effect: 'review' }];
+      const parts =
+        holds === null
+          ? { applies, outcome: outcomes }
+          : { applies, holds, ...(then && { then }), otherwise: outcomes };
+      const refers = i > 0 && parts.applies === true ? { applies: { applies: `X-${i - 1}` } } : {};
+      return ruleOf(`X-${i}`, {
+        ...parts,
+        ...refers,
+        obligation: { sentence: { en: 'x' }, due: 'throughout', evidence: { en: 'x' } },
+      });
+    }),
+  );
+  const request = fc.constantFrom(...CASES).map(storedFacts);
+  const datasets = fc.array(fc.constantFrom(...CASES), { minLength: 12, maxLength: 12 });
+
+  test('answers for every dataset what the policies answer for it', () => {
+    fc.assert(
+      fc.property(rules, request, datasets, fc.boolean(), (own, asked, all, isBound) => {
+        const document = policyDocument(own, isBound ? { owner: 'moh' } : {});
+        const part = buildExtension(base, { file: 'x', text: JSON.stringify(document) });
+        // A document is held to the types of what a union unites; a condition by itself is not.
+        fc.pre(part.ok);
+        const program = withExtensions(base, [part.value]);
+        const rest = residual(program, asked.request, {}, new Predicates());
+        for (const [i, each] of all.entries()) {
+          const publisher = ['moh', 'nisr', undefined][i % 3];
+          const { dataset } = withFact(storedFacts(each), 'dataset.publisher', publisher);
+          const facts = { dataset, request: asked.request };
+          const bound = boundTo(program, facts);
+          expect(answerOf(rest, dataset), JSON.stringify(dataset)).toBe(
+            evaluate(bound, loadFacts(bound, facts)).effect,
+          );
+        }
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  test('reads facts of the request that the dataset states under another name', () => {
+    const of = built(
+      withPublisher,
+      policyDocument([
+        permitting,
+        ruleOf('PLACE', { holds: { fact: 'request.place', eq: 'KE' }, otherwise: 'deny' }),
+        ruleOf('PURPOSE', {
+          applies: { exists: 'request.purpose' },
+          holds: { fact: 'request.purpose', isA: 'care' },
+          otherwise: 'review',
+        }),
+      ]),
+    );
+    const mirrored = { 'request.place': 'where', 'request.purpose': 'why.first' };
+    const rest = residual(of, { yes: true }, mirrored, new Predicates());
+    for (const place of ['KE', 'JP', undefined])
+      for (const purpose of ['hiv_care', 'research', undefined]) {
+        const dataset = { where: place, why: { first: purpose } };
+        const facts = { request: { yes: true, place, purpose } };
+        const effect = evaluate(of, loadFacts(of, facts)).effect;
+        expect(answerOf(rest, dataset)).toBe(effect);
+        expect(factAt(dataset, 'why.first')).toBe(purpose);
+      }
   });
 });
