@@ -23,6 +23,13 @@ test('there is one of each kind that a steward asks for first', () => {
 
 /** Templates that a pack cannot carry, and why; such a pack does not offer them. */
 const UNFIT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  duo: {
+    'agreement-only': 'terms of use know no agreements',
+    'consent-based': 'they stand for the forms on which people agreed, and count nobody',
+    'in-country-only': 'it has no home',
+    'living-lab': 'it has no facts of proofs of concept, of local engineers or of custody',
+    open: 'it has no classes of data',
+  },
   kenya: {
     'living-lab': 'it has no facts of proofs of concept, of local engineers or of custody',
     'research-only': 'it has no fact of an ethics approval: no instrument on it was confirmed',
