@@ -8,7 +8,9 @@ const POLL_MS = 200;
 // which comes less often anyway; at 25 ms sequencing took a quarter of this process's time where
 // requests came one by one.
 const GATHER_MS = 100;
-const PUBLISH_MS = 500;
+// Whoever waits for a proof waits for this. Witnesses of others take about one checkpoint a second.
+const PUBLISH_MS = 300;
+const WITNESSED_MS = 1_000;
 const BACKOFF_MS = 2_000;
 const INDEX_MS = 1_000;
 /** A step of indexing is followed by a rest this many times as long: requests come first. */
@@ -34,7 +36,11 @@ export function runLog(publisher: Publisher, warn: (message: string) => void): L
     await publish(publisher);
   };
   const sequencer = repeat(catchUp, { pause: POLL_MS, gather: GATHER_MS }, warn);
-  const publishing = repeat(publishNow, { pause: PUBLISH_MS, gather: 0 }, warn);
+  const publishing = repeat(
+    publishNow,
+    { pause: witnesses ? WITNESSED_MS : PUBLISH_MS, gather: 0 },
+    warn,
+  );
   const indexing = repeat(
     async () => {
       const start = performance.now();
