@@ -9,7 +9,7 @@ import type { Facts } from '../../src/pdp/facts.ts';
 import { type Predicate, Predicates } from '../../src/pdp/predicate.ts';
 import { type Extension, loadFacts, type Program } from '../../src/pdp/program.ts';
 import { residual } from '../../src/pdp/residual.ts';
-import { CASES, sourceOf, tree, vocabulary } from './conditions.ts';
+import { CASES, leaf, sourceOf, tree, vocabulary } from './conditions.ts';
 import { isTrueOf } from './answers.ts';
 import { built, factAt, policyDocument, ruleOf, smallPack, withFact } from './support.ts';
 
@@ -207,6 +207,32 @@ describe('What is left', () => {
         }
       }),
       { numRuns: 400 },
+    );
+  });
+
+  test('of each comparison by itself answers for every dataset what the policies answer', () => {
+    const single = leaf
+      .map((each) => stored(sourceOf(each)))
+      .filter((each) => !/R-ONE|R-TWO/.test(JSON.stringify(each)));
+    const empty = built(withPublisher);
+    fc.assert(
+      fc.property(single, request, datasets, (holds, asked, all) => {
+        const one = ruleOf('ONE', { holds, then: 'permit', otherwise: 'deny' });
+        const text = JSON.stringify(policyDocument([one]));
+        const part = buildExtension(empty, { file: 'x', text });
+        fc.pre(part.ok);
+        const program = withExtensions(empty, [part.value]);
+        const rest = residual(program, asked.request, {}, new Predicates());
+        for (const each of [...all, {}]) {
+          const { dataset } = storedFacts(each);
+          const facts = { dataset, request: asked.request };
+          const bound = boundTo(program, facts);
+          expect(answerOf(rest, dataset), JSON.stringify([holds, dataset])).toBe(
+            evaluate(bound, loadFacts(bound, facts)).effect,
+          );
+        }
+      }),
+      { numRuns: 1500 },
     );
   });
 
