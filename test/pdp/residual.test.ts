@@ -127,15 +127,17 @@ describe('Exactly one of many', () => {
 /** Facts of `conditions.ts` that a dataset states here, and no request. */
 const STORED =
   /request\.(count|limit|share|until|other|words|kinds|places|people|paper|thing|consent)\b/g;
+/** Others that it might state as well. */
+const MORE = /request\.(yes|no|from|purpose|other|asked|codes|words|place|people)\b/g;
 
-function stored<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value).replaceAll(STORED, 'dataset.$1')) as T;
+function stored<T>(value: T, which = STORED): T {
+  return JSON.parse(JSON.stringify(value).replaceAll(which, 'dataset.$1')) as T;
 }
 
 /** A case with what is stored said of the dataset. */
-function storedFacts(facts: Facts): Facts {
+function storedFacts(facts: Facts, which = STORED): Facts {
   const request = Object.entries<unknown>((facts.request ?? {}) as Record<string, unknown>);
-  const isStored = ([key]: [string, unknown]): boolean => `request.${key}`.match(STORED) !== null;
+  const isStored = ([key]: [string, unknown]): boolean => `request.${key}`.match(which) !== null;
   return {
     dataset: { ...(facts.dataset as object), ...Object.fromEntries(request.filter(isStored)) },
     request: Object.fromEntries(request.filter((each) => !isStored(each))),
@@ -210,22 +212,26 @@ describe('What is left', () => {
     );
   });
 
-  test('of each comparison by itself answers for every dataset what the policies answer', () => {
+  test.each([
+    ['amounts, sets and objects', STORED],
+    ['answers, codes and places', MORE],
+  ])('of each comparison by itself answers for every dataset that states %s', (_, which) => {
     const single = leaf
-      .map((each) => stored(sourceOf(each)))
+      .map((each) => stored(sourceOf(each), which))
       .filter((each) => !/R-ONE|R-TWO/.test(JSON.stringify(each)));
-    const empty = built(withPublisher);
+    const empty = built(stored(vocabulary, which));
     fc.assert(
-      fc.property(single, request, datasets, (holds, asked, all) => {
+      fc.property(single, fc.constantFrom(...CASES), datasets, (holds, asked, all) => {
         const one = ruleOf('ONE', { holds, then: 'permit', otherwise: 'deny' });
         const text = JSON.stringify(policyDocument([one]));
         const part = buildExtension(empty, { file: 'x', text });
         fc.pre(part.ok);
         const program = withExtensions(empty, [part.value]);
-        const rest = residual(program, asked.request, {}, new Predicates());
+        const { request: known } = storedFacts(asked, which);
+        const rest = residual(program, known, {}, new Predicates());
         for (const each of [...all, {}]) {
-          const { dataset } = storedFacts(each);
-          const facts = { dataset, request: asked.request };
+          const { dataset } = storedFacts(each, which);
+          const facts = { dataset, request: known };
           const bound = boundTo(program, facts);
           expect(answerOf(rest, dataset), JSON.stringify([holds, dataset])).toBe(
             evaluate(bound, loadFacts(bound, facts)).effect,
