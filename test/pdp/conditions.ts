@@ -210,7 +210,7 @@ const compare = (
 const codes = from(...CODES.slice(0, 6), 'else', 'RW', 'KE', 'low');
 const lists = fc.uniqueArray(codes, { maxLength: 3 });
 
-const leaf: fc.Arbitrary<Condition> = fc
+export const leaf: fc.Arbitrary<Condition> = fc
   .oneof(
     compare(BOOLEANS, ['eq', 'neq'], fc.boolean()),
     compare(NUMBERS, ['eq', 'neq', 'lt', 'lteq', 'gt', 'gteq'], from(0, 0.5, 1, 2, 3)),

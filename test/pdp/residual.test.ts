@@ -9,7 +9,7 @@ import type { Facts } from '../../src/pdp/facts.ts';
 import { type Predicate, Predicates } from '../../src/pdp/predicate.ts';
 import { type Extension, loadFacts, type Program } from '../../src/pdp/program.ts';
 import { residual } from '../../src/pdp/residual.ts';
-import { CASES, sourceOf, tree, vocabulary } from './conditions.ts';
+import { CASES, leaf, sourceOf, tree, vocabulary } from './conditions.ts';
 import { isTrueOf } from './answers.ts';
 import { built, factAt, policyDocument, ruleOf, smallPack, withFact } from './support.ts';
 
@@ -127,15 +127,17 @@ describe('Exactly one of many', () => {
 /** Facts of `conditions.ts` that a dataset states here, and no request. */
 const STORED =
   /request\.(count|limit|share|until|other|words|kinds|places|people|paper|thing|consent)\b/g;
+/** Others that it might state as well. */
+const MORE = /request\.(yes|no|from|purpose|other|asked|codes|words|place|people)\b/g;
 
-function stored<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value).replaceAll(STORED, 'dataset.$1')) as T;
+function stored<T>(value: T, which = STORED): T {
+  return JSON.parse(JSON.stringify(value).replaceAll(which, 'dataset.$1')) as T;
 }
 
 /** A case with what is stored said of the dataset. */
-function storedFacts(facts: Facts): Facts {
+function storedFacts(facts: Facts, which = STORED): Facts {
   const request = Object.entries<unknown>((facts.request ?? {}) as Record<string, unknown>);
-  const isStored = ([key]: [string, unknown]): boolean => `request.${key}`.match(STORED) !== null;
+  const isStored = ([key]: [string, unknown]): boolean => `request.${key}`.match(which) !== null;
   return {
     dataset: { ...(facts.dataset as object), ...Object.fromEntries(request.filter(isStored)) },
     request: Object.fromEntries(request.filter((each) => !isStored(each))),
@@ -207,6 +209,36 @@ describe('What is left', () => {
         }
       }),
       { numRuns: 400 },
+    );
+  });
+
+  test.each([
+    ['amounts, sets and objects', STORED],
+    ['answers, codes and places', MORE],
+  ])('of each comparison by itself answers for every dataset that states %s', (_, which) => {
+    const single = leaf
+      .map((each) => stored(sourceOf(each), which))
+      .filter((each) => !/R-ONE|R-TWO/.test(JSON.stringify(each)));
+    const empty = built(stored(vocabulary, which));
+    fc.assert(
+      fc.property(single, fc.constantFrom(...CASES), datasets, (holds, asked, all) => {
+        const one = ruleOf('ONE', { holds, then: 'permit', otherwise: 'deny' });
+        const text = JSON.stringify(policyDocument([one]));
+        const part = buildExtension(empty, { file: 'x', text });
+        fc.pre(part.ok);
+        const program = withExtensions(empty, [part.value]);
+        const { request: known } = storedFacts(asked, which);
+        const rest = residual(program, known, {}, new Predicates());
+        for (const each of [...all, {}]) {
+          const { dataset } = storedFacts(each, which);
+          const facts = { dataset, request: known };
+          const bound = boundTo(program, facts);
+          expect(answerOf(rest, dataset), JSON.stringify([holds, dataset])).toBe(
+            evaluate(bound, loadFacts(bound, facts)).effect,
+          );
+        }
+      }),
+      { numRuns: 1500 },
     );
   });
 
