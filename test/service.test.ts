@@ -256,7 +256,7 @@ describe('the configuration', () => {
       DATA_DIR: dir,
       DATABASE_URL: database.connectionString,
     });
-    expect(verified.stdout).toMatch(/^OK 9 events/);
+    expect(verified.stdout).toMatch(/^OK 11 events/);
   });
 
   test('refuses a log whose keys it does not have', async () => {

@@ -116,7 +116,8 @@ function signedMessage({ type, name }, time, checkpoint) {
   if (type === 4) {
     return Buffer.from(`cosignature/v1\ntime ${time.readBigUInt64BE()}\n${checkpoint.text}`);
   }
-  const sized = (text) => Buffer.concat([Buffer.from([Buffer.byteLength(text)]), Buffer.from(text)]);
+  const sized = (text) =>
+    Buffer.concat([Buffer.from([Buffer.byteLength(text)]), Buffer.from(text)]);
   return Buffer.concat([
     Buffer.from('subtree/v1\n\0', 'latin1'),
     sized(name),
@@ -137,7 +138,10 @@ function readCheckpoint(note, keys) {
   const checkpoint = { origin, size: Number(size), root: unbase64(root), text };
   if (checkpoint.root.length !== 32) throw new Unreadable('no checkpoint');
   let signed = 0;
-  for (const line of note.slice(blank + 2).trimEnd().split('\n')) {
+  for (const line of note
+    .slice(blank + 2)
+    .trimEnd()
+    .split('\n')) {
     const [, name, base64 = ''] = line.split(' ');
     const bytes = unbase64(base64);
     const key = keys.find((each) => each.name === name && each.id.equals(bytes.subarray(0, 4)));
@@ -178,7 +182,11 @@ class Watch {
       const { size, root, signed } = this.waiting.shift();
       if (root.equals(tree.root())) continue;
       const code = signed > 0 && this.signedSize >= size ? 'split_view' : 'trusted_root_mismatch';
-      problems.add(code, undefined, `the checkpoint of size ${size} that you kept has another root`);
+      problems.add(
+        code,
+        undefined,
+        `the checkpoint of size ${size} that you kept has another root`,
+      );
     }
   }
 }
@@ -348,7 +356,11 @@ function walkRow(walk, { index, leaf, body, proof }, problems) {
 
 function judgeEnd({ header, checkpoint, tree, count }, end, problems) {
   if (end.count !== count) {
-    problems.add('export_truncated', undefined, `${count} entries, the last line counts ${end.count}`);
+    problems.add(
+      'export_truncated',
+      undefined,
+      `${count} entries, the last line counts ${end.count}`,
+    );
     return;
   }
   if (header.filtered) return;
