@@ -282,15 +282,24 @@ function keep(file: string, score: Score): void {
     by_time: sum(({ by_time }) => by_time),
     never_run: sum(({ never_run }) => never_run),
   };
-  const rows = [...scores.map(([name, each]) => [`\`${name}\``, each] as const), ['All', total]];
+  // Files of which fewer were tried count by how many mutants they have.
+  const share = sum(({ mutants, tried, noticed }) => (mutants * noticed) / tried) / total.mutants;
+  const rows = [
+    ...scores.map(([name, each]) => [`\`${name}\``, each, each.noticed / each.tried] as const),
+    ['All', total, share] as const,
+  ];
   const table = [
     ['File', 'Mutants', 'Tried', 'Noticed', 'by time', 'Never run', 'Score'],
     ['---', '--:', '--:', '--:', '--:', '--:', '--:'],
-    ...(rows as [string, typeof total][]).map(([name, each]) => {
-      const { mutants, tried, noticed, by_time, never_run } = each;
-      const score = `${((100 * noticed) / tried).toFixed(1)} %`;
-      return [name, mutants, tried, noticed, by_time, never_run, score];
-    }),
+    ...rows.map(([name, { mutants, tried, noticed, by_time, never_run }, score]) => [
+      name,
+      mutants,
+      tried,
+      noticed,
+      by_time,
+      never_run,
+      `${(100 * score).toFixed(1)} %`,
+    ]),
   ].map((cells) => `| ${cells.join(' | ')} |`);
   const page = readFileSync(PAGE, 'utf8');
   writeFileSync(

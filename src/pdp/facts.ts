@@ -184,9 +184,7 @@ export class Vocabulary {
     const problems: FactProblem[] = [];
     const at = this.#nodeAt(branch);
     if (!at) return [{ path: '', expected: `a fact, not ${branch}` }];
-    if (at.spec && at.spec.type !== 'object') this.#checkValue(at.spec, value, '', problems);
-    else if (isObject(value)) this.#checkMembers(at, value, '', problems);
-    else problems.push({ path: '', expected: 'an object' });
+    this.#checkNode(at, value, '', problems);
     return problems;
   }
 

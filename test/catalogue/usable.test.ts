@@ -794,6 +794,7 @@ describe('The stored facts of datasets', () => {
         drop function keep_dataset_facts, keep_consented cascade;
         drop function store_facts, instant_ms;
         drop table impact_change, impact;
+        drop table space_entity, space_version, space;
         drop table log_signed, log_published, witnessed_log, event_block, event_term;
         drop function refuse_shrinking;
         delete from kysely_migration where name >= '0005_dataset_facts'`);

@@ -48,6 +48,7 @@ export async function spaceOf(
   const pack = smallPack({
     facts: { ...BUILT_IN, ...facts },
     purposes: answer.terms,
+    disjoint: [],
     derived: {},
     instruments: { 'national-choice': { title, kind: 'national_choice' } },
   });
