@@ -44,7 +44,8 @@ export function regionsOf(rule: Rule, path: Path): Omit<Region, 'reached' | 'wit
   const key = rule.holds ? 'otherwise' : 'outcome';
   rule.outcomes.forEach(({ when, effect }, i) => {
     add(effect, when ? [when] : [], [...path, key, i]);
-    if (when) before = [...before, { kind: 'not', of: when }];
+    // After an outcome without a condition no other is ever come to.
+    before = [...before, when ? { kind: 'not', of: when } : { kind: 'constant', value: false }];
   });
   return regions;
 }

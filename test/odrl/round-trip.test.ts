@@ -39,7 +39,7 @@ describe('a policy that was exported comes back equal', () => {
   for (const { name, program } of packs)
     test(`each of ${name}`, async () => {
       const documents = new Set(program.rules.map(({ document }) => document));
-      expect(documents.size).toBeGreaterThan(3);
+      expect(documents.size).toBeGreaterThan(1);
       for (const document of documents) {
         const text = exportOdrl(document, { format: 'jsonld', pack: program.pack });
         const back = await importOdrl(text, {
