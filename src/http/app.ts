@@ -41,14 +41,15 @@ const JSON_TYPE = 'application/json';
 export function createApp(options: AppOptions): Hono<Env> {
   const { contract, report } = options;
   const app = new Hono<Env>();
+  // By themselves: what fits a pattern of another route would take the fast router from all.
+  const beside = new Hono<Env>();
   for (const operation of contract.operations) {
     const path = operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
-    app.on(operation.method, path, (context) => handle(operation, context, options));
+    const home = isAmbiguous(operation, contract.operations) ? beside : app;
+    home.on(operation.method, path, (context) => handle(operation, context, options));
   }
-  const methods = methodsByPath(contract);
-  // By themselves: some of their patterns would take the fast router from the contract's routes.
-  const beside = new Hono();
   for (const each of options.beside) beside.route('/', each);
+  const methods = methodsByPath(contract);
   app.notFound((context) => beside.fetch(context.req.raw, context.env));
   beside.notFound((context) => {
     const allowed = methods.find(({ pattern }) => pattern.test(context.req.path))?.allowed;
@@ -215,6 +216,19 @@ function respond(reply: Reply<'getDataset'>, address: string): Response {
   }
   headers['content-type'] = JSON_TYPE;
   return new Response(JSON.stringify(body), { status: reply.status, headers });
+}
+
+/** Is it a path like `/things/all`, where `/things/{thing}/…` is one too? */
+function isAmbiguous({ path, method }: Operation, operations: readonly Operation[]): boolean {
+  return (
+    !path.includes('{') &&
+    operations.some(
+      (other) =>
+        other.method === method &&
+        other.path.includes('{') &&
+        path.startsWith(other.path.slice(0, other.path.indexOf('{'))),
+    )
+  );
 }
 
 function methodsByPath({ operations }: Contract): { pattern: RegExp; allowed: string }[] {

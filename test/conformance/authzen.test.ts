@@ -93,6 +93,31 @@ describe('the certification scenario', () => {
     },
   );
 
+  test('a type with a charset is JSON too', async () => {
+    const { path, body } = (cases[0] as Case).request;
+    const headers = { 'content-type': 'application/json; charset=utf-8' };
+    const answer = await service.ask('POST', `/spaces/${SPACE}${path}`, {
+      role: 'authority',
+      headers,
+      body,
+    });
+    expect([answer.status, answer.body]).toEqual([200, { decision: true }]);
+  });
+
+  test('a member that an item has replaces the one beside the list, whole', async () => {
+    const answer = await service.ask('POST', `/spaces/${SPACE}/access/v1/evaluations`, {
+      role: 'authority',
+      body: {
+        subject: { type: 'user', id: 'bob' },
+        action: { name: 'write' },
+        resource: { type: 'record', id: 'record-9', properties: { status: 'archived' } },
+        // Nothing of the other one's properties is left: nobody has said that this one is archived.
+        evaluations: [{}, { resource: { type: 'record', id: 'record-9' } }],
+      },
+    });
+    expect(answer.body).toEqual({ evaluations: [{ decision: true }, { decision: false }] });
+  });
+
   test('every case of the file was run', () => {
     expect(answers.size).toBe(84);
   });

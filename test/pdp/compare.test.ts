@@ -162,6 +162,16 @@ describe('policies', () => {
     expect(counts.unknown).toBeLessThan((counts.yes + counts.no) / 10);
   });
 
+  test('an outcome after one without a condition is never come to', () => {
+    const either = [{ effect: 'permit' }, { effect: 'review' }];
+    const always = [ruleOf('R-1', { outcome: either })];
+    const some = [ruleOf('R-1', { applies: 'request.yes', outcome: 'permit' })];
+    expect(relationOf(always, some)).toMatchObject({
+      a_implies_b: { answer: 'no', witness: { request: { yes: false } } },
+      b_implies_a: { answer: 'yes' },
+    });
+  });
+
   test('a rule that is narrower, the same in other words, and the opposite', () => {
     const permit = (applies: unknown) => [ruleOf('R-1', { applies, outcome: 'permit' })];
     const few = permit({ fact: 'request.count', lt: 2 });
