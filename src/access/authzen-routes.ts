@@ -1,7 +1,14 @@
 import type { AnswerOf, Call, Handlers, OperationId, Reply } from '../operation.ts';
 import { notFound, ServiceError } from '../errors.ts';
 import type { Program } from '../pdp/program.ts';
-import { configurationOf, type DecisionPoint, evaluateAll, search } from '../spaces/authzen.ts';
+import {
+  configurationOf,
+  type DecisionPoint,
+  evaluateAll,
+  type Found,
+  type Page,
+  search,
+} from '../spaces/authzen.ts';
 import type { KnownSpaces } from '../spaces/known-spaces.ts';
 import { decisionPointOf } from '../spaces/routes.ts';
 import { mayAsk } from '../spaces/space.ts';
@@ -65,40 +72,36 @@ export function authzenHandlers(deps: AuthzenRoutes): Handlers<AuthzenOperation>
     const body = call.body as Call<'evaluateAccesses'>['body'];
     return { status: 200, body: await evaluateAll(await pointOf(call), body) };
   };
-  const subjects = async (call: AnyCall): Promise<Answered<'searchSubjects'>> => {
-    const { subject, action, resource, context, page } =
-      call.body as Call<'searchSubjects'>['body'];
-    const question = { subject: withoutId(subject), action, resource, context: context ?? {} };
+  const found = async <T>(
+    call: AnyCall,
+    kind: Search,
+    question: object,
+    find: (point: DecisionPoint, page: Page) => Promise<Found<T>>,
+  ) => {
+    const { page } = call.body as Call<'searchSubjects'>['body'];
     const point = await pointOf(call);
-    return {
-      status: 200,
-      body: await search(page, bound(call, 'searchSubjects', question), (at) =>
-        point.subjects(question, at),
-      ),
-    };
+    const body = await search(page, bound(call, kind, question), (at) => find(point, at));
+    return { status: 200 as const, body };
   };
-  const resources = async (call: AnyCall): Promise<Answered<'searchResources'>> => {
-    const { subject, action, resource, context, page } =
-      call.body as Call<'searchResources'>['body'];
-    const question = { subject, action, resource: withoutId(resource), context: context ?? {} };
-    const point = await pointOf(call);
-    return {
-      status: 200,
-      body: await search(page, bound(call, 'searchResources', question), (at) =>
-        point.resources(question, at),
-      ),
-    };
+  const subjects = (call: AnyCall): Promise<Answered<'searchSubjects'>> => {
+    const { subject, action, resource, context = {} } = call.body as Call<'searchSubjects'>['body'];
+    const question = { subject: withoutId(subject), action, resource, context };
+    return found(call, 'searchSubjects', question, (point, at) => point.subjects(question, at));
   };
-  const actions = async (call: AnyCall): Promise<Answered<'searchActions'>> => {
-    const { subject, resource, context, page } = call.body as Call<'searchActions'>['body'];
-    const question = { subject, resource, context: context ?? {} };
-    const point = await pointOf(call);
-    return {
-      status: 200,
-      body: await search(page, bound(call, 'searchActions', question), (at) =>
-        point.actions(question, at),
-      ),
-    };
+  const resources = (call: AnyCall): Promise<Answered<'searchResources'>> => {
+    const {
+      subject,
+      action,
+      resource,
+      context = {},
+    } = call.body as Call<'searchResources'>['body'];
+    const question = { subject, action, resource: withoutId(resource), context };
+    return found(call, 'searchResources', question, (point, at) => point.resources(question, at));
+  };
+  const actions = (call: AnyCall): Promise<Answered<'searchActions'>> => {
+    const { subject, resource, context = {} } = call.body as Call<'searchActions'>['body'];
+    const question = { subject, resource, context };
+    return found(call, 'searchActions', question, (point, at) => point.actions(question, at));
   };
   return {
     evaluateAccess: evaluation,

@@ -9,7 +9,7 @@ import { type Facts, isObject, type Vocabulary } from '../pdp/facts.ts';
 import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import type { Answer, DecisionPoint, Question } from '../spaces/authzen.ts';
-import { obligationOf } from '../spaces/space-point.ts';
+import { answerOf } from '../spaces/space-point.ts';
 import type { AccessWriter } from './access.ts';
 import { factsOfDataset, factsOfRegisters, overlay } from './facts.ts';
 import { readRegisters } from './registers.ts';
@@ -44,16 +44,13 @@ export function foreignPackPoint(
 }
 
 function answer(program: Program, facts: Facts, wantsReasons: boolean): Answer {
-  const { effect, obligations, reasons, missing } = explain(program, facts);
-  const context = {
-    ...(effect === 'review' || wantsReasons ? { outcome: effect } : {}),
-    ...(effect !== 'deny' && obligations.length > 0
-      ? { obligations: obligations.map(obligationOf) }
-      : {}),
-    ...(wantsReasons ? { reasons, missing_facts: [...missing] } : {}),
-  } as NonNullable<Answer['context']>;
-  const decision = effect === 'permit';
-  return Object.keys(context).length > 0 ? { decision, context } : { decision };
+  const explanation = explain(program, facts);
+  const { reasons, missing } = explanation;
+  return answerOf(
+    explanation,
+    {},
+    wantsReasons ? { reasons, missing_facts: [...missing] } : undefined,
+  );
 }
 
 interface Asking {

@@ -1,3 +1,4 @@
+import type { EventInput } from '../audit/event.ts';
 import { change, record } from '../audit/record.ts';
 import { mayRead } from '../catalogue/dataset.ts';
 import { readDatasetsById } from '../catalogue/store.ts';
@@ -16,7 +17,7 @@ import { evaluate } from '../pdp/evaluate.ts';
 import { loadFacts, type Program } from '../pdp/program.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import type { Answer, DecisionPoint, Found, Page, Question } from '../spaces/authzen.ts';
-import { obligationOf } from '../spaces/space-point.ts';
+import { answerOf } from '../spaces/space-point.ts';
 import type { AccessWriter } from './access.ts';
 import { summaryOf } from './decision.ts';
 import { checkPeriod, checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
@@ -85,80 +86,52 @@ async function evaluateNational(
       idempotent: undefined,
     });
     if (submitted.made === 'before') throw new Error('an evaluation has no key to be found by');
-    return answerOf(submitted, requestEndpoint, explain);
+    return nationalAnswer(submitted, requestEndpoint, explain);
   } catch (error) {
     if (!(error instanceof ServiceError) || !NOT_THERE.includes(error.code)) throw error;
     const evaluation_id = newId(deps.clock().getTime());
-    await logUnanswered(deps, principal, question, evaluation_id);
+    await logAsked(deps, principal, question, {
+      id: evaluation_id,
+      type: 'evaluateAccess',
+      outcome: 'deny',
+      body: { evaluation: evaluation_id, error: 'unknown_reference' },
+    });
     const message = 'The request names something that does not exist.';
     return { decision: false, context: { evaluation_id, error: { status: 404, message } } };
   }
 }
 
-function answerOf(
+function nationalAnswer(
   { request, decided, recorded, ignored }: Submitted & { made: 'now' },
   endpoint: string,
   explain: boolean,
 ): Answer {
   const { stored, explanation } = decided;
   const { effect, as_of, missing_facts } = stored;
-  const { obligations, reasons } = explanation;
   const evaluation = { evaluation_id: request.decision, evaluated_at: as_of };
   const expires_at = new Date(Date.parse(as_of) + REQUESTABLE_MS).toISOString();
-  const context = {
-    ...(effect === 'review'
-      ? { outcome: effect, ...evaluation, access_request: { endpoint, expires_at } }
-      : {}),
-    ...(effect !== 'deny' && obligations.length > 0
-      ? { obligations: obligations.map(obligationOf) }
-      : {}),
-    ...(explain
-      ? {
-          outcome: effect,
-          ...evaluation,
-          event_id: recorded.event_id,
-          summary: summaryOf(stored, explanation),
-          reasons,
-          missing_facts: [...missing_facts],
-          ignored_attributes: [...ignored].map(([attribute, sent]) => ({
-            attribute,
-            differs: JSON.stringify(sent) !== JSON.stringify(valueAt(stored.facts, attribute)),
-          })),
-        }
-      : {}),
-  } as NonNullable<Answer['context']>;
-  const decision = effect === 'permit';
-  return Object.keys(context).length > 0 ? { decision, context } : { decision };
+  const asked = (): object => ({
+    ...evaluation,
+    event_id: recorded.event_id,
+    summary: summaryOf(stored, explanation),
+    reasons: explanation.reasons,
+    missing_facts: [...missing_facts],
+    ignored_attributes: [...ignored].map(([attribute, sent]) => ({
+      attribute,
+      differs: JSON.stringify(sent) !== JSON.stringify(valueAt(stored.facts, attribute)),
+    })),
+  });
+  return answerOf(
+    explanation,
+    effect === 'review' ? { ...evaluation, access_request: { endpoint, expires_at } } : {},
+    explain ? asked() : undefined,
+  );
 }
 
 function valueAt(facts: unknown, path: string): unknown {
   let value = facts;
   for (const key of path.split('.')) value = (value as Record<string, unknown> | undefined)?.[key];
   return value;
-}
-
-async function logUnanswered(
-  deps: AccessWriter,
-  { actor, role }: Principal,
-  { subject, action, resource }: Question,
-  id: string,
-): Promise<void> {
-  await change(deps, (tx) =>
-    record(tx, deps.log, deps.clock().toISOString(), {
-      type: 'evaluateAccess',
-      actor,
-      role,
-      subject_ids: [id],
-      outcome: 'deny',
-      body: {
-        evaluation: id,
-        error: 'unknown_reference',
-        subject: { type: subject.type, id: subject.id },
-        action: { name: action.name },
-        resource: { type: resource.type, id: resource.id },
-      },
-    }),
-  );
 }
 
 interface Searched {
@@ -169,23 +142,32 @@ interface Searched {
 
 async function logSearch(
   deps: AccessWriter,
-  { principal: { actor, role } }: Asker,
-  { type, question: { subject, action, resource }, found: { results } }: Searched,
+  { principal }: Asker,
+  { type, question, found: { results } }: Searched,
 ): Promise<void> {
   const id = newId(deps.clock().getTime());
+  const body = { search: id, count: results.length };
+  await logAsked(deps, principal, question, { id, type, outcome: 'success', body });
+}
+
+/** What was asked and leaves no decision, for the record. */
+async function logAsked(
+  deps: AccessWriter,
+  { actor, role }: Principal,
+  { subject, action, resource }: Question,
+  { id, body, ...event }: Pick<EventInput, 'type' | 'outcome' | 'body'> & { readonly id: string },
+): Promise<void> {
   await change(deps, (tx) =>
     record(tx, deps.log, deps.clock().toISOString(), {
-      type,
+      ...event,
       actor,
       role,
       subject_ids: [id],
-      outcome: 'success',
       body: {
-        search: id,
+        ...body,
         subject: { type: subject.type, id: subject.id },
         action: { name: action.name },
         resource: { type: resource.type, id: resource.id },
-        count: results.length,
       },
     }),
   );
@@ -338,8 +320,8 @@ async function decider(
     throw new ServiceError('invalid_facts', 'The question has impossible values.', problems);
   const [dataset] = await readDatasetsById(tx, [id]);
   const isThere = dataset && dataset.status !== 'retired' && mayRead(dataset, principal);
-  const totals = isThere ? await readTotals(tx, [id]) : [];
   const { purpose } = request;
+  const said = isThere ? factsOfDataset(dataset, await readTotals(tx, [id]), purpose) : {};
   return {
     program,
     agreement,
@@ -357,7 +339,7 @@ async function decider(
           asOf: now.toISOString(),
           registers,
           dataset: id,
-          said: factsOfDataset(dataset, totals, purpose),
+          said,
         },
       );
       const bound = boundTo(program, facts);

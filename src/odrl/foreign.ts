@@ -1,5 +1,5 @@
 import { type Condition, parseCondition } from '../pdp/condition.ts';
-import type { Obligation, Outcome, Rule, Texts } from '../pdp/document.ts';
+import type { Obligation, Outcome, Rule, Texts, PolicyDocument } from '../pdp/document.ts';
 import { constraintsOf } from './constraint.ts';
 import {
   type Graph,
@@ -13,7 +13,6 @@ import {
 import { type DutyMapping, WORDS } from './mapping.ts';
 import { type Reading, wordsOf } from './reading.ts';
 import { actionCondition, actionOf, allOf, anyOf, sharedValues, thingCondition } from './scope.ts';
-import type { WrittenPolicy } from '../pdp/source.ts';
 import { DCT, localName, odrl, RDFS, shortName, SKOS } from './terms.ts';
 import type { ImportHeader } from './import.ts';
 
@@ -63,7 +62,7 @@ export function readForeign(
   reading: Reading,
   policy: Node,
   header: ImportHeader,
-): { readonly document: WrittenPolicy; readonly problems: readonly OdrlProblem[] } {
+): { readonly document: PolicyDocument; readonly problems: readonly OdrlProblem[] } {
   return new ForeignReader(reading, policy, header).read();
 }
 
@@ -89,7 +88,7 @@ class ForeignReader {
     this.#title = reading.title(policy) ?? { en: wordsOf(this.#name) };
   }
 
-  read(): { document: WrittenPolicy; problems: OdrlProblem[] } {
+  read(): { document: PolicyDocument; problems: OdrlProblem[] } {
     this.#checkPolicy();
     const nodes = KINDS.map(
       (kind) => [kind, this.#graph.nodesOf(this.#policy, odrl(kind))] as const,
@@ -132,15 +131,15 @@ class ForeignReader {
         throw new OdrlMistake(where(policy), 'an agreement says to whom it grants what it permits');
   }
 
-  #document(): WrittenPolicy {
+  #document(): PolicyDocument {
     const { in_force, version = 1, owner, instrument, concern, layer } = this.#header;
     const defaults = this.#reading.mapping.header;
     const description = this.#description();
     return {
       policy: this.#name,
       version,
-      layer: layer ?? (defaults.layer as WrittenPolicy['layer']),
-      concern: concern ?? (defaults.concern as WrittenPolicy['concern']),
+      layer: layer ?? (defaults.layer as PolicyDocument['layer']),
+      concern: concern ?? (defaults.concern as PolicyDocument['concern']),
       ...(owner === undefined ? {} : { owner }),
       title: this.#title,
       ...(description && { description }),

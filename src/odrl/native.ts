@@ -11,14 +11,13 @@ import type {
 import { branchesOf, EFFECTS } from './export.ts';
 import { type Graph, keyOf, type Node, odrlName, OdrlMistake, type Term, where } from './graph.ts';
 import { type Mapping, MAPPINGS } from './mapping.ts';
-import type { WrittenPolicy } from '../pdp/source.ts';
 import { DCT, FACT, nameIn, odrl, prefixedWord, RDF, shortName, umt, UMT, XSD } from './terms.ts';
 
 /**
  * Reads what `exportOdrl` wrote. Everything is read from the `umt:Rule`s, and the ODRL rules must
  * be those that follow from them: who changes one without the other learns of it.
  */
-export function readNative(graph: Graph, policy: Node): WrittenPolicy {
+export function readNative(graph: Graph, policy: Node): PolicyDocument {
   const facts = graph.one(policy, umt('facts'));
   const profile = (['national', 'space'] as const).find((each) => facts?.value === umt(each));
   if (!profile) throw new OdrlMistake(where(policy, umt('facts')), 'umt:national or umt:space');
@@ -69,7 +68,7 @@ class NativeReader {
     this.#places = places;
   }
 
-  policy(node: Node): WrittenPolicy {
+  policy(node: Node): PolicyDocument {
     this.#only(node, POLICY);
     const types = this.#graph.types(node);
     if (types.join() !== odrl('Set')) throw new OdrlMistake(where(node), 'an odrl:Set');

@@ -2,7 +2,7 @@ import type { Condition } from './condition.ts';
 import type { Outcome, PolicyDocument, Rule } from './document.ts';
 
 /** A condition as a document writes it; `parseCondition` reads it back to an equal one. */
-function conditionSource(condition: Condition): unknown {
+export function conditionSource(condition: Condition): unknown {
   switch (condition.kind) {
     case 'constant':
       return condition.value;
@@ -25,11 +25,11 @@ function conditionSource(condition: Condition): unknown {
   }
 }
 
-/** A document with its target as it is written, without the owner in it. */
-export type WrittenPolicy = PolicyDocument;
-
-/** The text of a policy document: JSON, which is YAML, and which `parsePolicy` takes. */
-export function documentText({ rules, target, ...head }: WrittenPolicy): string {
+/**
+ * The text of a policy document whose target is as it is written, without the owner in it: JSON,
+ * which is YAML, and which `parsePolicy` takes.
+ */
+export function documentText({ rules, target, ...head }: PolicyDocument): string {
   return `${JSON.stringify(
     {
       ...head,

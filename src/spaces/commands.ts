@@ -79,10 +79,15 @@ export async function registerSpace(
     if (sqlState(error) === '23503')
       throw unknownReference('/organisation', 'the id of a registered organisation');
     if (!isDuplicate(error)) throw error;
-    throw new ServiceError('already_exists', 'There is, or was, another space with this id.', [
-      { path: '/id', expected: 'an id that is not taken' },
-    ]);
+    throw idTaken();
   }
+}
+
+/** The names of spaces that have ended are not given again. */
+export function idTaken(): ServiceError {
+  return new ServiceError('already_exists', 'There is, or was, another space with this id.', [
+    { path: '/id', expected: 'an id that is not taken' },
+  ]);
 }
 
 /**

@@ -6,6 +6,7 @@ import { etagOf, expectedVersion, mergePatch, refuseManaged, staleVersion } from
 import {
   changeSpace,
   changeSpaceEntities,
+  idTaken,
   registerSpace,
   retireSpace,
   type SpaceChange,
@@ -67,7 +68,7 @@ export function spaceHandlers(deps: SpaceRoutes): Handlers<SpaceOperation> {
       const { id, ...input } = body;
       const organisation =
         principal.role === 'steward' ? principal.organisation : (input.organisation ?? null);
-      if (deps.builtIn.some((each) => each.id === id)) throw taken();
+      if (deps.builtIn.some((each) => each.id === id)) throw idTaken();
       if (input.organisation !== undefined && input.organisation !== organisation) throw notYours();
       const document = spaceDocumentOf(input);
       const changed = await registerSpace(deps, principal, { id, organisation, document });
@@ -118,12 +119,6 @@ export function spaceHandlers(deps: SpaceRoutes): Handlers<SpaceOperation> {
       return { status: 200, body: { space: path.space, ...changed, ...recorded } };
     },
   };
-}
-
-function taken(): ServiceError {
-  return new ServiceError('already_exists', 'There is, or was, another space with this id.', [
-    { path: '/id', expected: 'an id that is not taken' },
-  ]);
 }
 
 function notYours(): ServiceError {

@@ -2,7 +2,7 @@ import { change, record, type Writer } from '../audit/record.ts';
 import { batched } from '../db/batch.ts';
 import { ServiceError } from '../errors.ts';
 import { newId } from '../ids.ts';
-import type { ObligationDue } from '../pdp/explain.ts';
+import type { Explanation, ObligationDue } from '../pdp/explain.ts';
 import type { Principal } from '../principal.ts';
 import type { Answer, DecisionPoint, Question } from './authzen.ts';
 import type { LiveSpace } from './live-space.ts';
@@ -119,23 +119,41 @@ async function explained(
         body: { evaluation: id, question, deny, review, obligations: oblige },
       })
     : undefined;
-  const context: NonNullable<Answer['context']> = {
-    ...(effect === 'review' || explain ? { outcome: effect } : {}),
-    ...(event_id === undefined ? {} : { evaluation_id: id, event_id }),
+  const always = event_id === undefined ? {} : { evaluation_id: id, event_id };
+  const asked = {
+    reasons,
+    missing_facts: [...missing],
+    ignored_attributes: live.ignored(question),
+  };
+  return answerOf({ effect, obligations }, always, explain ? asked : undefined);
+}
+
+type Context = NonNullable<Answer['context']>;
+
+/**
+ * An answer with what is always said beside it, and what is said only where it was asked for.
+ * Where there is nothing to say there is no context: some clients compare whole answers.
+ */
+export function answerOf(
+  { effect, obligations }: Pick<Explanation, 'effect' | 'obligations'>,
+  always: object,
+  asked: object | undefined,
+): Answer {
+  const context = {
+    ...(effect === 'review' || asked ? { outcome: effect } : {}),
+    ...always,
     ...(effect !== 'deny' && obligations.length > 0
       ? { obligations: obligations.map(obligationOf) }
       : {}),
-    ...(explain
-      ? { reasons, missing_facts: [...missing], ignored_attributes: live.ignored(question) }
-      : {}),
-  };
+    ...asked,
+  } as Context;
   const decision = effect === 'permit';
   return Object.keys(context).length > 0 ? { decision, context } : { decision };
 }
 
-type Obligation = NonNullable<NonNullable<Answer['context']>['obligations']>[number];
+type Obligation = NonNullable<Context['obligations']>[number];
 
 /** An obligation in the shape of AuthZEN's Obligations profile; what kind it is, the rule says. */
-export function obligationOf({ rule, sentence, due, evidence }: ObligationDue): Obligation {
+function obligationOf({ rule, sentence, due, evidence }: ObligationDue): Obligation {
   return { id: rule, type: 'custom' as const, properties: { kind: rule, sentence, due, evidence } };
 }

@@ -8,7 +8,8 @@ import { importOdrl } from '../../src/odrl/import.ts';
 import { type PolicyDocument, parsePolicy } from '../../src/pdp/document.ts';
 import { packs } from '../pdp/packs.ts';
 import { obligation, ruleLists } from '../pdp/policies.ts';
-import { sourceOf, tree } from '../pdp/conditions.ts';
+import { conditionSource as sourceOf } from '../../src/pdp/source.ts';
+import { tree } from '../pdp/conditions.ts';
 import { policyDocument, ruleOf } from '../pdp/support.ts';
 
 const FORMATS = ['jsonld', 'turtle'] as const;

@@ -5,7 +5,8 @@ import { parsePolicy } from '../../src/pdp/document.ts';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import { loadFacts, type Program } from '../../src/pdp/program.ts';
 import { TRUE, UNKNOWN } from '../../src/pdp/logic.ts';
-import { CASES, RULES, sourceOf, tree, vocabulary } from './conditions.ts';
+import { conditionSource as sourceOf } from '../../src/pdp/source.ts';
+import { CASES, RULES, tree, vocabulary } from './conditions.ts';
 import { build, built, cpuSeconds, policyDocument, program, ruleOf, smallPack } from './support.ts';
 
 /** A permission, so that a finding is about the rules at hand. */

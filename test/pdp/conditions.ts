@@ -297,27 +297,3 @@ export const frames: readonly Frame[] = CASES.map((facts) => {
   evaluate(small, frame);
   return frame;
 });
-
-/** A condition as a document writes it. */
-export function sourceOf(condition: Condition): unknown {
-  switch (condition.kind) {
-    case 'constant':
-      return condition.value;
-    case 'not':
-      return { not: sourceOf(condition.of) };
-    case 'and':
-    case 'or':
-    case 'xone':
-      return { [condition.kind]: condition.of.map(sourceOf) };
-    case 'exists':
-    case 'nonempty':
-      return { [condition.kind]: condition.fact };
-    case 'applies':
-    case 'holds':
-      return { [condition.kind]: condition.rule };
-    case 'compare': {
-      const { fact: of, operator, right } = condition;
-      return { fact: of, [operator]: 'fact' in right ? right : right.constant };
-    }
-  }
-}

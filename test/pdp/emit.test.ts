@@ -4,7 +4,8 @@ import { buildExtension } from '../../src/pdp/build.ts';
 import { compileCondition } from '../../src/pdp/compile.ts';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import { loadFacts, scopeOf } from '../../src/pdp/program.ts';
-import { CASES, leaf, small, sourceOf, tree } from './conditions.ts';
+import { conditionSource as sourceOf } from '../../src/pdp/source.ts';
+import { CASES, leaf, small, tree } from './conditions.ts';
 import { policyDocument, ruleOf } from './support.ts';
 
 const scope = scopeOf(small);

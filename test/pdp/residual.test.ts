@@ -9,7 +9,8 @@ import type { Facts } from '../../src/pdp/facts.ts';
 import { type Predicate, Predicates } from '../../src/pdp/predicate.ts';
 import { type Extension, loadFacts, type Program } from '../../src/pdp/program.ts';
 import { residual } from '../../src/pdp/residual.ts';
-import { CASES, leaf, sourceOf, tree, vocabulary } from './conditions.ts';
+import { conditionSource as sourceOf } from '../../src/pdp/source.ts';
+import { CASES, leaf, tree, vocabulary } from './conditions.ts';
 import { isTrueOf } from './answers.ts';
 import { built, factAt, policyDocument, ruleOf, smallPack, withFact } from './support.ts';
 
