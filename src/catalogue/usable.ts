@@ -71,12 +71,7 @@ async function readGeneral(
   const plan = new Plan(new FactTests(await readApart(tx)), question);
   const profiles = await plan.profiles(tx);
   if (profiles?.length === 0) return [];
-  const read = async (among: Among): Promise<UsableDataset[]> =>
-    readRows(tx, plan.rows({ profiles, among, filter, limit }));
-  if (profiles && profiles.length <= FEW_PROFILES) return read('profile');
-  const newest = await read('newest');
-  if (newest.length === limit) return newest;
-  return read(profiles && profiles.length < MANY_PROFILES ? 'profile' : 'all');
+  return readRows(tx, plan.rows({ profiles, filter, limit }));
 }
 
 async function readExceptions(
@@ -113,9 +108,6 @@ function after({ after: last }: DatasetFilter): Expression[] {
   return [sql`(f.created_at, f.dataset) < (${last.created_at}::timestamptz, ${last.id})`];
 }
 
-/** Where a page is looked for: each profile by itself, the newest datasets, or all of them. */
-type Among = 'profile' | 'newest' | 'all';
-
 async function readApart(db: Db): Promise<ReadonlySet<string>> {
   const rows = await db.selectFrom('fact_apart').select('fact').execute();
   return new Set(rows.map(({ fact }) => fact));
@@ -123,7 +115,6 @@ async function readApart(db: Db): Promise<ReadonlySet<string>> {
 
 interface Search {
   readonly profiles: readonly Buffer[] | undefined;
-  readonly among: Among;
   readonly filter: DatasetFilter;
   readonly limit: number;
 }
@@ -172,44 +163,47 @@ class Plan {
     return rows.map(({ sha256 }) => sha256);
   }
 
-  rows({ profiles, among, filter, limit }: Search): Expression {
+  /**
+   * One statement, so that profiles are settled once: where many fit, the page is looked for among
+   * the newest datasets, and only where these do not fill it, among all of the profiles.
+   */
+  rows({ profiles, filter, limit }: Search): Expression {
     const narrowed = narrowing(filter);
     const dataset = narrowed.length === 0 ? sql`` : sql`join dataset d on d.id = f.dataset`;
     const reads = named('r', this.#tests.reads);
+    const beside = sql`${dataset} cross join lateral (select${reads} offset 0) r`;
     const total = sql`t.dataset = f.dataset and t.purpose = ${this.#purpose} and f.consented`;
     // One by one where few are looked at, or the planner would gather the totals of everybody.
-    const totals =
-      among === 'all'
-        ? sql`left join consent_total t on ${total}`
-        : sql`left join lateral (select * from consent_total t where ${total} offset 0) t on true`;
-    const beside = sql`
-      ${totals} ${dataset} cross join lateral (select${reads} offset 0) r`;
+    const totals = sql`left join lateral (select * from consent_total t where ${total} offset 0) t on true`;
     const others =
       this.#exceptions.length === 0 ? [] : [sql`f.dataset <> all(${this.#exceptions}::text[])`];
     const listed = sql.join([sql`f.active`, ...after(filter), ...others], sql` and `);
     // One condition, or the planner would weigh each of its parts.
     const where = sql.join([sql`(${this.#usable} is true)`, ...narrowed], sql` and `);
     const shown = sql`f.dataset, f.created_at, case when ${this.#review} then 'review' else 'permit' end as usable`;
-    const settled = this.#settledOf(profiles);
-    switch (among) {
-      case 'profile':
-        return sql`
-          select u.* from (${settled}) p cross join lateral (
-            select ${shown} from dataset_facts f ${beside}
-            where f.profile = p.sha256 and ${listed} and ${where} ${NEWEST_FIRST} limit ${limit}
-          ) u order by u.created_at desc, u.dataset desc limit ${limit}`;
-      case 'newest':
-        return sql`
-          with p as materialized (${settled}),
-            f as materialized (select * from dataset_facts f where ${listed} ${NEWEST_FIRST} limit ${NEWEST})
-          select ${shown} from f join p on p.sha256 = f.profile ${beside}
-          where ${where} ${NEWEST_FIRST} limit ${limit}`;
-      case 'all':
-        return sql`
-          with p as materialized (${settled})
-          select ${shown} from dataset_facts f join p on p.sha256 = f.profile ${beside}
-          where ${listed} and ${where} ${NEWEST_FIRST} limit ${limit}`;
-    }
+    const page = sql`${NEWEST_FIRST} limit ${limit}`;
+    const profile = sql`
+      select u.* from p cross join lateral (
+        select ${shown} from dataset_facts f ${totals} ${beside}
+        where f.profile = p.sha256 and ${listed} and ${where} ${page}) u`;
+    const last = sql`order by created_at desc, dataset desc limit ${limit}`;
+    const settled = sql`with p as materialized (${this.#settledOf(profiles)})`;
+    if (profiles && profiles.length <= FEW_PROFILES) return sql`${settled} ${profile} ${last}`;
+    const all =
+      profiles && profiles.length < MANY_PROFILES
+        ? profile
+        : sql`
+          select ${shown} from dataset_facts f join p on p.sha256 = f.profile
+            left join consent_total t on ${total} ${beside}
+          where ${listed} and ${where}`;
+    return sql`
+      ${settled},
+        f as materialized (select * from dataset_facts f where ${listed} ${NEWEST_FIRST} limit ${NEWEST}),
+        n as materialized (
+          select ${shown} from f join p on p.sha256 = f.profile ${totals} ${beside} where ${where} ${page})
+      (select * from n where (select count(*) from n) = ${limit})
+      union all (select * from (${all}) rest where (select count(*) from n) < ${limit})
+      ${last}`;
   }
 
   /** Profiles and what they settle; tests that are needed more than once are done once. */
