@@ -107,7 +107,15 @@ interface Selection {
 export class Predicates {
   readonly always: Predicate = { kind: 'constant', value: true };
   readonly never: Predicate = { kind: 'constant', value: false };
-  readonly #known = new Map<string, Predicate>();
+  /** By kind or reading, then by what tells it from others of its sort. */
+  readonly #known = {
+    true: new Map<string, Predicate>(),
+    false: new Map<string, Predicate>(),
+    not_true: new Map<string, Predicate>(),
+    not_false: new Map<string, Predicate>(),
+    and: new Map<string, Predicate>(),
+    or: new Map<string, Predicate>(),
+  } satisfies Record<Reading | Junction, Map<string, Predicate>>;
   readonly #names = new Map<Predicate, string>([
     [this.always, 'T'],
     [this.never, 'F'],
@@ -123,7 +131,7 @@ export class Predicates {
   }
 
   #test(name: string, test: FactTest, is: Reading): Predicate {
-    return this.#intern(`${is} ${name}`, { kind: 'test', test, is });
+    return this.#intern(is, name, { kind: 'test', test, is });
   }
 
   /** A test as a condition. */
@@ -160,10 +168,11 @@ export class Predicates {
     }
   }
 
-  #intern(name: string, predicate: Predicate): Predicate {
-    const known = this.#known.get(name);
+  #intern(sort: Reading | Junction, name: string, predicate: Predicate): Predicate {
+    const alike = this.#known[sort];
+    const known = alike.get(name);
     if (known) return known;
-    this.#known.set(name, predicate);
+    alike.set(name, predicate);
     this.#names.set(predicate, String(this.#names.size));
     return predicate;
   }
@@ -175,7 +184,7 @@ export class Predicates {
   #junction(kind: Junction, of: readonly Predicate[]): Predicate {
     const [only] = of;
     if (only && of.length === 1) return only;
-    return this.#intern(`${kind} ${of.map((part) => this.#name(part)).join()}`, { kind, of });
+    return this.#intern(kind, of.map((part) => this.#name(part)).join(), { kind, of });
   }
 
   #join(kind: Junction, parts: readonly Predicate[]): Predicate {
@@ -282,13 +291,21 @@ function factName({ selector: { test, is } }: Selection): string {
   return `${is} ${test.fact.name}`;
 }
 
+const testNames = new WeakMap<FactTest, string>();
+
 /** Equal for equal tests: everything but its name follows from a fact's name. */
 function nameOf(test: FactTest): string {
-  if (test.kind === 'in') return `in ${test.fact.name} ${JSON.stringify(test.values)}`;
-  return JSON.stringify(test, (_key, value: unknown) => {
-    if (value === undefined) return { unknown: true }; // and not null, which is none
-    return isFact(value) ? value.name : value;
-  });
+  const known = testNames.get(test);
+  if (known !== undefined) return known;
+  const name =
+    test.kind === 'in'
+      ? `in ${test.fact.name} ${JSON.stringify(test.values)}`
+      : JSON.stringify(test, (_key, value: unknown) => {
+          if (value === undefined) return { unknown: true }; // and not null, which is none
+          return isFact(value) ? value.name : value;
+        });
+  testNames.set(test, name);
+  return name;
 }
 
 function isFact(value: unknown): value is StoredFact {

@@ -66,7 +66,7 @@ interface RuleTruth {
   readonly applies: Three;
   readonly holds: Three;
 }
-type Rules = ReadonlyMap<string, RuleTruth>;
+type Rules = Pick<ReadonlyMap<string, RuleTruth>, 'get'>;
 
 /** A variable: known, in the form of the frame; a condition; a fact; or a union with facts in it. */
 type Value =
@@ -142,14 +142,15 @@ class Reading {
 
   /** Adds what rules say; they may refer to one another, to an earlier one, and to `others`. */
   judge(rules: readonly { readonly rule: Rule }[], others: Rules): Rules {
-    const known = new Map(others);
+    const own = new Map<string, RuleTruth>();
+    const known: Rules = { get: (id) => own.get(id) ?? others.get(id) };
     const { and, not } = this.#make;
     for (const { rule } of rules) {
       const applies = this.#condition(rule.applies, known);
       const holds = rule.holds && this.#condition(rule.holds, known);
       const may = not(applies.isFalse);
       const held = holds ? and(may, holds.isTrue) : this.#make.never;
-      known.set(rule.id, { applies, holds: { isTrue: held, isFalse: not(held) } });
+      own.set(rule.id, { applies, holds: { isTrue: held, isFalse: not(held) } });
       if (may === this.#make.never) continue;
       if (!holds) this.#outcomes(rule, applies, may, known);
       else {
