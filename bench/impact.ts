@@ -51,6 +51,7 @@ export async function measureImpact(): Promise<ImpactRates> {
         witness: null,
         issuer: null,
         publicUrl: null,
+        processes: 1,
         poolSize: 5,
       },
       () => new Date(),

@@ -24,7 +24,10 @@ export interface Config {
     readonly audience: string;
     readonly jwksUrl: URL;
   } | null;
+  /** Connections to the database, of each process. */
   readonly poolSize: number;
+  /** Processes that answer requests. */
+  readonly processes: number;
   /** Where callers find the service: `https://data.example`; null where they find it at once. */
   readonly publicUrl: string | null;
 }
@@ -61,6 +64,7 @@ export function readConfig(env: NodeJS.ProcessEnv, now: Date): Config {
     issuer: demo ? null : readIssuer(env, problems),
     publicUrl: readPublicUrl(env['PUBLIC_URL'], problems),
     poolSize: readNumber(env, 'DATABASE_POOL', { otherwise: 10, least: 2, most: 200 }, problems),
+    processes: readNumber(env, 'PROCESSES', { otherwise: 1, least: 1, most: 64 }, problems),
   };
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return config;

@@ -1,4 +1,6 @@
+import cluster from 'node:cluster';
 import { type Config, ConfigError, readConfig } from './config.ts';
+import { serveAsProcess, startProcesses } from './processes.ts';
 import { type Service, startService } from './service.ts';
 
 const voice = {
@@ -55,9 +57,13 @@ function stopOnSignal(starting: Promise<Service>): void {
 
 try {
   const config = readConfig(process.env, new Date());
-  const starting = startService(config, () => new Date(), voice);
-  stopOnSignal(starting);
-  console.log(welcome(await starting, config));
+  const start = (): Promise<Service> => startService(config, () => new Date(), voice);
+  if (cluster.isWorker) await serveAsProcess(start());
+  else {
+    const starting = config.processes > 1 ? startProcesses(config, voice) : start();
+    stopOnSignal(starting);
+    console.log(welcome(await starting, config));
+  }
 } catch (error) {
   console.error(
     error instanceof ConfigError

@@ -24,6 +24,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['http', 'console'],
   ['demo'],
   ['service'],
+  ['processes'],
   ['cli', 'main'],
 ];
 

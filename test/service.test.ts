@@ -133,6 +133,50 @@ describe('with its own database', () => {
     expect(await databasesOf(dataDir)).toEqual([]);
   });
 
+  test('several processes share one port, one that is killed is replaced, and all of them stop', async () => {
+    const dir = await folder();
+    await using service = spawnService({ DATA_DIR: dir, PORT: '0', PROCESSES: '3' });
+    const url = await service.url;
+    const children = async (): Promise<string[]> => {
+      const { pid } = service.child;
+      const list = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+      const commands = await Promise.all(
+        list
+          .trim()
+          .split(' ')
+          .map(async (each) => [each, await readFile(`/proc/${each}/cmdline`, 'utf8')] as const),
+      );
+      return commands.flatMap(([each, text]) => (text.includes('main.ts') ? [each] : []));
+    };
+    const until = async (reached: () => Promise<boolean>): Promise<void> => {
+      while (!(await reached())) await sleep(50);
+    };
+    const asked = async (): Promise<number> => {
+      // Each of these comes over a connection of its own.
+      const answers = await Promise.all(
+        Array.from({ length: 6 }, () =>
+          fetch(`${url}/readyz`, { headers: { connection: 'close' } }).then(
+            ({ status }) => status,
+            () => 0,
+          ),
+        ),
+      );
+      return Math.min(...answers);
+    };
+    await until(async () => (await children()).length === 3);
+    const before = await children();
+    process.kill(Number(before[1]), 'SIGKILL');
+    await until(async () => {
+      const now = await children();
+      return now.length === 3 && !now.includes(before[1] ?? '') && (await asked()) === 200;
+    });
+    expect(service.output()).toContain('A process of the service has ended (SIGKILL)');
+    const alive = await children();
+    expect(await service.end('SIGINT')).toBe(0);
+    expect(alive.filter((each) => existsSync(`/proc/${each}`))).toEqual([]);
+    expect(await databasesOf(dir)).toEqual([]);
+  }, 120_000);
+
   test('Ctrl-C during the first start leaves no database running', async () => {
     const fresh = await folder();
     await using early = spawnService({ DATA_DIR: fresh, PORT: '0' });

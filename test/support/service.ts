@@ -66,6 +66,7 @@ export async function startTestService({
     witness: null,
     issuer: null,
     poolSize: 5,
+    processes: 1,
     publicUrl: null,
     ...overrides,
   };
