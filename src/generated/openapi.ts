@@ -1460,12 +1460,23 @@ export interface paths {
         };
         /**
          * Export events with their proofs
-         * @description Lines: what the export is (range, filter, checkpoint), one an event by rising index, and a
-         *     last one that says that it is whole. An answer without that last line was broken off; ask
-         *     again with `size`, `resume_row` and `resume_index` for the rest. JSONL is the reference
+         * @description What the export is (range, filter, checkpoint), the events by rising index, and an end that
+         *     says that it is whole; an answer without that end was broken off. JSONL is the reference
          *     form, which `/log/verify.mjs` verifies offline: without a filter the edges of the range
          *     prove that nothing in it is missing; with one each entry has a proof, and nothing proves
-         *     that there are no others. CSV is for people.
+         *     that there are no others. The other forms are made from it:
+         *
+         *     - CSV is for people; lines that begin with `#` say what it is and that it is whole.
+         *     - OCSF 1.8.0, as JSONL, is for monitors. It is a projection: what the tree has are the bytes
+         *       in `raw_data`, `metadata.sequence` is the index, `unmapped.leaf_hash` the leaf hash. The
+         *       first and the last line are events of class 0 with what the export is under `unmapped`.
+         *     - Parquet has a column for each member of a row, and the first and the last line of JSONL
+         *       as `umutungo.header` and `umutungo.end` in the metadata of the file. Without its end it
+         *       cannot be opened.
+         *
+         *     The rest of a line-based form that was broken off is asked for with the same parameters
+         *     and `size`, `resume_row` and `resume_index`. Parquet begins anew; `umutungo log export`
+         *     makes it from JSONL.
          */
         readonly get: operations["exportEvents"];
         readonly put?: never;
@@ -5633,7 +5644,7 @@ export interface operations {
     readonly exportEvents: {
         readonly parameters: {
             readonly query?: {
-                readonly format?: "jsonl" | "csv";
+                readonly format?: "jsonl" | "csv" | "ocsf" | "parquet";
                 /** @description Size of the published checkpoint that it is under; the newest if not said. */
                 readonly size?: components["schemas"]["TreeSize"];
                 /** @description Index of the first entry. */
@@ -5677,6 +5688,7 @@ export interface operations {
                 content: {
                     readonly "application/jsonl": string;
                     readonly "text/csv": string;
+                    readonly "application/vnd.apache.parquet": string;
                 };
             };
             readonly 503: components["responses"]["Unavailable"];
