@@ -97,6 +97,7 @@ const READS = [
   'getDecision',
   'replayDecision',
   'getDecisionExplanation',
+  'getRecordOfProcessing',
   'listEvents',
   'searchEvents',
   'exportEvents',
