@@ -76,6 +76,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   jsonld: ['odrl/read.ts'],
   n3: ['odrl/read.ts'],
   commander: ['cli/'],
+  'hyparquet-writer': ['audit/export-parquet.ts'],
   uuid: ['ids.ts'],
   'swagger-ui-dist': ['http/pages.ts'],
 };

@@ -98,9 +98,7 @@ export function factsOfRegisters(
     requester: {
       ...(program.vocabulary.has('request.requester.id') && { id: organisation.id }),
       ...(program.vocabulary.has('request.requester.project') && { project: project.id }),
-      name: organisation.name,
-      country: organisation.country,
-      legal_form: organisation.legal_form,
+      ...namedFacts(organisation),
     },
     agreement: agreement && factsOfAgreement(agreement),
     poc: project.poc && { stage: project.stage, ...project.poc },
@@ -115,6 +113,23 @@ export function factsOfRegisters(
     }
   }
   return facts;
+}
+
+/** `request.*` as far as it is about an organisation that asks for nothing. */
+export function factsOfOrganisation(
+  program: Program,
+  organisation: Parties['organisation'],
+  registrations: readonly Parties['registration'][],
+): Record<string, unknown> {
+  const facts: Record<string, unknown> = { requester: namedFacts(organisation) };
+  for (const { path, record } of recordSpecs(program, 'registration')) {
+    place(facts, path, newest(registrations, record?.kind, null), record?.field);
+  }
+  return facts;
+}
+
+function namedFacts({ name, country, legal_form }: Parties['organisation']): object {
+  return { name, country, legal_form };
 }
 
 /** The facts of one case: what is asked, and what the registers know. */

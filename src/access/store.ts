@@ -252,6 +252,38 @@ export async function readPermitted(
   return rows;
 }
 
+/** An access that was permitted: the newest of the requests that asked for the very same. */
+export interface PermittedAccess {
+  readonly id: string;
+  readonly dataset: string;
+  readonly project: string;
+  readonly agreement: string | null;
+  readonly decision: string;
+  readonly event_id: string;
+  readonly created_at: string;
+  /** How many requests asked for it and were permitted. */
+  readonly requests: number;
+  /** Canonical JSON of a `StoredDecision`. */
+  readonly document: string;
+}
+
+/** What was permitted of a publisher's datasets, ended or not, by dataset and project. */
+export async function readPermittedAccess(
+  db: Db,
+  { publisher, dataset }: { readonly publisher: string; readonly dataset: string | undefined },
+  limit: number,
+): Promise<PermittedAccess[]> {
+  const { rows } = await sql<PermittedAccess>`
+    select distinct on (r.dataset, r.project, r.agreement, r.request) r.id, r.dataset, r.project,
+      r.agreement, r.decision, d.event_id, r.created_at, d.document,
+      count(*) over (partition by r.dataset, r.project, r.agreement, r.request) as requests
+    from access_request r join decision d on d.id = r.decision join dataset s on s.id = r.dataset
+    where s.publisher = ${publisher} and r.effect = 'permit'
+      ${dataset === undefined ? sql`` : sql`and r.dataset = ${dataset}`}
+    order by r.dataset, r.project, r.agreement, r.request, r.id desc limit ${limit}`.execute(db);
+  return rows;
+}
+
 export interface AccessRequestFilter {
   readonly dataset?: string | undefined;
   readonly project?: string | undefined;

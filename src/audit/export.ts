@@ -3,24 +3,25 @@ import { ServiceError } from '../errors.ts';
 import { encodeBase64 } from '../tlog/encoding.ts';
 import { leafHash } from '../tlog/leaf.ts';
 import { inclusionProof, type ReadTile, subtreeRoots } from '../tlog/prove.ts';
+import { EXPORT_FORMAT, type Export, type ExportRow } from './export-form.ts';
+import { EXPORT_FORMS, type ExportFormat } from './export-forms.ts';
 import { newestCheckpoint, tileReader } from './proofs.ts';
 import { eachEvent } from './search.ts';
 import type { Period } from './search-store.ts';
-import { type EventRow, keepCheckpoint, readCheckpointAt, type StoredCheckpoint } from './store.ts';
+import { keepNewestCheckpoint, type KeptCheckpoint, readCheckpointAt } from './store.ts';
 import { type EventQuery, termsOfQuery } from './terms.ts';
-
-const EXPORT_FORMAT = 'umutungo-export@v1';
 
 /** What is exported. All of it is fixed by the checkpoint: the same words give the same bytes. */
 export interface ExportQuery extends EventQuery, Period {
-  readonly format: 'jsonl' | 'csv';
+  readonly format: ExportFormat;
   /** Size of the published checkpoint that it is under; the newest where it is not said. */
   readonly size?: number | undefined;
   /** Index of the first entry, and of the first that is no more in it. */
   readonly start?: number | undefined;
   readonly end?: number | undefined;
   /** Goes on with an export that was broken off: after so many rows, from this index on. */
-  readonly resume?: { readonly row: number; readonly index: number } | undefined;
+  readonly resume_row?: number | undefined;
+  readonly resume_index?: number | undefined;
   /** The filter in the words of the caller, for the export to name. */
   readonly filter: Readonly<Record<string, unknown>>;
 }
@@ -32,159 +33,129 @@ export interface ExportLog {
   readonly vkeys: string;
 }
 
-interface Plan {
-  readonly query: ExportQuery;
-  readonly log: ExportLog;
-  readonly checkpoint: StoredCheckpoint;
+interface Range {
   readonly from: number;
   readonly to: number;
-  readonly filtered: boolean;
-  readonly readTile: ReadTile;
 }
 
 /**
- * The lines of an export: what it is (range, filter, checkpoint), a line an event, and a last line
- * that says that it is whole. Without that line it was broken off. A JSONL export can be verified
- * offline: one without a filter has the edges of its range, which prove that nothing in between is
- * missing; one with a filter has a proof for each entry, and cannot prove that there are no more.
- * @throws ServiceError `invalid_request` for a range that the checkpoint does not have, before the
- * first line. What fails later breaks the iteration off.
+ * An export in its form: what it is (range, filter, checkpoint), the events, and an end that says
+ * that it is whole. Without that end it was broken off. JSONL can be verified offline: without a
+ * filter it has the edges of its range, which prove that nothing in between is missing; with one
+ * it has a proof for each entry, and cannot prove that there are no more.
+ * @throws ServiceError `invalid_request` for a range that the checkpoint does not have and for a
+ * rest that cannot be asked for, before the first byte. What fails later breaks the iteration off.
  */
-export async function exportLines(
+export async function exportEvents(
   db: Db,
   log: ExportLog,
   query: ExportQuery,
-): Promise<AsyncGenerator<string>> {
+): Promise<AsyncIterable<string | Uint8Array>> {
+  const form = EXPORT_FORMS[query.format];
+  const resume = resumed(query, form.resumable);
   const checkpoint = await checkpointOf(db, query.size);
-  const { start: from = 0, end: to = checkpoint.size } = query;
-  if (to > checkpoint.size || from > to) {
-    throw new ServiceError('invalid_request', 'The range does not fit the checkpoint.', [
-      {
-        path: to > checkpoint.size ? 'end' : 'start',
-        expected: `at most ${Math.min(to, checkpoint.size)}`,
-      },
-    ]);
-  }
-  // Refused here, before the first line, where it cannot be searched for.
+  const range = rangeOf(query, checkpoint.size);
+  const rest = resume ? restOf(range, resume, query) : range;
+  // Refused here, before the first byte, where it cannot be searched for.
   termsOfQuery(query);
   const filtered = Object.keys(query.filter).length > 0;
   const readTile = remembered(tileReader(db));
-  const plan: Plan = { query, log, checkpoint, from, to, filtered, readTile };
-  return query.format === 'jsonl' ? jsonLines(db, plan) : csvLines(db, plan);
-}
-
-async function checkpointOf(db: Db, size: number | undefined): Promise<StoredCheckpoint> {
-  const checkpoint =
-    size === undefined ? await newestCheckpoint(db) : await readCheckpointAt(db, size);
-  if (checkpoint) {
-    await keepCheckpoint(db, checkpoint.size);
-    return checkpoint;
-  }
-  throw new ServiceError('invalid_request', 'No checkpoint of this size was published and kept.', [
-    { path: 'size', expected: 'the size of a published checkpoint' },
-  ]);
-}
-
-async function* jsonLines(db: Db, plan: Plan): AsyncGenerator<string> {
-  const { query, log, checkpoint, from, to, filtered, readTile } = plan;
-  const edge = async (range: { from: number; to: number }): Promise<string[]> =>
-    filtered ? [] : (await subtreeRoots(range, checkpoint.size, readTile)).map(encodeBase64);
-  if (!query.resume) {
-    yield line({
+  const edge = async (from: number, to: number): Promise<string[]> =>
+    filtered ? [] : (await subtreeRoots({ from, to }, checkpoint.size, readTile)).map(encodeBase64);
+  const right = await edge(range.to, checkpoint.size);
+  const exported: Export = {
+    header: {
       format: EXPORT_FORMAT,
       origin: log.origin,
-      from,
-      to,
+      ...range,
       filtered,
       filter: query.filter,
       complete: completeness(filtered),
       checkpoint: checkpoint.note,
+      signed_at: checkpoint.signed_at,
       vkeys: log.vkeys,
-      left: await edge({ from: 0, to: from }),
-    });
-  }
-  let count = query.resume?.row ?? 0;
-  for await (const event of eachEvent(db, query, { from: query.resume?.index ?? from, to })) {
-    const { leaf, body } = event;
-    const index = event.idx ?? 0;
-    const proof = filtered
-      ? { proof: (await inclusionProof(index, checkpoint.size, readTile)).map(encodeBase64) }
-      : {};
-    count += 1;
-    yield line({
+      left: await edge(0, range.from),
+    },
+    resumed: resume?.row,
+    rows: rowsOf(db, query, rest, async (index) =>
+      filtered && form.proves
+        ? { proof: (await inclusionProof(index, checkpoint.size, readTile)).map(encodeBase64) }
+        : {},
+    ),
+    right: () => right,
+  };
+  return form.write(exported);
+}
+
+async function* rowsOf(
+  db: Db,
+  query: ExportQuery,
+  range: Range,
+  proofOf: (index: number) => Promise<Pick<ExportRow, 'proof'>>,
+): AsyncGenerator<ExportRow> {
+  for await (const { idx, leaf, body } of eachEvent(db, query, range)) {
+    const index = idx ?? 0;
+    yield {
       index,
       leaf_hash: encodeBase64(leafHash(leaf)),
       leaf: leaf.toString('utf8'),
       body: body.toString('utf8'),
-      ...proof,
-    });
+      ...(await proofOf(index)),
+    };
   }
-  yield line({ end: true, count, right: await edge({ from: to, to: checkpoint.size }) });
 }
 
-const COLUMNS = [
-  'index',
-  'event_id',
-  'time',
-  'type',
-  'actor',
-  'role',
-  'outcome',
-  'subject_ids',
-  'rules',
-  'leaf_hash',
-  'body',
-] as const;
-
-/** RFC 4180, for people. Lines that begin with "#" say what it is, and that it is whole. */
-async function* csvLines(db: Db, plan: Plan): AsyncGenerator<string> {
-  const { query, log, checkpoint, from, to, filtered } = plan;
-  if (!query.resume) {
-    const root = encodeBase64(checkpoint.root);
-    yield `# ${EXPORT_FORMAT} of ${log.origin}: entries ${from} up to ${to} under the checkpoint of size ${checkpoint.size} and root ${root}\r\n`;
-    yield `# filter ${JSON.stringify(query.filter)}; ${completeness(filtered)}\r\n`;
-    yield `${COLUMNS.join(',')}\r\n`;
-  }
-  let count = query.resume?.row ?? 0;
-  for await (const event of eachEvent(db, query, { from: query.resume?.index ?? from, to })) {
-    count += 1;
-    yield `${cellsOf(event).map(cell).join(',')}\r\n`;
-  }
-  yield `# end, ${count} rows\r\n`;
+interface Resume {
+  readonly row: number;
+  readonly index: number;
 }
 
-function cellsOf(event: EventRow): string[] {
-  const body = JSON.parse(event.body.toString('utf8')) as Record<string, unknown>;
-  const rules = ['deny', 'review', 'obligations'].flatMap((name) => (body[name] as string[]) ?? []);
-  return [
-    String(event.idx),
-    event.event_id,
-    event.time,
-    event.type,
-    String(body['actor']),
-    event.role,
-    event.outcome,
-    event.subject_ids.join(' '),
-    rules.join(' '),
-    encodeBase64(leafHash(event.leaf)),
-    event.body.toString('utf8'),
-  ];
+/** A rest is of an export that began under some checkpoint: the newest would be another one. */
+function resumed(query: ExportQuery, resumable: boolean): Resume | undefined {
+  const { resume_row: row, resume_index: index, size, format } = query;
+  if (row === undefined && index === undefined) return undefined;
+  if (!resumable) {
+    throw invalid('resume_row', `nothing, with ${format}: it cannot be begun in the middle`);
+  }
+  if (row === undefined) throw invalid('resume_row', 'a number of rows, with resume_index');
+  if (index === undefined) throw invalid('resume_index', 'an index, with resume_row');
+  if (size === undefined) throw invalid('size', 'that of the checkpoint that the export is under');
+  return { row, index };
 }
 
-/** Spreadsheets take what begins like a formula for one. */
-function cell(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+function rangeOf({ start: from = 0, end: to }: ExportQuery, size: number): Range {
+  const range = { from, to: to ?? size };
+  if (range.to > size) throw invalid('end', `at most ${size}`);
+  if (from > range.to) throw invalid('start', `at most ${range.to}`);
+  return range;
+}
+
+/** Where rows are missing between what the caller has and the rest, the end would count them wrongly. */
+function restOf({ from, to }: Range, { row, index }: Resume, { filter }: ExportQuery): Range {
+  if (index < from || index > to) throw invalid('resume_index', `from ${from} to ${to}`);
+  const all = Object.keys(filter).length === 0;
+  if (all ? row !== index - from : row > index - from) {
+    throw invalid('resume_row', `${all ? '' : 'at most '}${index - from}`);
+  }
+  return { from: index, to };
+}
+
+function invalid(path: string, expected: string): ServiceError {
+  return new ServiceError('invalid_request', 'The export cannot be made so.', [{ path, expected }]);
+}
+
+async function checkpointOf(db: Db, size: number | undefined): Promise<KeptCheckpoint> {
+  const newest = await keepNewestCheckpoint(db, size);
+  if (newest) return newest;
+  const kept = await readCheckpointAt(db, size ?? (await newestCheckpoint(db)).size);
+  if (kept) return kept;
+  throw invalid('size', 'the size of a published checkpoint that was kept');
 }
 
 function completeness(filtered: boolean): string {
   return filtered
     ? 'what a filter chose: each entry is proved, that there are no others is not'
     : 'all entries of the range: that none is missing is proved';
-}
-
-function line(value: object): string {
-  return `${JSON.stringify(value)}\n`;
 }
 
 const MAX_TILES = 64;

@@ -8,7 +8,8 @@ import { overseesAll, type Principal } from '../principal.ts';
 import { leafHash } from '../tlog/leaf.ts';
 import { formatVerifierKey, type NoteKey } from '../tlog/note-key.ts';
 import { formatPolicy } from '../tlog/policy.ts';
-import { exportLines } from './export.ts';
+import { exportEvents } from './export.ts';
+import { EXPORT_FORMS } from './export-forms.ts';
 import { consistency, newestCheckpoint, proofFile } from './proofs.ts';
 import type { Log } from './record.ts';
 import { searchEvents } from './search.ts';
@@ -71,19 +72,17 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
     },
     exportEvents: async ({ query }) => {
       const { format = 'jsonl', size, start, end, resume_row, resume_index, ...filter } = query;
-      const resume =
-        resume_row === undefined || resume_index === undefined
-          ? undefined
-          : { row: resume_row, index: resume_index };
-      const asked = { ...inTerms(log, filter), filter, format, size, start, end, resume };
+      const range = { size, start, end, resume_row, resume_index };
+      const asked = { ...inTerms(log, filter), ...range, filter, format };
       const vkeys = linesOf(log.keys.checkpoints);
-      const lines = await exportLines(db, { origin: log.origin, vkeys }, asked);
+      const exported = await exportEvents(db, { origin: log.origin, vkeys }, asked);
+      const { mediaType, extension } = EXPORT_FORMS[format];
       return {
         status: 200,
-        body: ReadableStream.from(inChunks(lines)),
+        body: ReadableStream.from(inChunks(exported)),
         headers: {
-          'content-type': format === 'csv' ? 'text/csv; charset=utf-8' : 'application/jsonl',
-          'content-disposition': `attachment; filename="events.${format}"`,
+          'content-type': mediaType,
+          'content-disposition': `attachment; filename="events.${extension}"`,
         },
       };
     },
@@ -133,10 +132,11 @@ function inTerms<T extends Asked>(log: Log, { dataset, project, actor, effect, .
 const CHUNK = 64 * 1024;
 
 /** Lines in pieces of some size: a write each line would cost more than the line. */
-async function* inChunks(lines: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
+async function* inChunks(parts: AsyncIterable<string | Uint8Array>): AsyncGenerator<Uint8Array> {
   let chunk = '';
-  for await (const line of lines) {
-    chunk += line;
+  for await (const part of parts) {
+    if (typeof part !== 'string') yield part;
+    else chunk += part;
     if (chunk.length < CHUNK) continue;
     yield Buffer.from(chunk, 'utf8');
     chunk = '';

@@ -117,6 +117,8 @@ export async function* eachEvent(
     for (const { block, entries } of found) {
       const indices = indicesIn(block, entries).filter((index) => index >= at && index < indexed);
       const rows = indices.length > 0 ? await readAt(db, indices) : [];
+      if (rows.length < indices.length)
+        throw new Error(`events of block ${block} are not all there`);
       yield* rows.toReversed().filter((row) => isWithin(row, query));
       at = (block + 1) * BLOCK;
     }

@@ -185,11 +185,13 @@ export async function readNewestCheckpoint(
     .executeTakeFirst();
 }
 
+/** A published checkpoint that was kept, and when the log signed it. */
+export interface KeptCheckpoint extends StoredCheckpoint {
+  readonly signed_at: string;
+}
+
 /** A published checkpoint of a size that was kept. */
-export async function readCheckpointAt(
-  db: Db,
-  size: number,
-): Promise<StoredCheckpoint | undefined> {
+export async function readCheckpointAt(db: Db, size: number): Promise<KeptCheckpoint | undefined> {
   return selectCheckpoints(db).where('size', '=', size).executeTakeFirst();
 }
 
@@ -199,7 +201,7 @@ export async function readCheckpoints(db: Db, limit: number): Promise<StoredChec
 }
 
 function selectCheckpoints(db: Db) {
-  const columns = ['size', 'root', 'note'] as const;
+  const columns = ['size', 'root', 'note', 'signed_at'] as const;
   const published = db.selectFrom('log_published').select(columns).where('log_id', '=', LOG_ID);
   const kept = db
     .selectFrom('log_checkpoint')
@@ -239,13 +241,24 @@ export async function publishCheckpoint(
     on conflict do nothing`.execute(tx);
 }
 
-/** Keeps a published checkpoint for good: an export is under it. */
-export async function keepCheckpoint(db: Db, size: number): Promise<void> {
-  await sql`
-    insert into log_checkpoint (log_id, size, root, note, signed_at, published_at)
-    select log_id, size, root, note, signed_at, published_at from log_published
-    where log_id = ${LOG_ID} and size = ${size}
-    on conflict do nothing`.execute(db);
+/**
+ * Keeps the newest published checkpoint for good, since an export is under it; where a size is
+ * given, only if it has that size. Undefined where it has not.
+ */
+export async function keepNewestCheckpoint(
+  db: Db,
+  size: number | undefined,
+): Promise<KeptCheckpoint | undefined> {
+  const { rows } = await sql<KeptCheckpoint>`
+    with newest as (
+      select log_id, size, root, note, signed_at, published_at from log_published
+      where log_id = ${LOG_ID} ${size === undefined ? sql`` : sql`and size = ${size}`}
+    ), kept as (
+      insert into log_checkpoint (log_id, size, root, note, signed_at, published_at)
+      select * from newest on conflict do nothing
+    )
+    select size, root, note, signed_at from newest`.execute(db);
+  return rows[0];
 }
 
 /** What the log signed last, published or not. */

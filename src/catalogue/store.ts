@@ -43,6 +43,17 @@ export async function existingDatasets(db: Db, ids: readonly string[]): Promise<
   return new Set(rows.map(({ id }) => id));
 }
 
+/** A publisher's datasets in whatever status, by id; only one of them where it is named. */
+export async function readDatasetsOf(
+  db: Db,
+  { publisher, dataset }: { readonly publisher: string; readonly dataset: string | undefined },
+  limit: number,
+): Promise<Dataset[]> {
+  let query = db.selectFrom('dataset').select(COLUMNS).where('publisher', '=', publisher);
+  if (dataset !== undefined) query = query.where('id', '=', dataset);
+  return (await query.orderBy('id').limit(limit).execute()) as Dataset[];
+}
+
 /** What a list holds; each member narrows. */
 export interface DatasetFilter {
   readonly q?: string | undefined;

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { EXPORT_FORMS } from '../audit/export-forms.ts';
 import { type Config, readConfig } from '../config.ts';
 import { demoToken } from '../demo.ts';
 import { type Role, ROLES } from '../principal.ts';
@@ -225,10 +226,15 @@ function addLog(program: Command, run: Run): void {
   log
     .command('export')
     .description(
-      'fetch events with their proofs, and the verifier, into a file; goes on with what was broken off',
+      'fetch events with their proofs, and the verifier, into a file; goes on with what was broken off. Other forms than JSONL are made from it, which stays beside them as FILE.jsonl',
     )
     .argument('<api>', 'where the service is, such as https://data.example.org')
     .requiredOption('--out <file>', 'where to; FILE.part until it is whole')
+    .addOption(
+      new Option('--format <format>', 'of the file')
+        .choices(Object.keys(EXPORT_FORMS))
+        .default('jsonl'),
+    )
     .option('--filter <name=value>', 'a parameter of /v1/audit/export; more than once', many)
     .addOption(token)
     .action(async (api: string, options: LogExportOptions) => {

@@ -3,12 +3,14 @@ import { copyFile, open, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
-import { parseCheckpoint } from '../tlog/checkpoint-text.ts';
-import { parseNote } from '../tlog/note.ts';
+import { checkpointIn, type ExportHeader } from '../audit/export-form.ts';
+import { EXPORT_FORMS, type ExportFormat } from '../audit/export-forms.ts';
+import { readHeader, writeAs } from './export-file.ts';
 import { progressLine } from './progress.ts';
 
 export interface LogExportOptions {
   readonly out: string;
+  readonly format: ExportFormat;
   readonly token?: string;
   /** Parameters of the API, `name=value`. */
   readonly filter?: readonly string[];
@@ -16,39 +18,57 @@ export interface LogExportOptions {
 
 /** What is there of an export that was broken off. */
 interface Part {
-  readonly header: Header;
+  readonly header: ExportHeader;
   readonly rows: number;
   readonly nextIndex: number;
   /** Length of the whole lines, in bytes. */
   readonly bytes: number;
 }
 
-interface Header {
-  readonly from: number;
-  readonly to: number;
-  readonly filter: Readonly<Record<string, unknown>>;
-  readonly checkpoint: string;
-}
-
 const VERIFIER = join(import.meta.dirname, '../../verifier/verify.mjs');
 
 /**
- * Fetches an export of events (JSONL with proofs) into a file, with the verifier beside it. What
- * was broken off lies in `FILE.part`, and the same command goes on from there; the file itself is
- * whole or not there. 0 done, 2 no answer.
+ * Fetches events into a file, with the verifier beside it. JSONL, which has the proofs, is what is
+ * fetched; any other form is made of it here, and it stays beside it as `FILE.jsonl`. What was
+ * broken off lies in `FILE.part`, and the same command goes on: with the rest of the JSONL, or with
+ * the other form from its beginning, without fetching anything again. The file itself is whole or
+ * not there. 0 done, 2 no answer.
  */
 export async function runLogExport(api: string, options: LogExportOptions): Promise<number> {
-  const { out, token = '', filter = [] } = options;
-  const partFile = `${out}.part`;
-  if (await stat(out).catch(() => undefined)) throw new Error(`${out} is there already.`);
-  const part = await readPart(partFile);
+  const { out, format, token = '', filter = [] } = options;
+  if (await isThere(out)) throw new Error(`${out} is there already.`);
   const asked = new URLSearchParams(filter.map(nameAndValue));
+  const jsonl = format === 'jsonl' ? out : `${out}.jsonl`;
+  const known = (await isThere(jsonl)) ? await readHeader(jsonl) : undefined;
+  if (known) sameExport(known, asked, jsonl);
+  else await fetchWhole(api, token, asked, jsonl);
+  if (format !== 'jsonl') {
+    await writeAs(EXPORT_FORMS[format], jsonl, `${out}.part`);
+    await rename(`${out}.part`, out);
+  }
+  await copyFile(VERIFIER, join(dirname(out), 'verify.mjs'));
+  console.log(`${out}: whole. Verify it with node verify.mjs ${jsonl} --vkey KEY`);
+  return 0;
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return (await stat(file).catch(() => undefined)) !== undefined;
+}
+
+async function fetchWhole(
+  api: string,
+  token: string,
+  asked: URLSearchParams,
+  out: string,
+): Promise<void> {
+  const partFile = `${out}.part`;
+  const part = await readPart(partFile);
   const url = new URL(`${api.replace(/\/$/, '')}/v1/audit/export`);
   for (const [name, value] of asked) url.searchParams.set(name, value);
   if (part) {
-    sameFilter(part.header, asked, partFile);
+    sameExport(part.header, asked, partFile);
     await truncate(partFile, part.bytes);
-    url.searchParams.set('size', String(sizeOf(part.header.checkpoint)));
+    url.searchParams.set('size', String(checkpointIn(part.header.checkpoint).size));
     url.searchParams.set('end', String(part.header.to));
     url.searchParams.set('resume_row', String(part.rows));
     url.searchParams.set('resume_index', String(part.nextIndex));
@@ -59,9 +79,7 @@ export async function runLogExport(api: string, options: LogExportOptions): Prom
   if (!response.ok) throw new Error(`${url.pathname}: ${response.status} ${await response.text()}`);
   const count = await append(partFile, response, part);
   await rename(partFile, out);
-  await copyFile(VERIFIER, join(dirname(out), 'verify.mjs'));
-  console.log(`${out}: ${count} events, whole. Verify it with node verify.mjs ${out} --vkey KEY`);
-  return 0;
+  console.log(`${out}: ${count} events, whole.`);
 }
 
 /** Appends the answer as it comes; the number of events that the last line counts. */
@@ -77,7 +95,7 @@ async function append(file: string, response: Response, part: Part | undefined):
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop() ?? '';
     last = lines.at(-1) ?? last;
-    header ??= lines[0] === undefined ? undefined : (JSON.parse(lines[0]) as Header);
+    header ??= lines[0] === undefined ? undefined : (JSON.parse(lines[0]) as ExportHeader);
     const at = indexIn(last);
     if (header && at !== undefined) progress(at + 1 - header.from, header.to - header.from);
   }
@@ -101,7 +119,7 @@ async function readPart(file: string): Promise<Part | undefined> {
     input: size > 0 ? createReadStream(file) : Readable.from([]),
     crlfDelay: Infinity,
   });
-  let header: Header | undefined;
+  let header: ExportHeader | undefined;
   let [rows, nextIndex, bytes] = [0, 0, 0];
   for await (const line of lines) {
     const end = bytes + Buffer.byteLength(line) + 1;
@@ -112,14 +130,19 @@ async function readPart(file: string): Promise<Part | undefined> {
       rows += 1;
       nextIndex = (indexIn(line) ?? 0) + 1;
     } else {
-      header = JSON.parse(line) as Header;
+      header = JSON.parse(line) as ExportHeader;
       nextIndex = header.from;
     }
   }
   return header && { header, rows, nextIndex, bytes };
 }
 
-function sameFilter({ filter }: Header, asked: URLSearchParams, file: string): void {
+/** Of a part, the same export has to be asked for again; its checkpoint need not be said. */
+function sameExport(
+  { from, to, filter, checkpoint }: ExportHeader,
+  asked: URLSearchParams,
+  file: string,
+): void {
   const before = new URLSearchParams(
     Object.entries(filter).map(([name, value]): [string, string] => [name, String(value)]),
   );
@@ -130,18 +153,19 @@ function sameFilter({ filter }: Header, asked: URLSearchParams, file: string): v
   if (now.toString() !== before.toString()) {
     throw new Error(`${file} is of another filter (${JSON.stringify(filter)}): remove it first.`);
   }
-}
-
-function sizeOf(note: string): number {
-  const parsed = parseNote(note);
-  const checkpoint = parsed && parseCheckpoint(parsed.text);
-  if (!checkpoint) throw new Error('The part that is there has no checkpoint.');
-  return checkpoint.size;
+  const { size } = checkpointIn(checkpoint);
+  const range = { start: from, end: to, size };
+  const otherwise = { start: 0, end: size, size };
+  for (const name of ['start', 'end', 'size'] as const) {
+    if (Number(asked.get(name) ?? otherwise[name]) !== range[name]) {
+      throw new Error(`${file} is of another range (${name} ${range[name]}): remove it first.`);
+    }
+  }
 }
 
 function nameAndValue(text: string): [string, string] {
   const [name = '', ...rest] = text.split('=');
   if (rest.length === 0) throw new Error(`--filter ${text}: write it as name=value`);
-  if (name === 'format') throw new Error('The file is JSONL; a CSV comes from the API.');
+  if (name === 'format') throw new Error('The form is said by --format.');
   return [name, rest.join('=')];
 }

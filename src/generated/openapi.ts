@@ -306,6 +306,34 @@ export interface paths {
         readonly patch: operations["changeOrganisation"];
         readonly trace?: never;
     };
+    readonly "/v1/organisations/{id}/record-of-processing": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * Read an organisation's record of processing
+         * @description What the organisation does with the datasets that it publishes, in the sections that the law
+         *     of the country wants (`record_of_processing` of the pack): from the registers and from the
+         *     access that was permitted, all of one moment. What no register has is `null`, on the page
+         *     "not recorded", and never made up. Each section cites its articles with the confidence that
+         *     they were read with; `to_review` says that one of them is not confirmed. It is whole or
+         *     refused: a very large one is asked for a dataset at a time. For the organisation's own
+         *     stewards, auditors and the authority.
+         */
+        readonly get: operations["getRecordOfProcessing"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/agreements": {
         readonly parameters: {
             readonly query?: never;
@@ -1460,12 +1488,23 @@ export interface paths {
         };
         /**
          * Export events with their proofs
-         * @description Lines: what the export is (range, filter, checkpoint), one an event by rising index, and a
-         *     last one that says that it is whole. An answer without that last line was broken off; ask
-         *     again with `size`, `resume_row` and `resume_index` for the rest. JSONL is the reference
+         * @description What the export is (range, filter, checkpoint), the events by rising index, and an end that
+         *     says that it is whole; an answer without that end was broken off. JSONL is the reference
          *     form, which `/log/verify.mjs` verifies offline: without a filter the edges of the range
          *     prove that nothing in it is missing; with one each entry has a proof, and nothing proves
-         *     that there are no others. CSV is for people.
+         *     that there are no others. The other forms are made from it:
+         *
+         *     - CSV is for people; lines that begin with `#` say what it is and that it is whole.
+         *     - OCSF 1.8.0, as JSONL, is for monitors. It is a projection: what the tree has are the bytes
+         *       in `raw_data`, `metadata.sequence` is the index, `unmapped.leaf_hash` the leaf hash. The
+         *       first and the last line are events of class 0 with what the export is under `unmapped`.
+         *     - Parquet has a column for each member of a row, and the first and the last line of JSONL
+         *       as `umutungo.header` and `umutungo.end` in the metadata of the file. Without its end it
+         *       cannot be opened.
+         *
+         *     The rest of a line-based form that was broken off is asked for with the same parameters
+         *     and `size`, `resume_row` and `resume_index`. Parquet begins anew; `umutungo log export`
+         *     makes it from JSONL.
          */
         readonly get: operations["exportEvents"];
         readonly put?: never;
@@ -2788,6 +2827,81 @@ export interface components {
             readonly supported_obligations?: readonly string[];
             readonly capabilities?: readonly string[];
         };
+        readonly RecordTable: {
+            readonly facts: readonly {
+                readonly fact: string;
+                readonly title: components["schemas"]["Text"];
+            }[];
+            readonly rows: readonly {
+                /** @description The id of the controller, of a dataset, or of an access request. */
+                readonly of: string;
+                /** @description By fact; null where no register has it. */
+                readonly values: {
+                    readonly [key: string]: unknown;
+                };
+            }[];
+        };
+        readonly RecordOfProcessing: {
+            readonly title: components["schemas"]["Text"];
+            readonly citations: readonly components["schemas"]["Citation"][];
+            readonly taken_at: components["schemas"]["Instant"];
+            /** @description The newest of the log when it was taken; null before the first. */
+            readonly checkpoint: null | {
+                readonly size: components["schemas"]["TreeSize"];
+                readonly note: string;
+            };
+            readonly pack: {
+                readonly pack: string;
+                readonly version: number;
+                readonly sha256: string;
+                readonly title: components["schemas"]["Text"];
+                readonly reviewed_by: string | null;
+            };
+            readonly controller: {
+                readonly id: components["schemas"]["Slug"];
+                readonly name: components["schemas"]["Text"];
+                readonly country: string;
+                readonly legal_form: string;
+                readonly homepage: string | null;
+            };
+            readonly datasets: readonly {
+                readonly id: components["schemas"]["Slug"];
+                readonly version: number;
+                /** @enum {string} */
+                readonly status: "draft" | "active" | "retired";
+                readonly title: components["schemas"]["Text"];
+                readonly contact_point: unknown;
+            }[];
+            /**
+             * @description Access that was permitted, ended or not; of requests that asked for the very same, the
+             *     newest.
+             */
+            readonly accesses: readonly {
+                readonly id: components["schemas"]["Uuid"];
+                readonly dataset: components["schemas"]["Slug"];
+                readonly project: components["schemas"]["Slug"];
+                readonly project_title: components["schemas"]["Text"];
+                readonly agreement: string | null;
+                readonly agreement_title: components["schemas"]["Text"] | null;
+                readonly decision_id: components["schemas"]["Uuid"];
+                readonly event_id: components["schemas"]["Uuid"];
+                readonly permitted_at: components["schemas"]["Instant"];
+                readonly requests: number;
+                readonly until: string | null;
+            }[];
+            readonly sections: readonly {
+                readonly id: string;
+                readonly title: components["schemas"]["Text"];
+                readonly sentence: components["schemas"]["Text"];
+                readonly citations: readonly components["schemas"]["Citation"][];
+                readonly to_review: boolean;
+                /** @description What is wanted and no register keeps. */
+                readonly not_kept: readonly components["schemas"]["Text"][];
+                readonly controller: components["schemas"]["RecordTable"] | null;
+                readonly datasets: components["schemas"]["RecordTable"] | null;
+                readonly accesses: components["schemas"]["RecordTable"] | null;
+            }[];
+        };
         readonly Citation: {
             readonly instrument: string;
             readonly title?: components["schemas"]["Text"];
@@ -3624,6 +3738,37 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["OrganisationChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getRecordOfProcessing: {
+        readonly parameters: {
+            readonly query?: {
+                readonly format?: "json" | "html";
+                /** @description Of the page: ISO 639, such as `en`, `fr` or `rw`; English if not given. */
+                readonly language?: string;
+                /** @description Only this dataset of the organisation. */
+                readonly dataset?: components["schemas"]["Slug"];
+            };
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Id"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The record. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["RecordOfProcessing"];
+                    readonly "text/html": string;
                 };
             };
             readonly 503: components["responses"]["Unavailable"];
@@ -5633,7 +5778,7 @@ export interface operations {
     readonly exportEvents: {
         readonly parameters: {
             readonly query?: {
-                readonly format?: "jsonl" | "csv";
+                readonly format?: "jsonl" | "csv" | "ocsf" | "parquet";
                 /** @description Size of the published checkpoint that it is under; the newest if not said. */
                 readonly size?: components["schemas"]["TreeSize"];
                 /** @description Index of the first entry. */
@@ -5677,6 +5822,7 @@ export interface operations {
                 content: {
                     readonly "application/jsonl": string;
                     readonly "text/csv": string;
+                    readonly "application/vnd.apache.parquet": string;
                 };
             };
             readonly 503: components["responses"]["Unavailable"];

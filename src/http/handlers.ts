@@ -3,6 +3,7 @@ import { authzenHandlers } from '../access/authzen-routes.ts';
 import { impactHandlers } from '../access/impact-routes.ts';
 import type { ImpactRuns } from '../access/impact-runs.ts';
 import { countMorePermitted } from '../access/impact.ts';
+import { recordHandlers } from '../access/record-routes.ts';
 import { accessHandlers } from '../access/routes.ts';
 import { submitter } from '../access/submit-access-request.ts';
 import { usableQuestion } from '../access/usable.ts';
@@ -23,6 +24,7 @@ import { KnownSpaces } from '../spaces/known-spaces.ts';
 import { type BuiltIn, spaceHandlers } from '../spaces/routes.ts';
 import type { Contract } from './contract.ts';
 import { docsPage } from './pages.ts';
+import { recordPage } from './record-page.ts';
 import { PAGE_HEADERS } from './security.ts';
 
 /** What the whole service is made from. */
@@ -65,6 +67,7 @@ export function createHandlers({
     ...consentHandlers({ ...writer, datasetOf: consentSubject }),
     ...policyHandlers({ ...writer, templates, countMorePermitted }),
     ...accessHandlers({ ...writer, submit }),
+    ...recordHandlers({ ...writer, recordPage }),
     ...spaceHandlers({ ...writer, spaces, builtIn: builtInSpaces(packs) }),
     ...authzenHandlers({ ...writer, spaces, submit, packs }),
     ...impactHandlers({ ...writer, runs }),

@@ -2,6 +2,7 @@ import { dayInZone } from './calendar.ts';
 import { compileCondition, type Scope, type Variable } from './compile.ts';
 import { type Condition, conditionFacts, parseCondition, PolicyProblem } from './condition.ts';
 import type {
+  Citation,
   Complete,
   FileProblem,
   Layer,
@@ -154,6 +155,7 @@ class Builder {
     this.#declareFacts();
     this.#declareDerived();
     this.#checkExpiries();
+    this.#checkRecordOfProcessing();
     this.#checkRemedies();
   }
 
@@ -286,6 +288,24 @@ class Builder {
       const variable = this.#variables.get(fact);
       if (!variable) this.#packProblem(path, `there is no fact "${fact}"`);
       else if (variable.type !== 'date') this.#packProblem(path, `${fact} is no date`);
+    });
+  }
+
+  #checkRecordOfProcessing(): void {
+    const { record_of_processing: record, instruments } = this.#pack.content;
+    const check = (at: readonly (string | number)[], cites: readonly Citation[]): void =>
+      cites.forEach(({ instrument }, i) => {
+        if (!Object.hasOwn(instruments, instrument))
+          this.#packProblem([...at, 'cites', i, 'instrument'], `no instrument "${instrument}"`);
+      });
+    const at = ['record_of_processing'];
+    check(at, record?.cites ?? []);
+    record?.sections.forEach(({ cites, facts }, i) => {
+      check([...at, 'sections', i], cites);
+      facts.forEach((fact, k) => {
+        if (!this.#vocabulary.has(fact))
+          this.#packProblem([...at, 'sections', i, 'facts', k], `there is no fact "${fact}"`);
+      });
     });
   }
 

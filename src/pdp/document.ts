@@ -126,6 +126,27 @@ export interface IncludedPart extends Pick<PartDocument, 'part' | 'version' | 't
 /** Which of its rules' answers a pack lets win. */
 export type Combining = 'deny_first' | 'review_first';
 
+/** A part of the record that a controller keeps of its processing. */
+export interface RecordSection {
+  readonly id: string;
+  readonly title: Texts;
+  /** What the law wants it to say. */
+  readonly sentence: Texts;
+  readonly cites: readonly Citation[];
+  /** Of datasets, and of requests that were permitted. */
+  readonly facts: readonly string[];
+  /** The facts are of the controller itself. */
+  readonly controller?: true;
+  /** What is wanted as well and no register keeps. */
+  readonly not_kept?: readonly Texts[];
+}
+
+export interface RecordOfProcessing {
+  readonly title: Texts;
+  readonly cites: readonly Citation[];
+  readonly sections: readonly RecordSection[];
+}
+
 /** A pack's own file, with what its parts bring. */
 export interface PackDocument {
   readonly pack: string;
@@ -156,6 +177,8 @@ export interface PackDocument {
   /** What came from the parts; made when the pack is read. */
   readonly included?: readonly IncludedPart[];
   readonly place_groups: Readonly<Record<string, readonly string[]>>;
+  /** None where the law knows no such record. */
+  readonly record_of_processing?: RecordOfProcessing;
   readonly facts: Readonly<Record<string, Omit<FactSpec, 'path'>>>;
   readonly derived: Readonly<Record<string, DerivedSpec>>;
 }

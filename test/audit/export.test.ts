@@ -55,6 +55,12 @@ async function exported(query: string): Promise<string> {
   return text;
 }
 
+async function exportedBytes(query: string): Promise<Buffer> {
+  const headers = { authorization: `Bearer ${await service.token('authority')}` };
+  const answer = await fetch(`${service.url}/v1/audit/export?${query}`, { headers });
+  return Buffer.from(await answer.arrayBuffer());
+}
+
 let files = 0;
 /** The verifier of one file on a text: its exit code and what it says. */
 async function verified(text: string, ...options: string[]): Promise<[number, string]> {
@@ -270,6 +276,53 @@ describe('umutungo log export', () => {
     door.close();
     expect(tries).toBeGreaterThan(2);
     expect(await readFile(out, 'utf8')).toBe(whole);
+  });
+
+  test.each(['csv', 'ocsf', 'parquet'] as const)(
+    'makes %s of the JSONL that it fetched, the same bytes as those of the API',
+    async (format) => {
+      const out = join(work, `made.${format}`);
+      const token = await service.token('authority');
+      const filter = ['--filter', `size=${size}`, '--filter', 'type=registerDataset'];
+      const { code, stderr } = await run(service.url, out, token, ...filter, '--format', format);
+      expect([code, stderr]).toEqual([0, '']);
+      const query = `size=${size}&type=registerDataset`;
+      expect(await readFile(`${out}.jsonl`, 'utf8')).toBe(await exported(query));
+      expect(await readFile(out)).toEqual(await exportedBytes(`${query}&format=${format}`));
+      expect((await verified(await readFile(`${out}.jsonl`, 'utf8')))[0]).toBe(0);
+      // Broken off while it was made: what was fetched is not fetched again.
+      await rm(out);
+      await writeFile(`${out}.part`, 'half of it');
+      const again = await run('http://127.0.0.1:9', out, token, ...filter, '--format', format);
+      expect([again.code, again.stderr]).toEqual([0, '']);
+      expect(await readFile(out)).toEqual(await exportedBytes(`${query}&format=${format}`));
+      await rm(out);
+      const other = await run(service.url, out, token, '--format', format);
+      expect([other.code, other.stderr]).toEqual([
+        2,
+        expect.stringContaining('is of another filter'),
+      ]);
+    },
+  );
+
+  test('makes nothing of a JSONL that is not whole', async () => {
+    const out = join(work, 'cut.parquet');
+    const token = await service.token('authority');
+    const lines = (await exported(`size=${size}`)).split('\n');
+    for (const cut of [lines.slice(0, 20), lines.toSpliced(20, 1)]) {
+      await writeFile(`${out}.jsonl`, `${cut.join('\n')}\n`);
+      const { code, stderr } = await run(service.url, out, token, '--format', 'parquet');
+      expect([code, stderr]).toEqual([2, expect.stringContaining('is not whole')]);
+      await expect(stat(out)).rejects.toThrow('ENOENT');
+    }
+  });
+
+  test.each(['start=3', 'end=9', 'size=2'])('does not mix a part with %s', async (range) => {
+    const out = join(work, `${range}.jsonl`);
+    await writeFile(`${out}.part`, (await exported('')).split('\n').slice(0, 5).join('\n'));
+    const token = await service.token('authority');
+    const { code, stderr } = await run(service.url, out, token, '--filter', range);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('is of another range')]);
   });
 
   test('does not mix a part with another filter', async () => {

@@ -521,6 +521,17 @@ describe('a mistake in a pack', () => {
   const derived = (spec: object): object =>
     smallPack({ derived: { made: { title: { en: 'x' }, ...spec } } });
 
+  const cites = [{ instrument: 'law', article: 'Art. 1', confidence: 'high' }];
+  const text = { en: 'x' };
+  const recorded = (spec: object): object =>
+    smallPack({
+      record_of_processing: {
+        title: text,
+        cites,
+        sections: [{ id: 'one', title: text, sentence: text, cites, facts: [], ...spec }],
+      },
+    });
+
   test.each([
     [
       'a time zone that does not exist',
@@ -536,6 +547,16 @@ describe('a mistake in a pack', () => {
       'an expiry that is no date',
       smallPack({ expiries: [{ name: 'x', fact: 'request.count' }] }),
       /no date/,
+    ],
+    [
+      'a record of processing of a fact that is none',
+      recorded({ facts: ['request.untill'] }),
+      /no fact "request\.untill"/,
+    ],
+    [
+      'a record of processing that cites what is no instrument',
+      recorded({ cites: [{ instrument: 'lore', article: 'Art. 1', confidence: 'high' }] }),
+      /no instrument "lore"/,
     ],
     [
       'a derived fact of an unknown one',
