@@ -3,6 +3,9 @@ import { ServiceError } from '../errors.ts';
 import { encodeBase64 } from '../tlog/encoding.ts';
 import { leafHash } from '../tlog/leaf.ts';
 import { inclusionProof, type ReadTile, subtreeRoots } from '../tlog/prove.ts';
+import { canonicalText } from './canonical.ts';
+import { splitDisclosures } from './disclosures.ts';
+import { actorOf, bodyOf } from './event.ts';
 import { newestCheckpoint, tileReader } from './proofs.ts';
 import { eachEvent } from './search.ts';
 import type { Period } from './search-store.ts';
@@ -105,7 +108,7 @@ async function* jsonLines(db: Db, plan: Plan): AsyncGenerator<string> {
   }
   let count = query.resume?.row ?? 0;
   for await (const event of eachEvent(db, query, { from: query.resume?.index ?? from, to })) {
-    const { leaf, body } = event;
+    const { leaf, body, disclosures, erased } = event;
     const index = event.idx ?? 0;
     const proof = filtered
       ? { proof: (await inclusionProof(index, checkpoint.size, readTile)).map(encodeBase64) }
@@ -115,7 +118,9 @@ async function* jsonLines(db: Db, plan: Plan): AsyncGenerator<string> {
       index,
       leaf_hash: encodeBase64(leafHash(leaf)),
       leaf: leaf.toString('utf8'),
-      body: body.toString('utf8'),
+      body: body?.toString('utf8') ?? null,
+      ...(disclosures === null ? {} : { disclosures: splitDisclosures(disclosures) }),
+      ...(erased === null ? {} : { erased }),
       ...proof,
     });
   }
@@ -154,20 +159,20 @@ async function* csvLines(db: Db, plan: Plan): AsyncGenerator<string> {
 }
 
 function cellsOf(event: EventRow): string[] {
-  const body = JSON.parse(event.body.toString('utf8')) as Record<string, unknown>;
+  const body = bodyOf(event);
   const rules = ['deny', 'review', 'obligations'].flatMap((name) => (body[name] as string[]) ?? []);
   return [
     String(event.idx),
     event.event_id,
     event.time,
     event.type,
-    String(body['actor']),
+    actorOf(event),
     event.role,
     event.outcome,
     event.subject_ids.join(' '),
     rules.join(' '),
     encodeBase64(leafHash(event.leaf)),
-    event.body.toString('utf8'),
+    canonicalText(body),
   ];
 }
 

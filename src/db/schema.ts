@@ -301,7 +301,17 @@ export interface AuditEventTable {
   subject_ids: string[];
   outcome: string;
   leaf: Buffer;
-  body: Buffer;
+  body: Buffer | null;
+  disclosures: string | null;
+}
+
+/** See migration 0009. */
+export interface ErasedValueTable {
+  event_id: string;
+  digest: string;
+  path: string | null;
+  erased_at: Instant;
+  erased_by: string;
 }
 
 export interface AuditPendingTable {
@@ -389,6 +399,7 @@ export interface Schema {
   fact_apart: FactApartTable;
   consent_record: ConsentRecordTable;
   consent_total: ConsentTotalTable;
+  erased_value: ErasedValueTable;
   policy_version: PolicyVersionTable;
   pack_version: PackVersionTable;
   pack_in_force: PackInForceTable;

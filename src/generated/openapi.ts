@@ -2915,7 +2915,7 @@ export interface components {
             }[];
             readonly differences: readonly {
                 /** @enum {string} */
-                readonly code: "version_damaged" | "version_missing" | "document_damaged" | "event_missing" | "event_damaged" | "document_differs_from_event" | "cannot_decide" | "answer_differs" | "row_differs_from_document" | "fact_differs_from_register";
+                readonly code: "version_damaged" | "version_missing" | "document_damaged" | "event_missing" | "event_damaged" | "event_erased" | "document_differs_from_event" | "cannot_decide" | "answer_differs" | "row_differs_from_document" | "fact_differs_from_register";
                 /** @description The member of the decision, the fact, the column, or the version. */
                 readonly at: string;
                 readonly detail: string;
@@ -2925,6 +2925,7 @@ export interface components {
             readonly event_id: components["schemas"]["Uuid"];
             readonly type: string;
             readonly time: components["schemas"]["Instant"];
+            /** @description Whoever acted; the pseudonym of the leaf once the name is erased. */
             readonly actor: string;
             readonly role: string;
             readonly subject_ids: readonly string[];
@@ -2933,10 +2934,29 @@ export interface components {
             readonly leaf_hash: string;
             /** @description The exact bytes in the tree, as text. */
             readonly leaf: string;
-            /** @description What lies beside the leaf and is bound by its salted digest. */
+            /** @description What lies beside the leaf and is bound by its salted digest; `_sd` has the digests of `values`. Null once all of it is erased. */
             readonly body: {
                 readonly [key: string]: unknown;
-            };
+            } | null;
+            /** @description What may name or describe a person, or is free text. It lies beside the body and can be erased. */
+            readonly values: readonly {
+                /** @description JSON pointer of its place in the body. */
+                readonly path: string;
+                /** @description Any JSON value. */
+                readonly value: unknown;
+                /** @description Base64url of the JSON of `[salt, path, value]` (SD-JWT, RFC 9901); the base64url SHA-256 of this text is in `_sd`. */
+                readonly disclosure: string;
+            }[];
+            readonly erased: readonly components["schemas"]["ErasedValue"][];
+        };
+        readonly ErasedValue: {
+            /** @description As in `_sd` of the body, or the leaf's `body_sha256`. */
+            readonly digest: string;
+            /** @description Null: the whole body. */
+            readonly path: string | null;
+            readonly erased_at: components["schemas"]["Instant"];
+            /** @description The event of the erasure. */
+            readonly erased_by: components["schemas"]["Uuid"];
         };
         readonly EventPage: {
             readonly items: readonly components["schemas"]["Event"][];

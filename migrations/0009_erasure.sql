@@ -1,0 +1,38 @@
+-- What may have to be erased lies beside the body, which binds it by salted digests: disclosures as
+-- SD-JWT has them (RFC 9901), joined by "~". Null in events of older releases, whose bodies hold
+-- everything and are erased as a whole. Neither change rewrites a row.
+alter table audit_event
+  add column disclosures text,
+  alter column body drop not null;
+
+-- What was erased, and by which event: reads, exports and verifiers say so instead of complaining.
+create table erased_value (
+  event_id uuid not null, -- the event that lost it
+  digest text not null, -- of the disclosure, or the leaf's digest of the whole body
+  path text, -- where the value was in the body; null: the whole body
+  erased_at timestamptz not null,
+  erased_by uuid not null, -- the event of the erasure
+  primary key (event_id, digest)
+);
+create trigger erased_value_append_only before update or delete on erased_value
+  for each row execute function refuse_change();
+create trigger erased_value_no_truncate before truncate on erased_value execute function refuse_change();
+
+-- An event is never changed, but that what was recorded as erased goes out of it.
+create function refuse_all_but_erasing() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'UPDATE'
+    and (new.event_id, new.type, new.time, new.actor, new.role, new.subject_ids, new.outcome, new.leaf)
+      is not distinct from
+      (old.event_id, old.type, old.time, old.actor, old.role, old.subject_ids, old.outcome, old.leaf)
+    and (new.body is null or new.body = old.body)
+    and (new.disclosures is null
+      or string_to_array(new.disclosures, '~') <@ string_to_array(old.disclosures, '~'))
+    and exists (select from erased_value v where v.event_id = old.event_id)
+  then
+    return new;
+  end if;
+  raise exception '% is append-only', tg_table_name using errcode = 'restrict_violation';
+end $$;
+create or replace trigger audit_event_append_only before update or delete on audit_event
+  for each row execute function refuse_all_but_erasing();
