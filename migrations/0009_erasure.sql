@@ -36,3 +36,38 @@ begin
 end $$;
 create or replace trigger audit_event_append_only before update or delete on audit_event
   for each row execute function refuse_all_but_erasing();
+
+-- Two people: one asks, another carries it out. `scope` names what is to go (a person among it), and
+-- is emptied of that when it has gone.
+create table erasure (
+  id uuid primary key,
+  status text not null check (status in ('requested', 'done')),
+  scope jsonb not null,
+  reason text not null,
+  reference text,
+  requested_by text not null,
+  requested_at timestamptz not null,
+  request_event uuid not null,
+  approved_by text,
+  approved_at timestamptz,
+  event_id uuid, -- the event of the erasure
+  erased integer not null default 0,
+  check ((status = 'done') = (event_id is not null))
+);
+
+-- What must stay, whatever else is asked for. Never deleted: that there was a hold stays known.
+create table legal_hold (
+  id uuid primary key,
+  scope jsonb not null,
+  reason text not null,
+  reference text,
+  placed_by text not null,
+  placed_at timestamptz not null,
+  event_id uuid not null,
+  lifted_by text,
+  lifted_at timestamptz,
+  lift_event uuid
+);
+create trigger legal_hold_no_delete before delete on legal_hold
+  for each row execute function refuse_delete();
+create trigger legal_hold_no_truncate before truncate on legal_hold execute function refuse_change();

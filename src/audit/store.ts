@@ -395,6 +395,47 @@ export async function readEvent(db: Db, eventId: string): Promise<EventRow | und
   return selectEvents(db).where('audit_event.event_id', '=', eventId).executeTakeFirst();
 }
 
+/** Events by their ids, locked: nobody else erases from them meanwhile. */
+export async function lockEvents(tx: Tx, ids: readonly string[]): Promise<EventRow[]> {
+  await sql`select from audit_event where event_id = any(${ids}::uuid[]) order by event_id for update`.execute(
+    tx,
+  );
+  return selectEvents(tx)
+    .where(sql<boolean>`audit_event.event_id = any(${ids}::uuid[])`)
+    .orderBy('audit_event.event_id')
+    .execute();
+}
+
+/** Records what is erased, which the database asks for before it lets it go. */
+export async function insertErased(
+  tx: Tx,
+  values: readonly (Erased & { readonly event_id: string })[],
+): Promise<void> {
+  await sql`
+    insert into erased_value (event_id, digest, path, erased_at, erased_by)
+    select event_id, digest, path, erased_at, erased_by
+    from jsonb_populate_recordset(null::erased_value, ${JSON.stringify(values)}::jsonb)`.execute(
+    tx,
+  );
+}
+
+/** What is left of an event. */
+export interface Remaining {
+  readonly event_id: string;
+  readonly body: boolean;
+  /** As stored; null where the body is gone, or has nothing beside it. */
+  readonly disclosures: string | null;
+}
+
+export async function keepOnly(tx: Tx, events: readonly Remaining[]): Promise<void> {
+  await sql`
+    update audit_event e
+    set body = case when kept.body then e.body end, disclosures = kept.disclosures
+    from jsonb_to_recordset(${JSON.stringify(events)}::jsonb)
+      as kept (event_id uuid, body boolean, disclosures text)
+    where e.event_id = kept.event_id`.execute(tx);
+}
+
 /** Sequenced events whose index is from `from` up to, not including, `to`, the latest first. */
 export async function readSequenced(
   db: Db,

@@ -797,7 +797,7 @@ describe('The stored facts of datasets', () => {
         drop table space_entity, space_version, space;
         drop table log_signed, log_published, witnessed_log, event_block, event_term;
         drop function refuse_shrinking;
-        drop table erased_value;
+        drop table erased_value, erasure, legal_hold;
         drop function refuse_all_but_erasing cascade;
         alter table audit_event drop column disclosures;
         delete from kysely_migration where name >= '0005_dataset_facts'`);

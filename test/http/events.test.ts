@@ -461,7 +461,7 @@ describe('each leaf', () => {
       const { _sd, ...rest } = JSON.parse(body.toString()) as Record<string, unknown>;
       expect(_sd, type).toEqual(expect.arrayContaining([expect.stringMatching(/^[\w-]{43}$/)]));
       for (const [path, text] of texts(rest, '')) {
-        expect(text, `${type} ${path}`).toMatch(/^[A-Za-z0-9_-][\w.:/+-]{0,99}$/);
+        expect(text, `${type} ${path}`).toMatch(/^[A-Za-z0-9_/-][\w.:/+-]{0,99}$/);
         expect(text, `${type} ${path}`).not.toMatch(
           /Mukamana|Uwase|Tokyo|^demo-(steward|partner|auth)/,
         );
