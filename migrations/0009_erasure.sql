@@ -71,3 +71,16 @@ create table legal_hold (
 create trigger legal_hold_no_delete before delete on legal_hold
   for each row execute function refuse_delete();
 create trigger legal_hold_no_truncate before truncate on legal_hold execute function refuse_change();
+
+-- A hold ends once, and nothing else of it changes.
+create function refuse_all_but_lifting() returns trigger language plpgsql as $$
+begin
+  if old.lifted_at is null and (new.id, new.scope, new.reason, new.reference, new.placed_by, new.placed_at, new.event_id)
+    is not distinct from (old.id, old.scope, old.reason, old.reference, old.placed_by, old.placed_at, old.event_id)
+  then
+    return new;
+  end if;
+  raise exception 'a legal hold is lifted, and not changed' using errcode = 'restrict_violation';
+end $$;
+create trigger legal_hold_kept before update on legal_hold
+  for each row execute function refuse_all_but_lifting();
