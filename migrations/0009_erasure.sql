@@ -84,3 +84,8 @@ begin
 end $$;
 create trigger legal_hold_kept before update on legal_hold
   for each row execute function refuse_all_but_lifting();
+
+-- The event's digest of a consent record is over the record and this salt: once the record is erased,
+-- salt and all, none of the events that it was in can be tried against a guess. Null in records of
+-- older releases until they change.
+alter table consent_record add column salt text;

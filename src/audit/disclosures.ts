@@ -30,8 +30,7 @@ const ERASABLE: Readonly<Record<string, true | readonly string[]>> = {
   processing_activity_id: true, // texts of the caller's choice
   algorithm_id: true,
   note: true,
-  records_sha256: true, // pseudonyms of consent records can be guessed
-  changes_sha256: true, // so can entities of spaces
+  changes_sha256: true, // entities of a space can be guessed
   dataset: [
     'title',
     'description',

@@ -146,6 +146,7 @@ export interface ConsentRecordTable {
   by_parent: boolean;
   covers_transfer_abroad: boolean;
   recorded_at: Instant;
+  salt: string | null;
 }
 
 export interface ConsentTotalTable {

@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { canonicalText } from '../../src/audit/canonical.ts';
 import { verifyStoredLog } from '../../src/audit/verify.ts';
 import { connect, type Database } from '../../src/db/connection.ts';
+import { sha256 } from '../../src/ids.ts';
 import { accessRequest, consent } from '../http/samples.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
 
@@ -367,10 +369,29 @@ describe('a consent record', () => {
 
   test('stays while the person agrees, and goes once they do not; the counts stay', async () => {
     const subject = 'p-to-be-erased';
-    await say(subject, 'given', '2026-03-01T00:00:00Z');
+    const given = await say(subject, 'given', '2026-03-01T00:00:00Z');
+    const saltOf = async (): Promise<string | undefined> => {
+      const { rows } = await database.query<{ salt: string }>(
+        'select salt from consent_record where subject = $1',
+        [subject],
+      );
+      return rows[0]?.salt;
+    };
+    const salt = await saltOf();
+    const record = {
+      ...consent,
+      subject,
+      status: 'given',
+      at: '2026-03-01T00:00:00Z',
+      by_parent: false,
+      covers_transfer_abroad: false,
+    };
+    const digest = sha256(canonicalText([sha256(canonicalText([salt, record]))]));
+    expect((await eventOf(given.body.event_id)).body.records_sha256).toBe(digest);
     const scope = { consent: { dataset: 'nhic-idsr-cases', subject } };
     expect(await erased(scope)).toMatchObject({ status: 409, body: { code: 'wrong_status' } });
     await say(subject, 'withdrawn', '2026-04-01T00:00:00Z');
+    expect(await saltOf()).toBe(salt);
     const totals = await service.ask('GET', '/v1/datasets/nhic-idsr-cases/consent', OVERSEER);
     const answer = await erased(scope);
     expect(answer.status, answer.text).toBe(200);
@@ -380,6 +401,7 @@ describe('a consent record', () => {
     });
     const after = await service.ask('GET', '/v1/datasets/nhic-idsr-cases/consent', OVERSEER);
     expect(after.body).toEqual(totals.body);
+    expect(await saltOf()).toBeUndefined();
   });
 });
 
