@@ -1,5 +1,6 @@
-import { readDisclosure, splitDisclosures } from '../audit/disclosures.ts';
+import { joinDisclosures, readDisclosure, seal, splitDisclosures } from '../audit/disclosures.ts';
 import { erase, type Taken, takenFrom, type Target } from '../audit/erase.ts';
+import { bodyOf } from '../audit/event.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { eachEvent } from '../audit/search.ts';
 import { lockForErasing } from '../audit/search-store.ts';
@@ -44,8 +45,8 @@ type Asked = Pick<Erasure, 'scope' | 'reason' | 'reference'>;
 /**
  * Asks that values go out of the record; another person carries it out. The event names what is
  * asked for, but no person.
- * @throws ServiceError `unknown_reference` for a reason that the pack does not have, or an event
- * that is not there.
+ * @throws ServiceError `unknown_reference` for a reason that the pack does not have, an event or
+ * a value of it that is not there, `invalid_request` for an event that comes twice.
  */
 export async function requestErasure(
   writer: ErasureWriter,
@@ -61,12 +62,7 @@ export async function requestErasure(
         { path: '/scope', expected: 'a person, or events' },
       ]);
     }
-    const { values = [] } = scope;
-    const found = await lockEvents(
-      tx,
-      values.map(({ event_id }) => event_id),
-    );
-    refuseUnknown(values, new Set(found.map(({ event_id }) => event_id)));
+    await refuseUnknown(tx, scope);
     const recorded = await record(tx, writer.log, now, {
       type: 'requestErasure',
       actor,
@@ -199,12 +195,24 @@ function groundOf({ erasure }: Retention, reason: string): Retention['erasure'][
   throw unknownReference('/reason', `one of ${Object.keys(erasure).join(', ')}`);
 }
 
-function refuseUnknown(
-  values: NonNullable<ErasureScope['values']>,
-  known: ReadonlySet<string>,
-): void {
-  const at = values.findIndex(({ event_id }) => !known.has(event_id));
-  if (at >= 0) throw unknownReference(`/scope/values/${at}/event_id`, 'an event that is there');
+async function refuseUnknown(tx: Tx, { values = [] }: ErasureScope): Promise<void> {
+  const ids = values.map(({ event_id }) => event_id);
+  const known = new Map((await lockEvents(tx, ids)).map((event) => [event.event_id, event]));
+  for (const [i, { event_id, paths = [] }] of values.entries()) {
+    const event = known.get(event_id);
+    if (!event) throw unknownReference(`/scope/values/${i}/event_id`, 'an event that is there');
+    if (ids.indexOf(event_id) !== i) {
+      throw new ServiceError('invalid_request', 'An event comes twice.', [
+        { path: `/scope/values/${i}/event_id`, expected: 'each event once' },
+      ]);
+    }
+    const there = pathsIn(event.disclosures ?? '');
+    const at = paths.findIndex((path) => !there.includes(path));
+    if (at >= 0) {
+      const expected = `a value that lies beside the body: ${there.join(', ') || 'there is none'}`;
+      throw unknownReference(`/scope/values/${i}/paths/${at}`, expected);
+    }
+  }
 }
 
 /** A scope without the person in it. */
@@ -235,6 +243,11 @@ async function eventsOf(
 function namesActor({ body, disclosures }: Target['event']): boolean {
   if (body === null) return false;
   return disclosures === null || pathsIn(disclosures).includes(ACTOR);
+}
+
+/** Where an event has what would lie beside the body of one that is sealed today. */
+function erasableIn(event: Target['event']): string[] {
+  return pathsIn(event.disclosures ?? joinDisclosures(seal(bodyOf(event)).disclosures));
 }
 
 function pathsIn(disclosures: string): string[] {
@@ -337,13 +350,13 @@ async function consentsOf(tx: Tx, { consent }: ErasureScope): Promise<number> {
 async function eraseCopies(
   tx: Tx,
   { log }: Writer,
-  { actor, consent }: ErasureScope,
+  { values, actor, consent }: ErasureScope,
   targets: readonly Target[],
 ): Promise<void> {
-  const members = targets.flatMap(({ event: { event_id, disclosures }, paths }) =>
-    (paths ?? pathsIn(disclosures ?? ''))
+  const members = (values ? targets : []).flatMap(({ event, paths }) =>
+    (paths ?? erasableIn(event))
       .filter((path) => path.startsWith(DATASET))
-      .map((path) => ({ event_id, member: path.slice(DATASET.length) })),
+      .map((path) => ({ event_id: event.event_id, member: path.slice(DATASET.length) })),
   );
   if (members.length > 0) await eraseFromVersions(tx, members);
   if (typeof actor === 'string') {

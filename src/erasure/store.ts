@@ -127,13 +127,17 @@ export async function lockHolds(tx: Tx): Promise<LegalHold[]> {
     .execute();
 }
 
-/** Takes members out of the versions of datasets that these events have made. */
+/**
+ * Takes members out of the versions of datasets that these events have made. A version has a title:
+ * in its place stands one in no language (`zxx`, ISO 639-2).
+ */
 export async function eraseFromVersions(
   tx: Tx,
   members: readonly { readonly event_id: string; readonly member: string }[],
 ): Promise<void> {
   await sql`
     update dataset_version v set document = v.document - gone.members
+      || case when 'title' = any(gone.members) then '{"title": {"zxx": "[erased]"}}'::jsonb else '{}' end
     from (
       select event_id, array_agg(member) as members
       from jsonb_to_recordset(${JSON.stringify(members)}::jsonb) as g (event_id uuid, member text)

@@ -8,9 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { canonicalText } from '../../src/audit/canonical.ts';
+import { bodyOf, readLeaf } from '../../src/audit/event.ts';
 import { verifyStoredLog } from '../../src/audit/verify.ts';
 import { connect, type Database } from '../../src/db/connection.ts';
-import { sha256 } from '../../src/ids.ts';
+import { newId, sha256 } from '../../src/ids.ts';
+import { leafHash } from '../../src/tlog/leaf.ts';
 import { accessRequest, consent } from '../http/samples.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
 
@@ -30,7 +32,10 @@ beforeAll(async () => {
   await database.connect();
   connection = connect(service.config.databaseUrl ?? '', 2);
   folder = await mkdtemp(join(tmpdir(), 'umutungo-erasure-'));
-  await Promise.all(Array.from({ length: 300 }, (_, i) => register(`filler-${i}`, 'Nobody')));
+  // More than one block of the search index.
+  for (let i = 0; i < 10; i++) {
+    await Promise.all(Array.from({ length: 30 }, (_, k) => made(`filler-${i}-${k}`, 'Nobody')));
+  }
 });
 afterAll(async () => {
   await connection[Symbol.asyncDispose]();
@@ -39,15 +44,20 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Registers a dataset whose contact is a person; gives the id of its event, once it has an index. */
-async function register(id: string, name: string, subject = 'steward-a'): Promise<string> {
+/** Registers a dataset whose contact is a person; gives the id of its event. */
+async function made(id: string, name: string, subject = 'steward-a'): Promise<string> {
   const { status, body, text } = await service.ask('POST', '/v1/datasets', {
     role: 'steward',
     claims: { organisation: 'moh', subject },
     body: { id, title: { en: 'Register of wells' }, contact_point: { name } },
   });
   expect(status, text).toBe(201);
-  return sequenced(body.event_id);
+  return body.event_id as string;
+}
+
+/** The same, once the event has its index. */
+async function register(id: string, name: string, subject?: string): Promise<string> {
+  return sequenced(await made(id, name, subject));
 }
 
 async function sequenced(eventId: string): Promise<string> {
@@ -262,6 +272,23 @@ describe('what may not go', () => {
     expect((await eventOf(event)).actor).toBe(JSON.parse((await eventOf(event)).leaf).actor);
   });
 
+  test('nothing for a value that is not there, or an event that comes twice', async () => {
+    const event = await register('erase-typo', PERSON);
+    for (const paths of [['/dataset/contact_point'], ['/actor', '/dataset/document/creator']]) {
+      expect(await ask({ values: [{ event_id: event, paths }] })).toMatchObject({
+        status: 422,
+        body: {
+          errors: [{ expected: expect.stringContaining('/dataset/document/contact_point') }],
+        },
+      });
+    }
+    const values = ['title', 'contact_point'].map((name) => ({
+      event_id: event,
+      paths: [`/dataset/document/${name}`],
+    }));
+    expect(await ask({ values })).toMatchObject({ status: 400, body: { code: 'invalid_request' } });
+  });
+
   test('for a reason that the pack does not have', async () => {
     const event = await register('erase-reason', PERSON);
     expect(await ask({ values: [{ event_id: event }] }, 'because')).toMatchObject({
@@ -325,6 +352,72 @@ describe('what may not go', () => {
       const isErased = (await eventOf(event)).erased.length === 1;
       expect([gone.status, isErased]).toEqual(isErased ? [200, true] : [409, false]);
     }
+  });
+});
+
+describe('an event of an older release', () => {
+  /** An event as it was before values lay beside the body. */
+  async function older(id: string, name: string): Promise<string> {
+    const event = await register(id, name, 'steward-old');
+    const { rows } = await database.query<{ body: Buffer; disclosures: string; leaf: Buffer }>(
+      'select * from audit_event where event_id = $1',
+      [event],
+    );
+    const [row] = rows;
+    if (!row) throw new Error('the event is gone');
+    const event_id = newId(Date.now());
+    const body = canonicalText({ ...bodyOf(row), salt: 'of the whole body' });
+    const leaf = Buffer.from(
+      canonicalText({ ...readLeaf(row.leaf), event_id, body_sha256: sha256(body) }),
+    );
+    await database.query(
+      `insert into audit_event (event_id, type, time, actor, role, subject_ids, outcome, leaf, body)
+       select $1, type, time, actor, role, subject_ids, outcome, $2, $3 from audit_event where event_id = $4`,
+      [event_id, leaf, Buffer.from(body), event],
+    );
+    await database.query('insert into audit_pending (event_id, leaf_hash) values ($1, $2)', [
+      event_id,
+      Buffer.from(leafHash(leaf)),
+    ]);
+    await database.query('update dataset_version set event_id = $1 where event_id = $2', [
+      event_id,
+      event,
+    ]);
+    return sequenced(event_id);
+  }
+
+  test('is found, exported and verified as it was, and erased as a whole', async () => {
+    const event = await older('old-one', 'Uwimana Vieille');
+    expect(await found('Uwimana')).toContain(event);
+    const before = await eventOf(event);
+    expect(before).toMatchObject({ values: [], body: { actor: 'steward-old' } });
+    const one = { values: [{ event_id: event, paths: ['/dataset/document/contact_point'] }] };
+    expect((await ask(one)).status).toBe(422);
+    const answer = await erased({ values: [{ event_id: event }] }, 'recorded_in_error');
+    expect(answer.status, answer.text).toBe(200);
+    const { leaf_hash, index } = before;
+    expect(await eventOf(event)).toMatchObject({
+      leaf_hash,
+      index,
+      body: null,
+      erased: [{ path: null, digest: JSON.parse(before.leaf).body_sha256 }],
+    });
+    expect(await found('Uwimana')).not.toContain(event);
+    const versions = await service.ask('GET', '/v1/datasets/old-one/versions', {
+      role: 'steward',
+      claims: { organisation: 'moh' },
+    });
+    expect(versions.body.items[0]).toMatchObject({ title: { zxx: '[erased]' } });
+    expect(await verifyStoredLog(connection.db, {})).toMatchObject({ ok: true });
+    expect((await verified(await exported(await publishedSize())))[0]).toBe(0);
+  });
+
+  test('loses its whole body where the name of its actor goes', async () => {
+    const event = await older('old-two', 'Nobody');
+    const answer = await erased({ actor: 'steward-old' }, 'recorded_in_error');
+    expect(answer.status, answer.text).toBe(200);
+    expect(await eventOf(event)).toMatchObject({ body: null });
+    expect(await verifyStoredLog(connection.db, {})).toMatchObject({ ok: true });
   });
 });
 
