@@ -15,7 +15,7 @@ export interface ValueProblem {
  * of the log says that it erased them. Such an event comes after those that it took from.
  */
 export class ErasuresSeen {
-  readonly #waiting = new Map<string, { index: number; event_id: string }>();
+  readonly #waiting = new Map<string, { by: string; index: number; event_id: string }>();
   #erased = 0;
 
   /** Values that are gone. */
@@ -50,26 +50,37 @@ export class ErasuresSeen {
         };
       }
       this.#erased += 1;
-      this.#waiting.set(nameOf(said.erased_by, event_id, digest), { index: idx, event_id });
+      const by = said.erased_by;
+      this.#waiting.set(nameOf(by, event_id, digest), { by, index: idx, event_id });
     }
-    if (type === ERASURE && body !== null) this.#take(event_id, body);
+    if (body !== null) this.take({ event_id, type }, body);
     return undefined;
   }
 
-  #take(by: string, { erased }: Readonly<Record<string, unknown>>): void {
-    if (!Array.isArray(erased)) return;
+  /** An event may be the one of an erasure: what it names is founded. */
+  take(
+    { event_id: by, type }: { readonly event_id: string; readonly type: string | null },
+    { erased }: Readonly<Record<string, unknown>>,
+  ): void {
+    if (type !== ERASURE || !Array.isArray(erased)) return;
     for (const { event_id, digest } of erased as { event_id?: unknown; digest?: unknown }[]) {
       this.#waiting.delete(nameOf(by, String(event_id), String(digest)));
     }
   }
 
+  /** Events that are said to have erased something, and were not seen. */
+  get missing(): ReadonlySet<string> {
+    return new Set([...this.#waiting.values()].map(({ by }) => by));
+  }
+
   /** Values whose erasure no event of the log records, once all of it was read. */
   *unfounded(): Generator<ValueProblem & { readonly index: number; readonly event_id: string }> {
-    for (const where of this.#waiting.values()) {
+    for (const { index, event_id } of this.#waiting.values()) {
       yield {
         code: 'erasure_unfounded',
         detail: 'a value is said to be erased, and no event of the log says that it erased it',
-        ...where,
+        index,
+        event_id,
       };
     }
   }

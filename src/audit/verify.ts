@@ -4,12 +4,13 @@ import type { NoteVerifier } from '../tlog/note-key.ts';
 import { TILE_WIDTH } from '../tlog/tiles.ts';
 import { type LogEntry, type LogProblem, type LogReport, verifyLog } from '../tlog/verify.ts';
 import { ErasuresSeen, type ValueProblem } from './erasures-seen.ts';
-import { leafBindsBody, leafShows, readLeaf } from './event.ts';
+import { bodyOf, leafBindsBody, leafShows, readLeaf } from './event.ts';
 import {
   countUnsequenced,
   type LogEntryRow,
   readCheckpoints,
   readEntries,
+  readEvent,
   readHead,
   readTile,
 } from './store.ts';
@@ -65,6 +66,7 @@ export async function verifyStoredLog(
     checkpoints: checkpoints.map(({ note }) => note),
     ...trust,
   });
+  await seeLater(db, seen, head?.size ?? 0);
   for (const problem of seen.unfounded()) {
     if (problems.length < MAX_PROBLEMS) problems.push(problem);
   }
@@ -92,6 +94,15 @@ export async function verifyStoredLog(
     pending,
     erased: seen.erased,
   };
+}
+
+/** An erasure of this moment has no index yet, or one that came after the head was read. */
+async function seeLater(db: Db, seen: ErasuresSeen, size: number): Promise<void> {
+  for (const id of seen.missing) {
+    const row = await readEvent(db, id);
+    if (!row?.body || (row.idx !== null && row.idx < size)) continue;
+    if (leafBindsBody(readLeaf(row.leaf), row.body)) seen.take(row, bodyOf(row));
+  }
 }
 
 /** A full tile of leaf hashes; a partial one is not stored. */

@@ -429,14 +429,14 @@ describe('an actor', () => {
       projects: ['idsr-forecasting'],
       subject: name,
     };
-    const made = await service.ask('POST', '/v1/access-requests', {
+    const asked = await service.ask('POST', '/v1/access-requests', {
       role: 'partner',
       claims,
       headers: { 'idempotency-key': 'erase-me' },
       body: accessRequest,
     });
-    expect(made.status, made.text).toBe(201);
-    const event = await sequenced(made.body.decision.event_id);
+    expect(asked.status, asked.text).toBe(201);
+    const event = await sequenced(asked.body.decision.event_id);
     expect(await placesOf(name)).toEqual(
       expect.arrayContaining(['access_request', 'audit_event', 'decision', 'idempotency_key']),
     );
@@ -448,7 +448,7 @@ describe('an actor', () => {
     expect(actor).toBe(JSON.parse(leaf).actor);
     const replay = await service.ask(
       'GET',
-      `/v1/decisions/${made.body.decision.id}/replay`,
+      `/v1/decisions/${asked.body.decision.id}/replay`,
       OVERSEER,
     );
     expect(replay.body).toMatchObject({ same: true });
