@@ -2192,6 +2192,22 @@ export interface components {
             readonly place_groups?: {
                 readonly [key: string]: unknown;
             };
+            readonly retention?: components["schemas"]["Retention"];
+        };
+        /** @description How long the record is kept, and on which grounds a value may go out of it. A pack without it erases nothing. */
+        readonly Retention: {
+            /** @description Years for which who did what stays on record. */
+            readonly record_years: number;
+            readonly cites: readonly components["schemas"]["Citation"][];
+            /** @description Grounds by the code of the reason. */
+            readonly erasure: {
+                readonly [key: string]: {
+                    readonly title: components["schemas"]["Text"];
+                    /** @description It reaches who did what before the years are over. */
+                    readonly during_retention: boolean;
+                    readonly cites: readonly components["schemas"]["Citation"][];
+                };
+            };
         };
         readonly TermList: {
             readonly list: string;

@@ -154,6 +154,7 @@ class Builder {
     this.#declareFacts();
     this.#declareDerived();
     this.#checkExpiries();
+    this.#checkRetention();
     this.#checkRemedies();
   }
 
@@ -287,6 +288,28 @@ class Builder {
       if (!variable) this.#packProblem(path, `there is no fact "${fact}"`);
       else if (variable.type !== 'date') this.#packProblem(path, `${fact} is no date`);
     });
+  }
+
+  #checkRetention(): void {
+    const { retention } = this.#pack.content;
+    if (!retention) return;
+    const { cites, erasure } = retention;
+    const all = [
+      { cites, path: ['retention', 'cites'] },
+      ...Object.entries(erasure).map(([reason, ground]) => ({
+        cites: ground.cites,
+        path: ['retention', 'erasure', reason, 'cites'],
+      })),
+    ];
+    for (const { cites: each, path } of all) {
+      for (const [i, { instrument }] of each.entries()) {
+        if (this.#kindOf(instrument) !== undefined) continue;
+        this.#packProblem(
+          [...path, i, 'instrument'],
+          `there is no instrument "${instrument}" in the pack`,
+        );
+      }
+    }
   }
 
   #checkRemedies(): void {

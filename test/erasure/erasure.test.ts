@@ -241,6 +241,13 @@ describe('a value that is erased', () => {
   });
 });
 
+test('how long the record is kept, and on what grounds a value goes, is published with the pack', async () => {
+  const { body } = await service.ask('GET', '/v1/pack', { role: 'partner' });
+  expect(body.retention.record_years).toBeGreaterThanOrEqual(6);
+  for (const { cites } of [body.retention, ...Object.values<typeof body>(body.retention.erasure)])
+    expect(cites[0]).toMatchObject({ confidence: expect.any(String) });
+});
+
 describe('what may not go', () => {
   test('goes not by one person alone', async () => {
     const event = await register('erase-alone', PERSON);
