@@ -464,7 +464,14 @@ function readArguments(words) {
 async function main() {
   const { from, keys, checkpoints } = readArguments(process.argv.slice(2));
   const work = statSync(from).isDirectory() ? verifyFolder : verifyExport;
-  const { problems, checkpoint, checked, kept, what, note = '' } = await work(from, keys, checkpoints);
+  const {
+    problems,
+    checkpoint,
+    checked,
+    kept,
+    what,
+    note = '',
+  } = await work(from, keys, checkpoints);
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
   problems.print();
   if (problems.all.length > 0) return 1;
