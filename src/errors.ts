@@ -20,6 +20,8 @@ export type ErrorCode =
   | 'not_sequenced'
   | 'retired'
   | 'wrong_status'
+  | 'legal_hold'
+  | 'retention_runs'
   | 'precondition_failed'
   | 'precondition_required'
   | 'idempotency_key_reused'

@@ -21,6 +21,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['catalogue'],
   ['spaces'],
   ['access'],
+  ['erasure'],
   ['http', 'console'],
   ['demo'],
   ['service'],
@@ -66,6 +67,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
     'access/impact-store.ts',
     'policies/store.ts',
     'spaces/store.ts',
+    'erasure/store.ts',
     'idempotency.ts',
     'http/handlers.ts', // `select 1` of /readyz
   ],

@@ -17,6 +17,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const FORMAT = 'umutungo-export@v1';
+/** The type of the event that says what an erasure took. */
+const ERASURE = 'approveErasure';
 const SHOWN = 20;
 
 class Unreadable extends Error {}
@@ -306,8 +308,15 @@ async function verifyExport(file, keys, keptFiles) {
   if (!header) throw new Unreadable('the file is empty');
   if (!end) problems.add('export_truncated', undefined, 'the last line is missing');
   else judgeEnd(walk, end, problems);
+  if (walk) judgeValues(walk, problems);
   const what = header.filtered ? 'entries that a filter chose' : 'entries, all of their range,';
-  return { problems, checkpoint, checked: walk.count, kept: keptFiles.length, what };
+  const { values } = walk;
+  const elsewhere = values.waiting.size;
+  const note =
+    values.erased === 0
+      ? ''
+      : ` ${values.erased} values are erased${elsewhere > 0 ? `, ${elsewhere} of them by events that are not in this export` : ', as its events say'}.`;
+  return { problems, checkpoint, checked: walk.count, kept: keptFiles.length, what, note };
 }
 
 function parse(line) {
@@ -329,16 +338,54 @@ function startWalk(header, checkpoint, kept) {
     header.filtered ? [] : kept.filter(({ size }) => size >= header.from && size <= header.to),
     checkpoint.signed > 0 ? checkpoint.size : -1,
   );
-  return { header, checkpoint, tree, watch, count: 0, next: header.from };
+  const values = { erased: 0, waiting: new Map(), events: new Set() };
+  return { header, checkpoint, tree, watch, values, count: 0, next: header.from };
 }
 
-function walkRow(walk, { index, leaf, body, proof }, problems) {
+/**
+ * The values beside a body, each a disclosure whose digest the body has in `_sd` (RFC 9901). One
+ * that is missing was erased: by which event the row says, and that event must say so as well,
+ * where the export has it.
+ */
+function walkValues({ values }, { index, leaf, body, disclosures = [], erased = [] }, problems) {
+  const { event_id, type, body_sha256 } = JSON.parse(leaf);
+  const said = body === null ? null : JSON.parse(body);
+  const present = disclosures.map((each) => sha256(each).toString('base64url'));
+  const bound = said === null ? [body_sha256] : (said._sd ?? []);
+  if (present.some((digest) => !bound.includes(digest))) {
+    problems.add('value_not_bound', index, 'a value lies beside the body that it does not bind');
+  }
+  for (const digest of bound.filter((each) => !present.includes(each))) {
+    const by = erased.find((each) => each.digest === digest)?.erased_by;
+    if (by === undefined) {
+      problems.add('value_missing', index, 'a value is gone, and no erasure says why');
+    } else {
+      values.erased += 1;
+      values.waiting.set(`${by} ${event_id} ${digest}`, { index, by });
+    }
+  }
+  if (type !== ERASURE || said === null) return;
+  values.events.add(event_id);
+  for (const each of said.erased ?? []) {
+    values.waiting.delete(`${event_id} ${each.event_id} ${each.digest}`);
+  }
+}
+
+function judgeValues({ values }, problems) {
+  for (const { index, by } of values.waiting.values()) {
+    if (!values.events.has(by)) continue;
+    problems.add('erasure_unfounded', index, `the event ${by} does not say that it erased this`);
+  }
+}
+
+function walkRow(walk, row, problems) {
+  const { index, leaf, body, proof } = row;
   const { header, checkpoint, tree, watch } = walk;
   const hash = leafHash(Buffer.from(leaf));
   walk.count += 1;
   if (body !== null && JSON.parse(leaf).body_sha256 !== sha256(Buffer.from(body)).toString('hex')) {
     problems.add('body_digest_mismatch', index, 'the body is not the one that the leaf binds');
-  }
+  } else walkValues(walk, row, problems);
   if (header.filtered) {
     if (index < walk.next || index >= header.to) problems.add('index_out_of_order', index, 'range');
     walk.next = index + 1;
@@ -417,7 +464,14 @@ function readArguments(words) {
 async function main() {
   const { from, keys, checkpoints } = readArguments(process.argv.slice(2));
   const work = statSync(from).isDirectory() ? verifyFolder : verifyExport;
-  const { problems, checkpoint, checked, kept, what } = await work(from, keys, checkpoints);
+  const {
+    problems,
+    checkpoint,
+    checked,
+    kept,
+    what,
+    note = '',
+  } = await work(from, keys, checkpoints);
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
   problems.print();
   if (problems.all.length > 0) return 1;
@@ -426,7 +480,7 @@ async function main() {
     keys.length === 0
       ? 'self-consistent only: give --vkey with a key that you kept'
       : `signed by the key given${kept > 0 ? ', extends the checkpoints given' : ''}`;
-  console.log(`OK ${checked} ${what} under the checkpoint of ${size}: ${proof}.`);
+  console.log(`OK ${checked} ${what} under the checkpoint of ${size}: ${proof}.${note}`);
   return 0;
 }
 

@@ -28,6 +28,7 @@ export interface ReplayDifference {
     | 'document_damaged'
     | 'event_missing'
     | 'event_damaged'
+    | 'event_erased'
     | 'document_differs_from_event'
     | 'cannot_decide'
     | 'answer_differs'
@@ -120,7 +121,14 @@ function boundBy(
     differences.push({ code: 'event_missing', at, detail: 'the event of the decision is gone' });
     return null;
   }
-  const body = bodyOf(event);
+  if (event.body === null) {
+    const [erased] = event.erased ?? [];
+    const by = erased ? `on ${erased.erased_at} by the event ${erased.erased_by}` : 'by nobody';
+    const detail = `the body of the event was erased ${by}: it binds the decision no more`;
+    differences.push({ code: 'event_erased', at, detail });
+    return null;
+  }
+  const body = boundBody(event.leaf, event.body);
   const bound = body?.['decision_sha256'];
   if (body?.['decision'] === id && typeof bound === 'string') return bound;
   const detail = body
@@ -130,7 +138,7 @@ function boundBy(
   return null;
 }
 
-function bodyOf({ leaf, body }: EventRow): Record<string, unknown> | undefined {
+function boundBody(leaf: Buffer, body: Buffer): Record<string, unknown> | undefined {
   try {
     if (!leafBindsBody(readLeaf(leaf), body)) return undefined;
     return JSON.parse(body.toString('utf8')) as Record<string, unknown>;

@@ -83,10 +83,10 @@ const MAKE = `
     select i.*, $1::timestamptz as time
     from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
       $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::text[], $17::bytea[],
-      $18::bytea[], $19::bytea[], $20::text[], $21::text[], $25::text[])
+      $18::bytea[], $19::bytea[], $20::text[], $21::text[], $25::text[], $26::text[])
       as i (id, decision, dataset, dataset_version, project, organisation, agreement, purpose,
         request, outcome, created_by, document, event_id, actor, role, leaf,
-        leaf_hash, body, key, request_sha256, type)
+        leaf_hash, body, key, request_sha256, type, disclosures)
   ), held as materialized (
     select r.register, r.id
     from register_revision r join unnest($22::text[], $23::text[], $24::uuid[]) as b (register, id, revision)
@@ -165,6 +165,7 @@ export async function makeAccessRequests(
     textArray(basis.map(([, { id }]) => id)),
     uuidArray(basis.map(([revision]) => revision)),
     texts(({ event }) => event.type),
+    texts(({ event }) => event.disclosures),
   ];
   const { rows } = await db.executeQuery<{ id: string }>(CompiledQuery.raw(MAKE, parameters));
   return new Set(rows.map(({ id }) => id));

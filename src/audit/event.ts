@@ -1,6 +1,7 @@
 import { newId, randomToken, sha256 } from '../ids.ts';
 import { leafHash } from '../tlog/leaf.ts';
 import { canonicalText } from './canonical.ts';
+import { joinDisclosures, putBack, seal } from './disclosures.ts';
 
 /** What a change or a decision tells the record. */
 export interface EventInput {
@@ -29,6 +30,8 @@ export interface SealedEvent {
   readonly leaf: Buffer;
   readonly leaf_hash: Buffer;
   readonly body: Buffer;
+  /** What may have to be erased, see `disclosures.ts`. */
+  readonly disclosures: string;
 }
 
 const VERSION = 1;
@@ -37,7 +40,7 @@ const VERSION = 1;
  * Makes the leaf and the body of an event. The leaf is the canonical JSON (RFC 8785) of
  * `{v, event_id, type, time, actor, role, subject_ids, outcome, body_sha256, nonce}`. The nonce
  * keeps a leaf hash from being guessed; the body's own salt keeps its digest from being guessed
- * once the body has been erased.
+ * once the body has been erased. What may have to be erased before the rest lies beside the body.
  * @param time RFC 3339 in UTC. @param pseudonym maps the actor to what may stand in a leaf.
  */
 export function sealEvent(
@@ -46,11 +49,8 @@ export function sealEvent(
   pseudonym: (actor: string) => string,
 ): SealedEvent {
   const event_id = newId(Date.parse(time));
-  const body = canonicalBytes({
-    ...input.body,
-    actor: input.actor,
-    salt: randomToken(),
-  });
+  const sealed = seal({ ...input.body, actor: input.actor });
+  const body = canonicalBytes({ ...sealed.body, salt: randomToken() });
   const actor = pseudonym(input.actor);
   const { type, role, subject_ids, outcome } = input;
   const leaf = canonicalBytes({
@@ -76,12 +76,33 @@ export function sealEvent(
     leaf,
     leaf_hash: Buffer.from(leafHash(leaf)),
     body,
+    disclosures: joinDisclosures(sealed.disclosures),
   };
 }
 
 /** What a leaf says. @throws SyntaxError for a leaf that is no JSON. */
 export function readLeaf(leaf: Buffer): Readonly<Record<string, unknown>> {
   return JSON.parse(leaf.toString('utf8')) as Record<string, unknown>;
+}
+
+/**
+ * What the body of a stored event says, with what lies beside it in its place; empty where all of
+ * it was erased. The bytes that the leaf binds are `row.body`.
+ * @throws SyntaxError for a body that is no JSON.
+ */
+export function bodyOf(row: {
+  readonly body: Buffer | null;
+  readonly disclosures: string | null;
+}): Record<string, unknown> {
+  if (row.body === null) return {};
+  const body = JSON.parse(row.body.toString('utf8')) as Record<string, unknown>;
+  return putBack(body, row.disclosures);
+}
+
+/** Who acted, as the issuer names them; the pseudonym of the leaf once the name is erased. */
+export function actorOf(row: Parameters<typeof bodyOf>[0] & { readonly actor: string }): string {
+  const { actor } = bodyOf(row);
+  return typeof actor === 'string' ? actor : row.actor;
 }
 
 /** Does the leaf bind this body? */

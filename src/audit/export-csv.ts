@@ -1,4 +1,5 @@
 import { encodeBase64 } from '../tlog/encoding.ts';
+import { canonicalText } from './canonical.ts';
 import {
   checkpointIn,
   columnsOf,
@@ -64,7 +65,7 @@ function cellsOf(row: ExportRow): string[] {
     event.subject_ids.join(' '),
     [...event.deny, ...event.review, ...event.obligations].join(' '),
     row.leaf_hash,
-    row.body,
+    canonicalText(event.body),
   ];
 }
 

@@ -1,5 +1,7 @@
 import { type Checkpoint, parseCheckpoint } from '../tlog/checkpoint-text.ts';
 import { parseNote } from '../tlog/note.ts';
+import { joinDisclosures, putBack } from './disclosures.ts';
+import type { EventRow } from './store.ts';
 
 export const EXPORT_FORMAT = 'umutungo-export@v1';
 
@@ -24,12 +26,19 @@ export interface ExportHeader {
   readonly left: readonly string[];
 }
 
-/** An event as JSONL has it: the exact bytes of its leaf and of the body that the leaf binds. */
+/**
+ * An event as JSONL has it: the exact bytes of its leaf and of the body that the leaf binds, null
+ * where all of it was erased.
+ */
 export interface ExportRow {
   readonly index: number;
   readonly leaf_hash: string;
   readonly leaf: string;
-  readonly body: string;
+  readonly body: string | null;
+  /** The values that lie beside the body, as disclosures. */
+  readonly disclosures?: readonly string[];
+  /** The values that did, and which events took them away. */
+  readonly erased?: EventRow['erased'];
   /** Base64 of the path to the root of the checkpoint; only with a filter. */
   readonly proof?: readonly string[];
 }
@@ -70,12 +79,17 @@ export interface EventColumns {
   readonly deny: readonly string[];
   readonly review: readonly string[];
   readonly obligations: readonly string[];
+  /** With the values that lie beside it in their places. */
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-export function columnsOf({ leaf, body: text }: Pick<ExportRow, 'leaf' | 'body'>): EventColumns {
+export function columnsOf({
+  leaf,
+  body: text,
+  disclosures = [],
+}: Pick<ExportRow, 'leaf' | 'body' | 'disclosures'>): EventColumns {
   const bound = JSON.parse(leaf) as Record<string, unknown>;
-  const body = readBody(text);
+  const body = putBack(readBody(text ?? '{}'), joinDisclosures(disclosures));
   return {
     event_id: String(bound['event_id']),
     type: String(bound['type']),

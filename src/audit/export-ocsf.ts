@@ -76,6 +76,7 @@ function ocsfEvent(row: ExportRow, origin: string): object {
       leaf_hash: row.leaf_hash,
       subject_ids: event.subject_ids,
       body: event.body,
+      ...(row.erased && { erased: row.erased }),
       ...(row.proof && { proof: row.proof }),
     },
   };

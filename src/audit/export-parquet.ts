@@ -10,12 +10,10 @@ const MAX_CHARACTERS = 4_000_000;
 
 type Schema = ConstructorParameters<typeof ParquetWriter>[0]['schema'];
 
-const text = (name: string): Schema[number] => ({
-  name,
-  type: 'BYTE_ARRAY',
-  converted_type: 'UTF8',
-  repetition_type: 'REQUIRED',
-});
+const text = (
+  name: string,
+  repetition_type: 'REQUIRED' | 'OPTIONAL' = 'REQUIRED',
+): Schema[number] => ({ name, type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type });
 
 /** A list in the three levels that the format asks for (LogicalTypes.md, Lists). */
 const texts = (name: string): Schema => [
@@ -67,7 +65,16 @@ const COLUMNS: Readonly<Record<string, Column>> = {
   obligations: { elements: texts('obligations'), value: (_row, { obligations }) => obligations },
   leaf_hash: { elements: [text('leaf_hash')], value: ({ leaf_hash }) => leaf_hash },
   leaf: { elements: [text('leaf')], value: ({ leaf }) => leaf },
-  body: { elements: [text('body')], value: ({ body }) => body },
+  body: { elements: [text('body', 'OPTIONAL')], value: ({ body }) => body },
+  disclosures: {
+    elements: texts('disclosures'),
+    value: ({ disclosures = [] }) => disclosures,
+  },
+  // As JSON: what was erased is looked at in events, not counted in columns.
+  erased: {
+    elements: [text('erased', 'OPTIONAL')],
+    value: ({ erased }) => (erased ? JSON.stringify(erased) : null),
+  },
   proof: { elements: texts('proof'), value: ({ proof = [] }) => proof },
 };
 
@@ -121,13 +128,17 @@ async function* groupsOf(rows: AsyncIterable<ExportRow>): AsyncGenerator<ExportR
   let characters = 0;
   for await (const row of rows) {
     group.push(row);
-    characters += row.leaf.length + row.body.length;
+    characters += sizeOf(row);
     if (group.length < MAX_ROWS && characters < MAX_CHARACTERS) continue;
     yield group;
     group = [];
     characters = 0;
   }
   if (group.length > 0) yield group;
+}
+
+function sizeOf({ leaf, body, disclosures = [] }: ExportRow): number {
+  return disclosures.reduce((sum, { length }) => sum + length, leaf.length + (body?.length ?? 0));
 }
 
 /** What was written since it was last taken; the writer counts on. */

@@ -3,6 +3,7 @@ import { ServiceError } from '../errors.ts';
 import { encodeBase64 } from '../tlog/encoding.ts';
 import { leafHash } from '../tlog/leaf.ts';
 import { inclusionProof, type ReadTile, subtreeRoots } from '../tlog/prove.ts';
+import { splitDisclosures } from './disclosures.ts';
 import { EXPORT_FORMAT, type Export, type ExportRow } from './export-form.ts';
 import { EXPORT_FORMS, type ExportFormat } from './export-forms.ts';
 import { newestCheckpoint, tileReader } from './proofs.ts';
@@ -93,13 +94,15 @@ async function* rowsOf(
   range: Range,
   proofOf: (index: number) => Promise<Pick<ExportRow, 'proof'>>,
 ): AsyncGenerator<ExportRow> {
-  for await (const { idx, leaf, body } of eachEvent(db, query, range)) {
+  for await (const { idx, leaf, body, disclosures, erased } of eachEvent(db, query, range)) {
     const index = idx ?? 0;
     yield {
       index,
       leaf_hash: encodeBase64(leafHash(leaf)),
       leaf: leaf.toString('utf8'),
-      body: body.toString('utf8'),
+      body: body?.toString('utf8') ?? null,
+      ...(disclosures === null ? {} : { disclosures: splitDisclosures(disclosures) }),
+      ...(erased === null ? {} : { erased }),
       ...(await proofOf(index)),
     };
   }

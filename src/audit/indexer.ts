@@ -1,5 +1,5 @@
 import { type Db, transact } from '../db/connection.ts';
-import { BLOCK, countBlocks, insertBlock, insertTerms } from './search-store.ts';
+import { BLOCK, countBlocks, insertBlock, insertTerms, lockForIndexing } from './search-store.ts';
 import { readHead, readSequenced } from './store.ts';
 import { termsOf } from './terms.ts';
 
@@ -12,6 +12,7 @@ export async function indexBlock(db: Db): Promise<boolean> {
   const [from, to] = [block * BLOCK, (block + 1) * BLOCK];
   if ((head?.size ?? 0) < to) return false;
   await transact(db, async (tx) => {
+    await lockForIndexing(tx);
     const events = await readSequenced(tx, { from, to, limit: BLOCK });
     const times = events.map(({ time }) => time).toSorted();
     const [first_time, last_time] = [times[0], times.at(-1)];

@@ -8,6 +8,8 @@ import { overseesAll, type Principal } from '../principal.ts';
 import { leafHash } from '../tlog/leaf.ts';
 import { formatVerifierKey, type NoteKey } from '../tlog/note-key.ts';
 import { formatPolicy } from '../tlog/policy.ts';
+import { readDisclosure, splitDisclosures } from './disclosures.ts';
+import { actorOf, bodyOf } from './event.ts';
 import { exportEvents } from './export.ts';
 import { EXPORT_FORMS } from './export-forms.ts';
 import { consistency, newestCheckpoint, proofFile } from './proofs.ts';
@@ -164,19 +166,19 @@ async function visible(db: Db, principal: Principal, id: string): Promise<EventR
   return row;
 }
 
-function bodyOf({ body }: EventRow): Record<string, unknown> {
-  return JSON.parse(body.toString('utf8')) as Record<string, unknown>;
-}
-
 function show(row: EventRow) {
-  const { idx, leaf, body: _body, ...rest } = row;
-  const body = bodyOf(row);
+  const { idx, leaf, body, disclosures, erased, ...rest } = row;
   return {
     ...rest,
-    actor: String(body['actor']),
+    actor: actorOf(row),
     index: idx,
     leaf_hash: Buffer.from(leafHash(leaf)).toString('base64'),
     leaf: leaf.toString('utf8'),
-    body,
+    body: body && (JSON.parse(body.toString('utf8')) as Record<string, unknown>),
+    values: splitDisclosures(disclosures).flatMap((text) => {
+      const { path, value } = readDisclosure(text) ?? {};
+      return path === undefined ? [] : [{ path, value, disclosure: text }];
+    }),
+    erased: erased ?? [],
   };
 }

@@ -45,6 +45,42 @@ export async function insertTerms(
       as t (term, entries)`.execute(tx);
 }
 
+/** A block is about to be indexed: no value is erased until it is. Before its events are read. */
+export async function lockForIndexing(tx: Tx): Promise<void> {
+  await sql`lock table event_block in row exclusive mode`.execute(tx);
+}
+
+/** Values are about to be erased: no block is indexed until they are. Before the index is read. */
+export async function lockForErasing(tx: Tx): Promise<void> {
+  await sql`lock table event_block in share mode`.execute(tx);
+}
+
+/** An entry, and the terms that it is found by no more. */
+export interface LostTerms {
+  readonly index: number;
+  readonly terms: readonly string[];
+}
+
+/** Takes entries off terms, where their block is indexed. */
+export async function removeTerms(tx: Tx, lost: readonly LostTerms[]): Promise<void> {
+  const rows = lost.flatMap(({ index, terms }) =>
+    terms.map((term) => ({ term, block: Math.floor(index / BLOCK), entry: index % BLOCK })),
+  );
+  await sql`
+    with lost as (
+      select term, block, bit_or(set_bit(${NO_ENTRY}, entry, 1)) as entries
+      from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as t (term text, block bigint, entry integer)
+      group by term, block
+    ), cut as (
+      update event_term t set entries = t.entries & ~lost.entries
+      from lost where t.term = lost.term and t.block = lost.block and t.entries & ~lost.entries <> ${NO_ENTRY}
+    )
+    delete from event_term t using lost
+    where t.term = lost.term and t.block = lost.block and t.entries & ~lost.entries = ${NO_ENTRY}`.execute(
+    tx,
+  );
+}
+
 /** A block in which all terms stand in one entry at least, and in which entries. */
 export interface FoundBlock {
   readonly block: number;

@@ -12,20 +12,24 @@ const LOG_ID = 1;
 export function appendFrom(relation: string): string {
   return `
     event as (
-      insert into audit_event (event_id, type, time, actor, role, subject_ids, outcome, leaf, body)
-      select event_id, type, time, actor, role, subject_ids, outcome, leaf, body from ${relation}
+      insert into audit_event
+        (event_id, type, time, actor, role, subject_ids, outcome, leaf, body, disclosures)
+      select event_id, type, time, actor, role, subject_ids, outcome, leaf, body, disclosures
+      from ${relation}
     ), pending as (
       insert into audit_pending (event_id, leaf_hash) select event_id, leaf_hash from ${relation}
     )`;
 }
 
 export async function insertEvent(tx: Tx, event: SealedEvent): Promise<void> {
-  const { event_id, type, time, actor, role, subject_ids, outcome, leaf, body, leaf_hash } = event;
+  const { event_id, type, time, actor, role, subject_ids, outcome, leaf } = event;
+  const { body, disclosures, leaf_hash } = event;
   await sql`
     with input as (
       select ${event_id}::uuid as event_id, ${type}::text as type, ${time}::timestamptz as time,
         ${actor}::text as actor, ${role}::text as role, ${subject_ids}::text[] as subject_ids,
-        ${outcome}::text as outcome, ${leaf}::bytea as leaf, ${body}::bytea as body, ${leaf_hash}::bytea as leaf_hash
+        ${outcome}::text as outcome, ${leaf}::bytea as leaf, ${body}::bytea as body,
+        ${disclosures}::text as disclosures, ${leaf_hash}::bytea as leaf_hash
     ), ${sql.raw(appendFrom('input'))}
     select 1`.execute(tx);
 }
@@ -346,6 +350,15 @@ export async function countPending(db: Db): Promise<number> {
   return count;
 }
 
+/** A value that was erased, when, and by which event. */
+export interface Erased {
+  readonly digest: string;
+  /** Where it was in the body; null: the whole body. */
+  readonly path: string | null;
+  readonly erased_at: string;
+  readonly erased_by: string;
+}
+
 export interface EventRow {
   readonly event_id: string;
   readonly type: string;
@@ -356,9 +369,23 @@ export interface EventRow {
   readonly subject_ids: string[];
   readonly outcome: string;
   readonly leaf: Buffer;
-  readonly body: Buffer;
+  /** The bytes that the leaf binds; null where all of it was erased. `bodyOf` reads it. */
+  readonly body: Buffer | null;
+  /** What lies beside the body; null in events of releases that had everything in it. */
+  readonly disclosures: string | null;
+  /** Null where nothing was erased. */
+  readonly erased: readonly Erased[] | null;
   readonly idx: number | null;
 }
+
+// Few events lost anything: asked first, which is hashed where many are read, it costs next to nothing.
+const erasedOf = sql<readonly Erased[] | null>`case
+  when exists (select from erased_value v where v.event_id = audit_event.event_id) then (
+    select json_agg(json_build_object('digest', v.digest, 'path', v.path, 'erased_by', v.erased_by,
+      'erased_at', to_char(v.erased_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+      order by v.path, v.digest)
+    from erased_value v where v.event_id = audit_event.event_id)
+  end`;
 
 function selectEvents(db: Db) {
   return db
@@ -374,12 +401,55 @@ function selectEvents(db: Db) {
       'audit_event.outcome',
       'audit_event.leaf',
       'audit_event.body',
+      'audit_event.disclosures',
+      erasedOf.as('erased'),
       'log_leaf.idx',
     ]);
 }
 
 export async function readEvent(db: Db, eventId: string): Promise<EventRow | undefined> {
   return selectEvents(db).where('audit_event.event_id', '=', eventId).executeTakeFirst();
+}
+
+/** Events by their ids, locked: nobody else erases from them meanwhile. */
+export async function lockEvents(tx: Tx, ids: readonly string[]): Promise<EventRow[]> {
+  await sql`select from audit_event where event_id = any(${ids}::uuid[]) order by event_id for update`.execute(
+    tx,
+  );
+  return selectEvents(tx)
+    .where(sql<boolean>`audit_event.event_id = any(${ids}::uuid[])`)
+    .orderBy('audit_event.event_id')
+    .execute();
+}
+
+/** Records what is erased, which the database asks for before it lets it go. */
+export async function insertErased(
+  tx: Tx,
+  values: readonly (Erased & { readonly event_id: string })[],
+): Promise<void> {
+  await sql`
+    insert into erased_value (event_id, digest, path, erased_at, erased_by)
+    select event_id, digest, path, erased_at, erased_by
+    from jsonb_populate_recordset(null::erased_value, ${JSON.stringify(values)}::jsonb)`.execute(
+    tx,
+  );
+}
+
+/** What is left of an event. */
+export interface Remaining {
+  readonly event_id: string;
+  readonly body: boolean;
+  /** As stored; null where the body is gone, or has nothing beside it. */
+  readonly disclosures: string | null;
+}
+
+export async function keepOnly(tx: Tx, events: readonly Remaining[]): Promise<void> {
+  await sql`
+    update audit_event e
+    set body = case when kept.body then e.body end, disclosures = kept.disclosures
+    from jsonb_to_recordset(${JSON.stringify(events)}::jsonb)
+      as kept (event_id uuid, body boolean, disclosures text)
+    where e.event_id = kept.event_id`.execute(tx);
 }
 
 /** Sequenced events whose index is from `from` up to, not including, `to`, the latest first. */
@@ -427,6 +497,8 @@ export interface LogEntryRow {
   readonly leaf_hash: Buffer;
   readonly leaf: Buffer | null;
   readonly body: Buffer | null;
+  readonly disclosures: string | null;
+  readonly erased: readonly Erased[] | null;
   readonly type: string | null;
   readonly time: string | null;
   readonly actor: string | null;
@@ -446,6 +518,8 @@ export async function readEntries(db: Db, from: number, limit: number): Promise<
       'log_leaf.leaf_hash',
       'audit_event.leaf',
       'audit_event.body',
+      'audit_event.disclosures',
+      erasedOf.as('erased'),
       'audit_event.type',
       'audit_event.time',
       'audit_event.actor',

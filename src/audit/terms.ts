@@ -1,4 +1,5 @@
 import { ServiceError } from '../errors.ts';
+import { bodyOf } from './event.ts';
 import type { EventRow } from './store.ts';
 
 /** What an auditor asks for; all of it must fit. */
@@ -15,7 +16,10 @@ export interface EventQuery {
   readonly text?: string | undefined;
 }
 
-type Indexed = Pick<EventRow, 'type' | 'actor' | 'subject_ids' | 'outcome' | 'body'>;
+type Indexed = Pick<
+  EventRow,
+  'type' | 'actor' | 'subject_ids' | 'outcome' | 'body' | 'disclosures'
+>;
 
 // Long and random texts are found by nobody and would fill the index.
 const MAX_WORD = 40;
@@ -30,7 +34,7 @@ export function termsOf(event: Indexed): Set<string> {
   const { type, actor, subject_ids, outcome } = event;
   const terms = new Set([`type:${type}`, `actor:${actor}`, `outcome:${outcome}`]);
   for (const subject of subject_ids) if (subject.search(UUID) < 0) terms.add(`subject:${subject}`);
-  const body = parse(event.body);
+  const body = parse(event);
   for (const member of RULES) {
     const rules = body[member];
     if (Array.isArray(rules)) for (const rule of rules) terms.add(`rule:${String(rule)}`);
@@ -62,9 +66,9 @@ export function termsOfQuery(query: EventQuery): string[] {
 }
 
 /** A body that is no JSON any more is found by its other terms; `log verify` says what happened to it. */
-function parse(body: Buffer): Record<string, unknown> {
+function parse(event: Indexed): Record<string, unknown> {
   try {
-    return JSON.parse(body.toString('utf8')) as Record<string, unknown>;
+    return bodyOf(event);
   } catch {
     return {};
   }

@@ -3,12 +3,14 @@ import { HASH_SIZE } from '../tlog/leaf.ts';
 import type { NoteVerifier } from '../tlog/note-key.ts';
 import { TILE_WIDTH } from '../tlog/tiles.ts';
 import { type LogEntry, type LogProblem, type LogReport, verifyLog } from '../tlog/verify.ts';
-import { leafBindsBody, leafShows, readLeaf } from './event.ts';
+import { ErasuresSeen, type ValueProblem } from './erasures-seen.ts';
+import { bodyOf, leafBindsBody, leafShows, readLeaf } from './event.ts';
 import {
   countUnsequenced,
   type LogEntryRow,
   readCheckpoints,
   readEntries,
+  readEvent,
   readHead,
   readTile,
 } from './store.ts';
@@ -16,6 +18,7 @@ import {
 export interface StoredLogProblem extends Omit<LogProblem, 'code'> {
   readonly code:
     | LogProblem['code']
+    | ValueProblem['code']
     | 'event_missing'
     | 'body_digest_mismatch'
     | 'row_differs_from_leaf'
@@ -28,6 +31,8 @@ export interface StoredLogReport extends Omit<LogReport, 'problems' | 'ok'> {
   readonly ok: boolean;
   readonly problems: readonly StoredLogProblem[];
   readonly pending: number;
+  /** Values that were erased, as events of the log say. */
+  readonly erased: number;
 }
 
 const PAGE = 2_000;
@@ -52,7 +57,8 @@ export async function verifyStoredLog(
   const head = await readHead(db);
   const problems: StoredLogProblem[] = [];
   if (!head) problems.push({ code: 'no_log', detail: 'the database has no log' });
-  const entries = readAll(db, head?.size ?? 0, problems, progress);
+  const seen = new ErasuresSeen();
+  const entries = readAll(db, { size: head?.size ?? 0, problems, seen, progress });
   const report = await verifyLog({
     origin: head?.origin ?? '',
     entries,
@@ -60,6 +66,10 @@ export async function verifyStoredLog(
     checkpoints: checkpoints.map(({ note }) => note),
     ...trust,
   });
+  await seeLater(db, seen, head?.size ?? 0);
+  for (const problem of seen.unfounded()) {
+    if (problems.length < MAX_PROBLEMS) problems.push(problem);
+  }
   const { pending, lost, beyond } = await countUnsequenced(db);
   if (beyond > 0)
     problems.push({
@@ -77,7 +87,22 @@ export async function verifyStoredLog(
       row?.idx === problem.index && row ? { ...problem, event_id: row.event_id } : problem,
     );
   }
-  return { ...report, ok: report.ok && problems.length === 0, problems, pending };
+  return {
+    ...report,
+    ok: report.ok && problems.length === 0,
+    problems,
+    pending,
+    erased: seen.erased,
+  };
+}
+
+/** An erasure of this moment has no index yet, or one that came after the head was read. */
+async function seeLater(db: Db, seen: ErasuresSeen, size: number): Promise<void> {
+  for (const id of seen.missing) {
+    const row = await readEvent(db, id);
+    if (!row?.body || (row.idx !== null && row.idx < size)) continue;
+    if (leafBindsBody(readLeaf(row.leaf), row.body)) seen.take(row, bodyOf(row));
+  }
 }
 
 /** A full tile of leaf hashes; a partial one is not stored. */
@@ -86,11 +111,16 @@ interface Tile {
   readonly hashes: Buffer | undefined;
 }
 
+interface Reading {
+  readonly size: number;
+  readonly problems: StoredLogProblem[];
+  readonly seen: ErasuresSeen;
+  readonly progress: (checked: number) => void;
+}
+
 async function* readAll(
   db: Db,
-  size: number,
-  problems: StoredLogProblem[],
-  progress: (checked: number) => void,
+  { size, problems, seen, progress }: Reading,
 ): AsyncGenerator<LogEntry> {
   let tile: Tile | undefined;
   for (let from = 0; from < size; ) {
@@ -100,7 +130,7 @@ async function* readAll(
       const { idx, event_id, leaf_hash, leaf } = row;
       if (idx >= size) return; // sequenced after the head was read
       from = idx + 1;
-      const problem = problemOfRow(row);
+      const problem = problemOfRow(row, seen);
       if (problem && problems.length < MAX_PROBLEMS) {
         problems.push({ ...problem, index: idx, event_id });
       }
@@ -114,18 +144,24 @@ async function* readAll(
   }
 }
 
-function problemOfRow(row: LogEntryRow): Pick<StoredLogProblem, 'code' | 'detail'> | undefined {
+function problemOfRow(
+  row: LogEntryRow,
+  seen: ErasuresSeen,
+): Pick<StoredLogProblem, 'code' | 'detail'> | undefined {
   const { leaf, body } = row;
   if (!leaf) return { code: 'event_missing', detail: 'the event of this leaf is gone' };
   try {
     const said = readLeaf(leaf);
-    if (!body || !leafBindsBody(said, body)) {
+    if (body && !leafBindsBody(said, body)) {
       return {
         code: 'body_digest_mismatch',
         detail: 'the body is not the one that the leaf binds',
       };
     }
-    if (leafShows(said, row)) return undefined;
+    if (leafShows(said, row)) {
+      const parsed = body && (JSON.parse(body.toString('utf8')) as Record<string, unknown>);
+      return seen.see(row, String(said['body_sha256']), parsed);
+    }
   } catch {
     // A leaf that is no JSON any more.
   }

@@ -4,6 +4,7 @@ import { EXPORT_FORMS } from '../audit/export-forms.ts';
 import { type Config, readConfig } from '../config.ts';
 import { demoToken } from '../demo.ts';
 import { type Role, ROLES } from '../principal.ts';
+import { runDatabasePrepare } from './database-prepare.ts';
 import { runDecisionReplay } from './decision-replay.ts';
 import { type LogExportOptions, runLogExport } from './log-export.ts';
 import { runLogMirror } from './log-mirror.ts';
@@ -82,6 +83,17 @@ function addToken(program: Command, { env }: Run): void {
 }
 
 function addPolicy(program: Command, run: Run): void {
+  program
+    .command('database')
+    .description('the database, from the shell')
+    .command('prepare')
+    .description(
+      "bring it to this release's schema as its owner (DATABASE_URL), for a service that connects as a member of umutungo_service",
+    )
+    .action(async () => {
+      const { databaseUrl } = readConfig({ ...run.env, DEMO: 'on' }, new Date());
+      run.code = await runDatabasePrepare(databaseUrl);
+    });
   const policy = program.command('policy').description('policies, from the shell');
   const packDir = (): string =>
     readConfig({ ...run.env, DATABASE_URL: '', DEMO: '' }, new Date()).packDir;

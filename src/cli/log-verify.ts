@@ -36,6 +36,8 @@ interface Report extends Omit<LogReport, 'problems'> {
   }[];
   /** Events that wait for their index, where that is known. */
   readonly pending?: number;
+  /** Values that were erased, as events of the log say, where that is known. */
+  readonly erased?: number;
 }
 
 /**
@@ -123,7 +125,15 @@ function firstOfEach(problems: Report['problems']): Report['problems'] {
 }
 
 function lineOf(report: Report, from: string | undefined, trust: Trust): string {
-  const { entriesChecked, size, root, checkpointsChecked, pending = 0, problems } = report;
+  const {
+    entriesChecked,
+    size,
+    root,
+    checkpointsChecked,
+    pending = 0,
+    erased = 0,
+    problems,
+  } = report;
   if (!report.ok) {
     return firstOfEach(problems)
       .map(({ code, index, event_id, detail }) => {
@@ -141,7 +151,8 @@ function lineOf(report: Report, from: string | undefined, trust: Trust): string 
     from === undefined ? 'events, their hashes and bodies' : 'entries, the tiles over them';
   const checked = `${entriesChecked} ${what}, the root ${Buffer.from(root).toString('base64')} of size ${size}, ${checkpointsChecked} checkpoints`;
   const waiting = pending > 0 ? `; ${pending} events wait for their index` : '';
-  return `OK ${checked}${waiting}: ${proofOf(trust)}.`;
+  const gone = erased > 0 ? `; ${erased} values are erased, as events of the log say` : '';
+  return `OK ${checked}${waiting}${gone}: ${proofOf(trust)}.`;
 }
 
 function proofOf({ verifiers, policy, trustedCheckpoints }: Trust): string {

@@ -2,7 +2,7 @@ import { canonicalText } from '../audit/canonical.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import type { Db } from '../db/connection.ts';
 import { type InputProblem, ServiceError } from '../errors.ts';
-import { sha256 } from '../ids.ts';
+import { randomToken, sha256 } from '../ids.ts';
 import { parseInstant } from '../pdp/calendar.ts';
 import type { Program } from '../pdp/program.ts';
 import { purposeProblems, purposesNamed } from '../pdp/purposes.ts';
@@ -20,7 +20,8 @@ const AHEAD_MS = 5 * 60_000;
 
 /**
  * Records statements of people about a dataset, all or none, and one event for them. The event
- * names purposes, a count and a digest, and no subject: pseudonyms stay in the register.
+ * names purposes, a count and a digest, and no subject: pseudonyms stay in the register. The digest
+ * is over those of the records, each with the salt that lies with the record.
  * @throws ServiceError `invalid_request` for a subject twice or a moment in the future,
  * `older_than_recorded` where the record is newer than the statement.
  */
@@ -45,11 +46,14 @@ export async function recordConsents(
     const records = written.map((each, i) => ({ ...each, purpose: names[i] ?? each.purpose }));
     refuse([...checkPurposes(program, records, at), ...checkRecords(records, now, at)]);
     await lockDataset(tx, dataset);
-    const { older } = await writeRecords(tx, dataset, records, now.toISOString());
+    const salted = records.map((each) => ({ ...each, salt: randomToken() }));
+    const { older, salts } = await writeRecords(tx, dataset, salted, now.toISOString());
     if (older.length > 0) refuseOlder(records, older, prefix);
     const { actor, role } = principal;
     const purposes = [...new Set(records.map(({ purpose }) => purpose))].toSorted();
-    const digest = sha256(canonicalText(records));
+    const digest = sha256(
+      canonicalText(records.map((each, i) => sha256(canonicalText([salts[i] ?? '', each])))),
+    );
     return record(tx, writer.log, now.toISOString(), {
       type,
       actor,

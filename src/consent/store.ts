@@ -8,31 +8,37 @@ type StoredRecord = ConsentRecord & { readonly recorded_at: string };
 /**
  * Writes statements of people, each replacing the one on record for that purpose unless it is
  * older, and adds to the totals what that changed. One statement however many records. Returns
- * the subjects whose record is newer than the statement: nothing of those is written.
+ * the subjects whose record is newer than the statement: nothing of those is written; and of those
+ * that are written the salts, in the order of the records. A record keeps its first salt.
  */
 export async function writeRecords(
   tx: Tx,
   dataset: string,
-  records: readonly ConsentRecord[],
+  records: readonly (ConsentRecord & { readonly salt: string })[],
   recordedAt: string,
-): Promise<{ readonly older: readonly { purpose: string; subject: string }[] }> {
-  const { rows } = await sql<{ purpose: string; subject: string }>`
+): Promise<{
+  readonly older: readonly { purpose: string; subject: string }[];
+  readonly salts: readonly string[];
+}> {
+  const numbered = records.map((each, n) => ({ ...each, n }));
+  const { rows } = await sql<{ purpose: string; subject: string; salt: string | null }>`
     with input as (
-      select * from jsonb_to_recordset(${JSON.stringify(records)}::jsonb)
-        as r(purpose text, subject text, status text, at timestamptz, by_parent boolean, covers_transfer_abroad boolean)
+      select * from jsonb_to_recordset(${JSON.stringify(numbered)}::jsonb)
+        as r(n integer, salt text, purpose text, subject text, status text, at timestamptz, by_parent boolean, covers_transfer_abroad boolean)
     ), before as (
       select c.* from consent_record c join input i
         on c.dataset = ${dataset} and c.purpose = i.purpose and c.subject = i.subject
     ), written as (
       insert into consent_record as c
-        (dataset, purpose, subject, status, at, by_parent, covers_transfer_abroad, recorded_at)
-      select ${dataset}, purpose, subject, status, at, by_parent, covers_transfer_abroad, ${recordedAt}::timestamptz
+        (dataset, purpose, subject, status, at, by_parent, covers_transfer_abroad, recorded_at, salt)
+      select ${dataset}, purpose, subject, status, at, by_parent, covers_transfer_abroad, ${recordedAt}::timestamptz, salt
       from input
       on conflict (dataset, purpose, subject) do update set
         status = excluded.status, at = excluded.at, by_parent = excluded.by_parent,
-        covers_transfer_abroad = excluded.covers_transfer_abroad, recorded_at = excluded.recorded_at
+        covers_transfer_abroad = excluded.covers_transfer_abroad, recorded_at = excluded.recorded_at,
+        salt = coalesce(c.salt, excluded.salt)
         where excluded.at >= c.at
-      returning c.purpose, c.subject, c.status, c.at, c.by_parent, c.covers_transfer_abroad
+      returning c.purpose, c.subject, c.status, c.at, c.by_parent, c.covers_transfer_abroad, c.salt
     ), delta as (
       select purpose, sum(n) filter (where status = 'given') as given,
         sum(n) filter (where status = 'refused') as refused,
@@ -59,10 +65,13 @@ export async function writeRecords(
         given_covering_transfer = t.given_covering_transfer + excluded.given_covering_transfer,
         last_withdrawal_at = greatest(t.last_withdrawal_at, excluded.last_withdrawal_at)
     )
-    select i.purpose, i.subject from input i
-    where not exists (select from written w where w.purpose = i.purpose and w.subject = i.subject)
-    limit 100`.execute(tx);
-  return { older: rows };
+    select i.purpose, i.subject, w.salt
+    from input i left join written w on w.purpose = i.purpose and w.subject = i.subject
+    order by i.n`.execute(tx);
+  return {
+    older: rows.filter(({ salt }) => salt === null).slice(0, 100),
+    salts: rows.flatMap(({ salt }) => salt ?? []),
+  };
 }
 
 /**

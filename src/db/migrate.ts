@@ -25,6 +25,14 @@ export async function migrate(connectionString: string): Promise<void> {
   );
 }
 
+/** Migrates as the owner of the database, and gives the role `umutungo_service` its rights. */
+export async function prepareDatabase(ownerUrl: string): Promise<void> {
+  await migrate(ownerUrl);
+  await using database = connect(ownerUrl, 1);
+  const rights = await readFile(join(FOLDER, 'service-role.sql'), 'utf8');
+  await database.db.transaction().execute((tx) => sql.raw(rights).execute(tx));
+}
+
 async function readMigrations(): Promise<Record<string, Migration>> {
   const files = (await readdir(FOLDER)).filter((file) => /^\d{4}_\w+\.sql$/.test(file)).toSorted();
   const entries = files.map(async (file): Promise<[string, Migration]> => {

@@ -146,6 +146,7 @@ export interface ConsentRecordTable {
   by_parent: boolean;
   covers_transfer_abroad: boolean;
   recorded_at: Instant;
+  salt: string | null;
 }
 
 export interface ConsentTotalTable {
@@ -301,7 +302,62 @@ export interface AuditEventTable {
   subject_ids: string[];
   outcome: string;
   leaf: Buffer;
-  body: Buffer;
+  body: Buffer | null;
+  disclosures: string | null;
+}
+
+/** See migration 0009. */
+export interface ErasedValueTable {
+  event_id: string;
+  digest: string;
+  path: string | null;
+  erased_at: Instant;
+  erased_by: string;
+}
+
+export interface ErasureTable {
+  id: string;
+  status: 'requested' | 'done';
+  scope: Json<ErasureScope>;
+  reason: string;
+  reference: string | null;
+  requested_by: string;
+  requested_at: Instant;
+  request_event: string;
+  approved_by: string | null;
+  approved_at: Instant | null;
+  event_id: string | null;
+  erased: Generated<number>;
+}
+
+/** Exactly one of these: what is to be erased. A person's name is gone once they are. */
+export interface ErasureScope {
+  readonly values?: readonly { readonly event_id: string; readonly paths?: readonly string[] }[];
+  readonly actor?: string | null;
+  readonly consent?: { readonly dataset: string; readonly subject: string | null };
+}
+
+export interface LegalHoldTable {
+  id: string;
+  scope: Json<HoldScope>;
+  reason: string;
+  reference: string | null;
+  placed_by: string;
+  placed_at: Instant;
+  event_id: string;
+  lifted_by: string | null;
+  lifted_at: Instant | null;
+  lift_event: string | null;
+}
+
+/** Exactly one of these: what must stay. */
+export interface HoldScope {
+  readonly dataset?: string;
+  readonly project?: string;
+  /** An actor, as the issuer names them, or the pseudonym of a consent record. */
+  readonly person?: string;
+  /** Indices of entries; `end` does not belong to it, and is open where it is missing. */
+  readonly entries?: { readonly start: number; readonly end?: number };
 }
 
 export interface AuditPendingTable {
@@ -389,6 +445,9 @@ export interface Schema {
   fact_apart: FactApartTable;
   consent_record: ConsentRecordTable;
   consent_total: ConsentTotalTable;
+  erased_value: ErasedValueTable;
+  erasure: ErasureTable;
+  legal_hold: LegalHoldTable;
   policy_version: PolicyVersionTable;
   pack_version: PackVersionTable;
   pack_in_force: PackInForceTable;

@@ -1580,6 +1580,117 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/v1/audit/erasures": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * List erasures
+         * @description The latest first.
+         */
+        readonly get: operations["listErasures"];
+        readonly put?: never;
+        /**
+         * Ask that values go out of the record
+         * @description Values beside events' bodies, whole bodies, the name of an actor wherever it stands, or the
+         *     records of a person who no longer consents. Nothing goes until another person approves it.
+         *     `reason` is one of those under `retention.erasure` of the pack, each with its legal ground.
+         */
+        readonly post: operations["requestErasure"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/erasures/{id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        /** Read an erasure */
+        readonly get: operations["getErasure"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/erasures/{id}/approve": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Carry an erasure out, as its second person
+         * @description Values and their salts are deleted from the events, from what is searched and from the
+         *     versions of datasets; the log verifies as before and says how many values are erased. The
+         *     event names the events and digests, not the values. 409 `legal_hold` while a hold covers
+         *     some of it, `retention_runs` where who did what has to be kept. An actor's name goes out of
+         *     1,000 events at most: while the erasure stays `requested`, approve it again.
+         */
+        readonly post: operations["approveErasure"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/holds": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * List legal holds
+         * @description The latest first, those that were lifted among them.
+         */
+        readonly get: operations["listHolds"];
+        readonly put?: never;
+        /** Keep part of the record from being erased */
+        readonly post: operations["placeHold"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/holds/{id}/lift": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** End a legal hold */
+        readonly post: operations["liftHold"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/v1/audit/status": {
         readonly parameters: {
             readonly query?: never;
@@ -1772,6 +1883,8 @@ export interface components {
              *     - `second_person_required`: 403, another person than the first has to do this
              *     - `authority_required`: 403, only the authority may be the second person here
              *     - `wrong_status`: 409, the version is not in a state for this
+             *     - `legal_hold`: 409, a legal hold covers it; nothing was erased
+             *     - `retention_runs`: 409, it has to be kept for now; nothing was erased
              *     - `retired`: 409, the dataset is retired
              *     - `older_than_recorded`: 409, a later statement of the person is on record
              *     - `not_requestable`: 400, the evaluation named is no review of this question by this caller
@@ -1787,7 +1900,7 @@ export interface components {
              *     - `unavailable`: 503, not now; nothing was done
              * @enum {string}
              */
-            readonly code: "malformed_request" | "invalid_request" | "invalid_facts" | "unauthenticated" | "invalid_token" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "already_exists" | "not_sequenced" | "second_person_required" | "authority_required" | "wrong_status" | "retired" | "older_than_recorded" | "not_requestable" | "expired_denial" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "unknown_reference" | "idempotency_key_reused" | "invalid_policy" | "precondition_required" | "internal" | "unavailable";
+            readonly code: "malformed_request" | "invalid_request" | "invalid_facts" | "unauthenticated" | "invalid_token" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "already_exists" | "not_sequenced" | "second_person_required" | "authority_required" | "wrong_status" | "legal_hold" | "retention_runs" | "retired" | "older_than_recorded" | "not_requestable" | "expired_denial" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "unknown_reference" | "idempotency_key_reused" | "invalid_policy" | "precondition_required" | "internal" | "unavailable";
             readonly detail?: string;
             readonly errors?: readonly {
                 /** @description JSON pointer into the body, or the name of a parameter; for a file, file:line:column. */
@@ -2117,6 +2230,22 @@ export interface components {
             };
             readonly place_groups?: {
                 readonly [key: string]: unknown;
+            };
+            readonly retention?: components["schemas"]["Retention"];
+        };
+        /** @description How long the record is kept, and on which grounds a value may go out of it. A pack without it erases nothing. */
+        readonly Retention: {
+            /** @description Years for which who did what stays on record. */
+            readonly record_years: number;
+            readonly cites: readonly components["schemas"]["Citation"][];
+            /** @description Grounds by the code of the reason. */
+            readonly erasure: {
+                readonly [key: string]: {
+                    readonly title: components["schemas"]["Text"];
+                    /** @description It reaches who did what before the years are over. */
+                    readonly during_retention: boolean;
+                    readonly cites: readonly components["schemas"]["Citation"][];
+                };
             };
         };
         readonly TermList: {
@@ -3029,7 +3158,7 @@ export interface components {
             }[];
             readonly differences: readonly {
                 /** @enum {string} */
-                readonly code: "version_damaged" | "version_missing" | "document_damaged" | "event_missing" | "event_damaged" | "document_differs_from_event" | "cannot_decide" | "answer_differs" | "row_differs_from_document" | "fact_differs_from_register";
+                readonly code: "version_damaged" | "version_missing" | "document_damaged" | "event_missing" | "event_damaged" | "event_erased" | "document_differs_from_event" | "cannot_decide" | "answer_differs" | "row_differs_from_document" | "fact_differs_from_register";
                 /** @description The member of the decision, the fact, the column, or the version. */
                 readonly at: string;
                 readonly detail: string;
@@ -3039,6 +3168,7 @@ export interface components {
             readonly event_id: components["schemas"]["Uuid"];
             readonly type: string;
             readonly time: components["schemas"]["Instant"];
+            /** @description Whoever acted; the pseudonym of the leaf once the name is erased. */
             readonly actor: string;
             readonly role: string;
             readonly subject_ids: readonly string[];
@@ -3047,13 +3177,121 @@ export interface components {
             readonly leaf_hash: string;
             /** @description The exact bytes in the tree, as text. */
             readonly leaf: string;
-            /** @description What lies beside the leaf and is bound by its salted digest. */
+            /** @description What lies beside the leaf and is bound by its salted digest; `_sd` has the digests of `values`. Null once all of it is erased. */
             readonly body: {
                 readonly [key: string]: unknown;
-            };
+            } | null;
+            /** @description What may name or describe a person, or is free text. It lies beside the body and can be erased. */
+            readonly values: readonly {
+                /** @description JSON pointer of its place in the body. */
+                readonly path: string;
+                /** @description Any JSON value. */
+                readonly value: unknown;
+                /** @description Base64url of the JSON of `[salt, path, value]` (SD-JWT, RFC 9901); the base64url SHA-256 of this text is in `_sd`. */
+                readonly disclosure: string;
+            }[];
+            readonly erased: readonly components["schemas"]["ErasedValue"][];
+        };
+        readonly ErasedValue: {
+            /** @description As in `_sd` of the body, or the leaf's `body_sha256`. */
+            readonly digest: string;
+            /** @description Null: the whole body. */
+            readonly path: string | null;
+            readonly erased_at: components["schemas"]["Instant"];
+            /** @description The event of the erasure. */
+            readonly erased_by: components["schemas"]["Uuid"];
         };
         readonly EventPage: {
             readonly items: readonly components["schemas"]["Event"][];
+            readonly next_cursor: string | null;
+        };
+        /** @description The number of a file elsewhere; no name of a person. */
+        readonly CaseReference: components["schemas"]["Code"];
+        /** @description Exactly one member. The person in `actor` or `consent` is null once they are erased. */
+        readonly ErasureScope: {
+            readonly values?: readonly {
+                readonly event_id: components["schemas"]["Uuid"];
+                /** @description As in `values` of the event. Without it the whole body goes. */
+                readonly paths?: readonly string[];
+            }[];
+            /**
+             * Format: plain-text
+             * @description As the issuer of tokens names them.
+             */
+            readonly actor?: string | null;
+            readonly consent?: {
+                readonly dataset: components["schemas"]["Slug"];
+                /** Format: plain-text */
+                readonly subject: string | null;
+            };
+        };
+        readonly ErasureInput: {
+            readonly scope: components["schemas"]["ErasureScope"];
+            readonly reason: components["schemas"]["Code"];
+            readonly reference?: components["schemas"]["CaseReference"];
+        };
+        readonly Erasure: {
+            readonly id: components["schemas"]["Uuid"];
+            /** @enum {string} */
+            readonly status: "requested" | "done";
+            readonly scope: components["schemas"]["ErasureScope"];
+            readonly reason: string;
+            readonly reference: string | null;
+            readonly requested_by: string;
+            readonly requested_at: components["schemas"]["Instant"];
+            readonly request_event: components["schemas"]["Uuid"];
+            readonly approved_by: string | null;
+            readonly approved_at: string | null;
+            /** @description The event of the erasure, once it is done. */
+            readonly event_id: string | null;
+            /** @description Values and consent records that went. */
+            readonly erased: number;
+        };
+        readonly ErasureChange: components["schemas"]["Recorded"] & {
+            readonly erasure: components["schemas"]["Erasure"];
+        };
+        readonly ErasurePage: {
+            readonly items: readonly components["schemas"]["Erasure"][];
+            readonly next_cursor: string | null;
+        };
+        /** @description Exactly one member. */
+        readonly HoldScope: {
+            readonly dataset?: components["schemas"]["Slug"];
+            readonly project?: components["schemas"]["Slug"];
+            /**
+             * Format: plain-text
+             * @description An actor as the issuer of tokens names them, or the pseudonym of a consent record.
+             */
+            readonly person?: string;
+            /** @description Entries of the log from `start` up to, not including, `end`; without `end` all that come. */
+            readonly entries?: {
+                readonly start: components["schemas"]["TreeSize"];
+                readonly end?: components["schemas"]["TreeSize"];
+            };
+        };
+        readonly HoldInput: {
+            readonly scope: components["schemas"]["HoldScope"];
+            /** @enum {string} */
+            readonly reason: "court_proceedings" | "investigation" | "audit" | "subject_claim";
+            readonly reference?: components["schemas"]["CaseReference"];
+        };
+        readonly Hold: {
+            readonly id: components["schemas"]["Uuid"];
+            readonly scope: components["schemas"]["HoldScope"];
+            readonly reason: string;
+            readonly reference: string | null;
+            readonly placed_by: string;
+            readonly placed_at: components["schemas"]["Instant"];
+            readonly event_id: components["schemas"]["Uuid"];
+            readonly lifted_by: string | null;
+            readonly lifted_at: string | null;
+            readonly lift_event: string | null;
+        };
+        readonly HoldChange: components["schemas"]["Recorded"] & {
+            readonly hold: components["schemas"]["Hold"];
+        };
+        readonly HoldPage: {
+            readonly items: readonly components["schemas"]["Hold"][];
             readonly next_cursor: string | null;
         };
         readonly DatasetAccessPage: {
@@ -5892,6 +6130,187 @@ export interface operations {
                 };
                 content: {
                     readonly "text/plain": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly listErasures: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of erasures. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErasurePage"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly requestErasure: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ErasureInput"];
+            };
+        };
+        readonly responses: {
+            /** @description The erasure that was asked for. */
+            readonly 201: {
+                headers: {
+                    readonly Location?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErasureChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getErasure: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The erasure. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Erasure"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly approveErasure: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The erasure. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErasureChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly listHolds: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of holds. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["HoldPage"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly placeHold: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["HoldInput"];
+            };
+        };
+        readonly responses: {
+            /** @description The hold. */
+            readonly 201: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["HoldChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly liftHold: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The hold. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["HoldChange"];
                 };
             };
             readonly 503: components["responses"]["Unavailable"];

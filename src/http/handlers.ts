@@ -13,6 +13,7 @@ import { catalogueHandlers } from '../catalogue/routes.ts';
 import { readDataset } from '../catalogue/store.ts';
 import { consentHandlers } from '../consent/routes.ts';
 import type { Db } from '../db/connection.ts';
+import { erasureHandlers } from '../erasure/routes.ts';
 import { ServiceError } from '../errors.ts';
 import type { Handlers, OperationId } from '../operation.ts';
 import type { Program } from '../pdp/program.ts';
@@ -72,6 +73,7 @@ export function createHandlers({
     ...authzenHandlers({ ...writer, spaces, submit, packs }),
     ...impactHandlers({ ...writer, runs }),
     ...auditHandlers(writer),
+    ...erasureHandlers(writer),
   };
 }
 

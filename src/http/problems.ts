@@ -24,6 +24,8 @@ export const PROBLEMS: Readonly<Record<ErrorCode, ProblemKind>> = {
   already_exists: { status: 409, title: 'It exists already' },
   not_sequenced: { status: 409, title: 'Not in the log yet' },
   wrong_status: { status: 409, title: 'It is not in a state for this' },
+  legal_hold: { status: 409, title: 'A legal hold covers it' },
+  retention_runs: { status: 409, title: 'It has to be kept for now' },
   retired: { status: 409, title: 'The dataset is retired' },
   older_than_recorded: { status: 409, title: 'A later statement is on record' },
   expired_denial: { status: 410, title: 'The denial is too old to be made a request' },

@@ -156,6 +156,7 @@ class Builder {
     this.#declareDerived();
     this.#checkExpiries();
     this.#checkRecordOfProcessing();
+    this.#checkRetention();
     this.#checkRemedies();
   }
 
@@ -307,6 +308,28 @@ class Builder {
           this.#packProblem([...at, 'sections', i, 'facts', k], `there is no fact "${fact}"`);
       });
     });
+  }
+
+  #checkRetention(): void {
+    const { retention } = this.#pack.content;
+    if (!retention) return;
+    const { cites, erasure } = retention;
+    const all = [
+      { cites, path: ['retention', 'cites'] },
+      ...Object.entries(erasure).map(([reason, ground]) => ({
+        cites: ground.cites,
+        path: ['retention', 'erasure', reason, 'cites'],
+      })),
+    ];
+    for (const { cites: each, path } of all) {
+      for (const [i, { instrument }] of each.entries()) {
+        if (this.#kindOf(instrument) !== undefined) continue;
+        this.#packProblem(
+          [...path, i, 'instrument'],
+          `there is no instrument "${instrument}" in the pack`,
+        );
+      }
+    }
   }
 
   #checkRemedies(): void {

@@ -123,6 +123,25 @@ export interface IncludedPart extends Pick<PartDocument, 'part' | 'version' | 't
   readonly lists: Readonly<Record<string, readonly string[]>>;
 }
 
+/** How long the record is kept, and on which grounds a value may go out of it. */
+export interface Retention {
+  /** Years for which who did what stays on record. */
+  readonly record_years: number;
+  readonly cites: readonly Citation[];
+  /** By the code of a reason. */
+  readonly erasure: Readonly<
+    Record<
+      string,
+      {
+        readonly title: Texts;
+        /** It reaches who did what before the years are over. */
+        readonly during_retention: boolean;
+        readonly cites: readonly Citation[];
+      }
+    >
+  >;
+}
+
 /** Which of its rules' answers a pack lets win. */
 export type Combining = 'deny_first' | 'review_first';
 
@@ -158,6 +177,8 @@ export interface PackDocument {
   readonly instruments: Readonly<Record<string, { title: Texts; kind: string; url?: string }>>;
   readonly examiners: Readonly<Record<Layer, { role: 'steward' | 'authority'; title: Texts }>>;
   readonly expiries: readonly { name: string; fact: string; always?: boolean }[];
+  /** How long the record is kept; where it is not said, nothing is erased from it. */
+  readonly retention?: Retention;
   readonly purposes: Terms;
   readonly sectors: Terms;
   /** Further lists of terms, by name. */

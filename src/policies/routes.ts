@@ -329,6 +329,7 @@ function packView(program: Program) {
     instruments,
     examiners,
     place_groups,
+    retention,
   } = program.pack;
   return {
     pack,
@@ -344,6 +345,7 @@ function packView(program: Program) {
     instruments,
     examiners,
     place_groups: { ...place_groups },
+    ...(retention && { retention }),
   };
 }
 

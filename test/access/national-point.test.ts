@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bodyOf } from '../../src/audit/event.ts';
 import { type Answer, type Ask, startTestService, type TestService } from '../support/service.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -63,14 +64,11 @@ function evaluate(request: DemoRequest, options = {}): Promise<Answer> {
 }
 
 async function events(type: string): Promise<{ outcome: string; body: Record<string, unknown> }[]> {
-  const { rows } = await database.query<{ outcome: string; body: Buffer }>(
-    'select outcome, body from audit_event where type = $1 order by event_id',
+  const { rows } = await database.query<{ outcome: string; body: Buffer; disclosures: string }>(
+    'select outcome, body, disclosures from audit_event where type = $1 order by event_id',
     [type],
   );
-  return rows.map(({ outcome, body }) => ({
-    outcome,
-    body: JSON.parse(body.toString()) as Record<string, unknown>,
-  }));
+  return rows.map(({ outcome, ...row }) => ({ outcome, body: bodyOf(row) }));
 }
 
 describe('an evaluation', () => {

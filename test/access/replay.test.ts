@@ -10,12 +10,12 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decide } from '../../src/access/decision.ts';
 import { canonicalText } from '../../src/audit/canonical.ts';
-import { sealEvent } from '../../src/audit/event.ts';
-import { insertEvent } from '../../src/audit/store.ts';
+import { verifyStoredLog } from '../../src/audit/verify.ts';
 import { connect, type Db } from '../../src/db/connection.ts';
 import { newId, sha256 } from '../../src/ids.ts';
 import { casesOf } from '../../src/pdp/cases.ts';
 import { compilePack, readPackFolder } from '../../src/policies/files.ts';
+import { leafHash } from '../../src/tlog/leaf.ts';
 import { accessRequest, policyText } from '../http/samples.ts';
 import { createEmptyDatabase } from '../support/postgres.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
@@ -316,22 +316,32 @@ describe('a decision from before policies had a life', () => {
       for (const [i, { facts }] of cases.entries()) {
         const { stored } = decide(program, facts, { asOf: at, simulation: true });
         const document = canonicalText(stored);
-        const body = { decision: ids[i], decision_sha256: sha256(document) };
-        const event = sealEvent(
-          {
-            type: 'simulateDecision',
-            actor: 'somebody',
-            role: 'auditor',
+        const event_id = newId(Date.parse(at));
+        // As that release had it: with everything in the body.
+        const body = canonicalText({
+          decision: ids[i],
+          decision_sha256: sha256(document),
+          actor: 'somebody',
+          salt: 's',
+        });
+        const shown = { event_id, type: 'simulateDecision', time: at, actor: 'x', role: 'auditor' };
+        const leaf = Buffer.from(
+          canonicalText({
+            ...shown,
+            v: 1,
             subject_ids: [],
             outcome: stored.effect,
-            body,
-          },
-          at,
-          () => 'x',
+            body_sha256: sha256(body),
+            nonce: 'n',
+          }),
         );
-        await old.db.transaction().execute((tx) => insertEvent(tx, event));
+        await sql`insert into audit_event (event_id, type, time, actor, role, subject_ids, outcome, leaf, body)
+          values (${event_id}, ${shown.type}, ${at}, 'x', 'auditor', '{}', ${stored.effect}, ${leaf},
+            ${Buffer.from(body)})`.execute(old.db);
+        await sql`insert into audit_pending (event_id, leaf_hash)
+          values (${event_id}, ${Buffer.from(leafHash(leaf))})`.execute(old.db);
         await sql`insert into decision (id, simulation, effect, created_by, created_at, document, event_id)
-          values (${ids[i]}, true, ${stored.effect}, 'somebody', ${at}, ${document}, ${event.event_id})`.execute(
+          values (${ids[i]}, true, ${stored.effect}, 'somebody', ${at}, ${document}, ${event_id})`.execute(
           old.db,
         );
       }
@@ -340,6 +350,12 @@ describe('a decision from before policies had a life', () => {
       config: { databaseUrl: database.connectionString, packDir },
     });
     for (const id of ids) expect((await replay(id, later)).body).toMatchObject({ same: true });
+    const events = await later.ask('GET', '/v1/audit/events?type=simulateDecision', {
+      role: 'authority',
+    });
+    expect(events.body.items[0]).toMatchObject({ actor: 'somebody', values: [], erased: [] });
+    await using now = connect(database.connectionString, 1);
+    expect(await verifyStoredLog(now.db, {})).toMatchObject({ ok: true, erased: 0 });
     expect(later.warnings).toEqual([]);
   });
 });

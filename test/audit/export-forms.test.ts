@@ -5,6 +5,7 @@ import { type AsyncBuffer, parquetMetadataAsync, parquetReadObjects } from 'hypa
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EXPORT_FORMAT, type ExportHeader, type ExportRow } from '../../src/audit/export-form.ts';
+import { joinDisclosures, putBack } from '../../src/audit/disclosures.ts';
 import { PARQUET } from '../../src/audit/export-parquet.ts';
 import { sealEvent } from '../../src/audit/event.ts';
 import { startTestService, type TestService } from '../support/service.ts';
@@ -84,29 +85,31 @@ describe.each(['', FILTER, 'start=3&end=40', 'start=5&end=5', 'type=nothingAtAll
       expect(said).toEqual({ 'umutungo.header': header, 'umutungo.end': lines.at(-1) });
       expect(Number(metadata.num_rows)).toBe(lines.length - 1);
       expect(
-        rows.map(({ index, leaf_hash, leaf, body, proof }) => ({
+        rows.map(({ index, leaf_hash, leaf, body, disclosures, proof }) => ({
           index: Number(index),
           leaf_hash,
           leaf,
           body,
+          disclosures,
           ...(header.filtered && { proof }),
         })),
       ).toEqual(lines.slice(0, -1));
       for (const row of rows) {
         const leaf = JSON.parse(String(row['leaf']));
-        const body = JSON.parse(String(row['body']));
+        const stored = joinDisclosures(row['disclosures'] as string[]);
+        const body = putBack(JSON.parse(String(row['body'])), stored);
         expect(row).toMatchObject({
           index: expect.any(BigInt),
           event_id: leaf.event_id,
           time: new Date(leaf.time),
           type: leaf.type,
-          actor: body.actor,
+          actor: body['actor'],
           role: leaf.role,
           outcome: leaf.outcome,
           subject_ids: leaf.subject_ids,
-          deny: body.deny ?? [],
-          review: body.review ?? [],
-          obligations: body.obligations ?? [],
+          deny: body['deny'] ?? [],
+          review: body['review'] ?? [],
+          obligations: body['obligations'] ?? [],
         });
       }
     });
@@ -124,9 +127,11 @@ describe.each(['', FILTER, 'start=3&end=40', 'start=5&end=5', 'type=nothingAtAll
           leaf: raw_data,
           ...(header.filtered && { proof: unmapped.proof }),
         })),
-      ).toEqual(lines.slice(0, -1).map(({ body: _body, ...row }) => row));
+      ).toEqual(lines.slice(0, -1).map(({ body: _body, disclosures: _beside, ...row }) => row));
       expect(events.slice(1, -1).map(({ unmapped }) => unmapped.body)).toEqual(
-        lines.slice(0, -1).map(({ body }) => JSON.parse(body)),
+        lines
+          .slice(0, -1)
+          .map(({ body, disclosures }) => putBack(JSON.parse(body), joinDisclosures(disclosures))),
       );
     });
   },

@@ -139,8 +139,12 @@ describe('a JSONL export', () => {
       1,
       expect.stringContaining('DAMAGED proof_mismatch'),
     ]);
-    const body = text.replace(/\\"actor\\":\\"=cmd/, '\\"actor\\":\\"other');
+    const body = text.replace(/\\"salt\\":\\"/, '\\"salt\\":\\"x');
     expect(await verified(body)).toEqual([1, expect.stringContaining('body_digest_mismatch')]);
+    const edited = text.replace(/"disclosures":\["./, '"disclosures":["Z');
+    expect(await verified(edited)).toEqual([1, expect.stringContaining('value_not_bound')]);
+    const gone = text.replace(/"disclosures":\["[\w-]*",/, '"disclosures":[');
+    expect(await verified(gone)).toEqual([1, expect.stringContaining('value_missing')]);
   });
 
   test('that was broken off is not taken for a whole one', async () => {

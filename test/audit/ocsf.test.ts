@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { EXPORT_FORMAT, type ExportRow } from '../../src/audit/export-form.ts';
+import { splitDisclosures } from '../../src/audit/disclosures.ts';
 import { OCSF } from '../../src/audit/export-ocsf.ts';
 import { OCSF_EVENTS } from '../../src/audit/ocsf-events.ts';
 import { sealEvent } from '../../src/audit/event.ts';
@@ -81,6 +82,7 @@ function rowOf(type: string, outcome: string, body: object, subjects: string[]):
     leaf_hash: event.leaf_hash.toString('base64'),
     leaf: event.leaf.toString('utf8'),
     body: event.body.toString('utf8'),
+    disclosures: splitDisclosures(event.disclosures),
   };
 }
 

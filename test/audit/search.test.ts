@@ -74,6 +74,7 @@ interface Item {
   readonly outcome: string;
   readonly subject_ids: string[];
   readonly body: Record<string, unknown>;
+  readonly values: readonly { readonly value: unknown }[];
 }
 
 /** All pages of a search. */
@@ -140,12 +141,15 @@ describe('a search', () => {
     'an effect': [{ effect: 'deny' }, ({ outcome }) => outcome === 'deny'],
     'a word in any case': [
       { text: 'MUSANZE' },
-      (item) => JSON.stringify(item.body).includes('Musanze'),
+      (item) => JSON.stringify(item.values).includes('Musanze'),
     ],
-    'a word with an accent': [{ text: 'été' }, (item) => JSON.stringify(item.body).includes('Été')],
+    'a word with an accent': [
+      { text: 'été' },
+      (item) => JSON.stringify(item.values).includes('Été'),
+    ],
     'words together': [
       { text: 'rainfall numéro', actor: 'keza' },
-      (item) => item.actor === 'keza' && JSON.stringify(item.body).includes('Rainfall'),
+      (item) => item.actor === 'keza' && JSON.stringify(item.values).includes('Rainfall'),
     ],
     'what there is none of': [{ dataset: 'nobody-has-this' }, () => false],
     'what never comes together': [{ type: 'registerDataset', effect: 'deny' }, () => false],

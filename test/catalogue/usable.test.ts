@@ -797,6 +797,10 @@ describe('The stored facts of datasets', () => {
         drop table space_entity, space_version, space;
         drop table log_signed, log_published, witnessed_log, event_block, event_term;
         drop function refuse_shrinking;
+        drop table erased_value, erasure, legal_hold;
+        drop function refuse_all_but_erasing, refuse_all_but_lifting cascade;
+        alter table audit_event drop column disclosures;
+        alter table consent_record drop column salt;
         delete from kysely_migration where name >= '0005_dataset_facts'`);
       for (const table of ['organisation', 'dataset', 'consent_total']) {
         const { rows } = await client.query(`select json_agg(t) as all from ${table} t`);

@@ -252,9 +252,55 @@ describe('damage is found, named, and exits with 1', () => {
       named: true,
       work: async (client) =>
         client.query(
-          `update audit_event set body = convert_to(replace(convert_from(body, 'UTF8'), 'demo-setup', 'demo-Setup'), 'UTF8') where event_id = $1`,
+          `update audit_event set body = convert_to(replace(convert_from(body, 'UTF8'), '"salt"', '"Salt"'), 'UTF8') where event_id = $1`,
           [await eventAt(client, VICTIM)],
         ),
+    },
+    {
+      what: 'an edited value beside a body',
+      codes: ['value_not_bound'],
+      named: true,
+      work: async (client) =>
+        client.query(
+          `update audit_event set disclosures = reverse(disclosures) where event_id = $1`,
+          [await eventAt(client, VICTIM)],
+        ),
+    },
+    {
+      what: 'a value that went without an erasure',
+      codes: ['value_missing'],
+      named: true,
+      work: async (client) =>
+        client.query('update audit_event set disclosures = null where event_id = $1', [
+          await eventAt(client, VICTIM),
+        ]),
+    },
+    {
+      what: 'a body that went without an erasure',
+      codes: ['value_missing'],
+      named: true,
+      work: async (client) =>
+        client.query('update audit_event set body = null, disclosures = null where event_id = $1', [
+          await eventAt(client, VICTIM),
+        ]),
+    },
+    {
+      what: 'an erasure that no event records',
+      codes: ['erasure_unfounded'],
+      named: true,
+      work: async (client) => {
+        const victim = await eventAt(client, VICTIM);
+        await client.query(
+          `insert into erased_value
+           select event_id, convert_from(leaf, 'UTF8')::jsonb ->> 'body_sha256', null, time, event_id
+           from audit_event where event_id = $1`,
+          [victim],
+        );
+        await client.query(
+          'update audit_event set body = null, disclosures = null where event_id = $1',
+          [victim],
+        );
+      },
     },
     {
       what: 'an edited column that lists and filters read',
@@ -359,7 +405,7 @@ describe('damage is found, named, and exits with 1', () => {
       named: false,
       work: (client) =>
         client.query(
-          `insert into audit_event select gen_random_uuid(), type, time, actor, role, subject_ids, outcome, leaf, body from audit_event limit 1`,
+          `insert into audit_event select gen_random_uuid(), type, time, actor, role, subject_ids, outcome, leaf, body, disclosures from audit_event limit 1`,
         ),
     },
   ];

@@ -7,6 +7,7 @@ import canonicalize from 'canonicalize';
 import { compactVerify, createLocalJWKSet } from 'jose';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bodyOf } from '../../src/audit/event.ts';
 import { openCheckpoint } from '../../src/tlog/checkpoint.ts';
 import { leafHash } from '../../src/tlog/leaf.ts';
 import { type NoteVerifier, parseVerifierKey } from '../../src/tlog/note-key.ts';
@@ -68,6 +69,7 @@ interface StoredEvent {
   readonly type: string;
   readonly leaf: Buffer;
   readonly body: Buffer;
+  readonly disclosures: string;
   readonly actor: string;
 }
 
@@ -339,7 +341,8 @@ describe('reading', () => {
     );
     const [event] = left;
     expect(String(event?.leaf)).not.toContain('people');
-    expect(JSON.parse(String(event?.body))).toMatchObject({ query: { text: 'names of people' } });
+    expect(String(event?.body)).not.toContain('people');
+    expect(event && bodyOf(event)).toMatchObject({ query: { text: 'names of people' } });
   });
 
   test('of entries in tiles by an auditor leaves one as well', async () => {
@@ -424,8 +427,8 @@ describe('each leaf', () => {
 
   test('names the same actor with the same pseudonym, and different ones differently', async () => {
     const actors = new Map<string, Set<string>>();
-    for (const { leaf, body } of await events()) {
-      const { actor } = JSON.parse(body.toString()) as { actor: string };
+    for (const { leaf, ...row } of await events()) {
+      const { actor } = bodyOf(row) as { actor: string };
       const { actor: pseudonym } = JSON.parse(leaf.toString()) as { actor: string };
       actors.set(actor, (actors.get(actor) ?? new Set()).add(pseudonym));
     }
@@ -445,6 +448,26 @@ describe('each leaf', () => {
       salts.add(parsed.salt);
     }
     expect(salts.size).toBe(all.length);
+  });
+
+  test('binds by digests, and does not hold, what names people and what they wrote', async () => {
+    const seen = new Set<string>();
+    const texts = (value: unknown, path: string): [string, string][] =>
+      typeof value === 'string'
+        ? [[path, value]]
+        : Object.entries(value ?? {}).flatMap(([name, each]) => texts(each, `${path}/${name}`));
+    for (const { type, body } of await events()) {
+      seen.add(type);
+      const { _sd, ...rest } = JSON.parse(body.toString()) as Record<string, unknown>;
+      expect(_sd, type).toEqual(expect.arrayContaining([expect.stringMatching(/^[\w-]{43}$/)]));
+      for (const [path, text] of texts(rest, '')) {
+        expect(text, `${type} ${path}`).toMatch(/^[A-Za-z0-9_/-][\w.:/+-]{0,99}$/);
+        expect(text, `${type} ${path}`).not.toMatch(
+          /Mukamana|Uwase|Tokyo|^demo-(steward|partner|auth)/,
+        );
+      }
+    }
+    expect([...seen]).toEqual(expect.arrayContaining(covered.map(({ id }) => id)));
   });
 
   test('of consent names no subject, in the leaf or beside it', async () => {

@@ -1,5 +1,6 @@
 /** A request of each mutating operation that succeeds with the demo, made new each time. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Role } from '../../src/principal.ts';
 import type { Ask, TestService } from '../support/service.ts';
 
@@ -185,6 +186,22 @@ async function policySample(
   return { method: 'POST', path: `${path}/${step}`, role, headers };
 }
 
+/** An event of somebody else that is in the log, and its whole body asked for. */
+async function erasureAsked(service: TestService): Promise<object> {
+  const answer = await service.ask('POST', '/v1/datasets', {
+    role: 'steward',
+    body: bodies.dataset(),
+  });
+  for (let tries = 0; tries < 200; tries++) {
+    const path = `/v1/audit/events/${answer.body.event_id}`;
+    const event = await service.ask('GET', path, { role: 'authority' });
+    if (event.body.index !== null) break;
+    await sleep(20);
+  }
+  const values = [{ event_id: answer.body.event_id, paths: ['/dataset/document/title'] }];
+  return { scope: { values }, reason: 'subject_request' };
+}
+
 const newSpace = () => ({
   id: freshId('space'),
   title: { en: 'Space of Mukamana' },
@@ -252,6 +269,34 @@ export const samples: Readonly<Record<string, (service: TestService) => Promise<
     role: 'steward',
     body: { records: [subject(), subject()].map((each) => ({ ...consent, subject: each })) },
   }),
+  requestErasure: async (service) => ({
+    method: 'POST',
+    path: '/v1/audit/erasures',
+    role: 'authority',
+    body: await erasureAsked(service),
+  }),
+  approveErasure: async (service) => {
+    const { body } = await service.ask('POST', '/v1/audit/erasures', {
+      role: 'authority',
+      claims: { subject: 'another-person' },
+      body: await erasureAsked(service),
+    });
+    const path = `/v1/audit/erasures/${body.erasure.id}/approve`;
+    return { method: 'POST', path, role: 'authority' };
+  },
+  placeHold: async () => ({
+    method: 'POST',
+    path: '/v1/audit/holds',
+    role: 'authority',
+    body: { scope: { person: 'Dr Uwase' }, reason: 'investigation', reference: 'F-1' },
+  }),
+  liftHold: async (service) => {
+    const scope = { project: 'idsr-forecasting' };
+    const body = { scope, reason: 'court_proceedings' };
+    const placed = await service.ask('POST', '/v1/audit/holds', { role: 'authority', body });
+    const path = `/v1/audit/holds/${placed.body.hold.id}/lift`;
+    return { method: 'POST', path, role: 'authority' };
+  },
   ...ofKind('organisation'),
   ...ofKind('agreement'),
   ...ofKind('project'),

@@ -329,3 +329,30 @@ test('of the mistakes of many files the first fifty are named', () => {
   expect(problems).toHaveLength(50);
   expect(problems[49]).toBe('policy49:8:1: there is no instrument "none" in the pack');
 });
+
+test('retention rests on instruments that the pack has', () => {
+  const cites = (instrument: string): object[] => [
+    { instrument, article: '1', confidence: 'high' },
+  ];
+  const retention = (record: string, ground: string): string =>
+    JSON.stringify(
+      smallPack({
+        retention: {
+          record_years: 6,
+          cites: cites(record),
+          erasure: {
+            error: { title: { en: 'x' }, during_retention: true, cites: cites(ground) },
+          },
+        },
+      }),
+    );
+  const messagesOf = (text: string): string[] => {
+    const result = buildProgram({ file: 'pack', text }, []);
+    return result.ok ? [] : result.problems.map(({ message }) => message);
+  };
+  expect(messagesOf(retention('choice', 'choice'))).toEqual([]);
+  expect(messagesOf(retention('nobody', 'none'))).toEqual([
+    'there is no instrument "nobody" in the pack',
+    'there is no instrument "none" in the pack',
+  ]);
+});

@@ -1,0 +1,26 @@
+import type { EventRow } from '../audit/store.ts';
+import type { HoldScope } from '../db/schema.ts';
+
+/** Does a hold cover an event? @param pseudonym as it stands in leaves. */
+export function holds(
+  { dataset, project, person, entries }: HoldScope,
+  event: Pick<EventRow, 'subject_ids' | 'actor' | 'idx'>,
+  pseudonym: (actor: string) => string,
+): boolean {
+  if (entries) {
+    const { start, end = Infinity } = entries;
+    // What has no index yet may get one in the range.
+    return event.idx === null || (event.idx >= start && event.idx < end);
+  }
+  if (person !== undefined) return event.actor === pseudonym(person);
+  return event.subject_ids.includes(dataset ?? project ?? '');
+}
+
+/** Does a hold cover the consent records of a person about a dataset? */
+export function holdsConsent(
+  { dataset, person, project, entries }: HoldScope,
+  consent: { readonly dataset: string; readonly subject: string },
+): boolean {
+  if (project !== undefined || entries) return false;
+  return dataset === consent.dataset || person === consent.subject;
+}

@@ -1,0 +1,64 @@
+import type { Handlers } from '../operation.ts';
+import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
+import { notFound } from '../errors.ts';
+import {
+  approveErasure,
+  type ErasureWriter,
+  liftHold,
+  placeHold,
+  requestErasure,
+} from './commands.ts';
+import { readErasure, readErasures, readHolds } from './store.ts';
+
+type ErasureOperation =
+  | 'listErasures'
+  | 'requestErasure'
+  | 'getErasure'
+  | 'approveErasure'
+  | 'listHolds'
+  | 'placeHold'
+  | 'liftHold';
+
+export function erasureHandlers(deps: ErasureWriter): Handlers<ErasureOperation> {
+  const whole = <T>(row: T): T => row;
+  return {
+    listErasures: async ({ query: { cursor, limit = DEFAULT_LIMIT } }) => {
+      const [before] = readCursor(cursor, ['uuid']) ?? [];
+      const rows = await readErasures(deps.db, before, limit + 1);
+      return { status: 200, body: toPage(rows, limit, whole, ({ id }) => [id]) };
+    },
+    requestErasure: async ({ principal, body }) => {
+      const { erasure, recorded } = await requestErasure(deps, principal, {
+        reference: null,
+        ...body,
+      });
+      return {
+        status: 201,
+        body: { erasure, ...recorded },
+        headers: { Location: `/v1/audit/erasures/${erasure.id}` },
+      };
+    },
+    getErasure: async ({ path }) => {
+      const erasure = await readErasure(deps.db, path.id);
+      if (!erasure) throw notFound();
+      return { status: 200, body: erasure };
+    },
+    approveErasure: async ({ principal, path }) => {
+      const { erasure, recorded } = await approveErasure(deps, principal, path.id);
+      return { status: 200, body: { erasure, ...recorded } };
+    },
+    listHolds: async ({ query: { cursor, limit = DEFAULT_LIMIT } }) => {
+      const [before] = readCursor(cursor, ['uuid']) ?? [];
+      const rows = await readHolds(deps.db, before, limit + 1);
+      return { status: 200, body: toPage(rows, limit, whole, ({ id }) => [id]) };
+    },
+    placeHold: async ({ principal, body }) => {
+      const { hold, recorded } = await placeHold(deps, principal, { reference: null, ...body });
+      return { status: 201, body: { hold, ...recorded } };
+    },
+    liftHold: async ({ principal, path }) => {
+      const { hold, recorded } = await liftHold(deps, principal, path.id);
+      return { status: 200, body: { hold, ...recorded } };
+    },
+  };
+}

@@ -1,0 +1,199 @@
+import { sql } from 'kysely';
+import type { Db, Tx } from '../db/connection.ts';
+import type { ConsentStatus, ErasureScope, HoldScope } from '../db/schema.ts';
+
+/** What is asked to be erased, by whom and why, and what came of it. */
+export interface Erasure {
+  readonly id: string;
+  readonly status: 'requested' | 'done';
+  readonly scope: ErasureScope;
+  /** A code of the pack's. */
+  readonly reason: string;
+  readonly reference: string | null;
+  readonly requested_by: string;
+  readonly requested_at: string;
+  readonly request_event: string;
+  readonly approved_by: string | null;
+  readonly approved_at: string | null;
+  readonly event_id: string | null;
+  /** Values that went. */
+  readonly erased: number;
+}
+
+export async function insertErasure(
+  tx: Tx,
+  { scope, ...row }: Omit<Erasure, 'approved_by' | 'approved_at' | 'event_id' | 'erased'>,
+): Promise<void> {
+  await tx
+    .insertInto('erasure')
+    .values({ ...row, scope: JSON.stringify(scope) })
+    .execute();
+}
+
+export async function readErasure(db: Db, id: string): Promise<Erasure | undefined> {
+  return db.selectFrom('erasure').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+export async function lockErasure(tx: Tx, id: string): Promise<Erasure | undefined> {
+  return tx.selectFrom('erasure').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
+}
+
+/** Erasures, the latest first. */
+export async function readErasures(
+  db: Db,
+  before: string | undefined,
+  limit: number,
+): Promise<Erasure[]> {
+  let query = db.selectFrom('erasure').selectAll().orderBy('id', 'desc').limit(limit);
+  if (before !== undefined) query = query.where('id', '<', before);
+  return query.execute();
+}
+
+export async function finishErasure(
+  tx: Tx,
+  id: string,
+  {
+    scope,
+    ...done
+  }: Pick<Erasure, 'status' | 'scope' | 'approved_by' | 'approved_at' | 'event_id' | 'erased'>,
+): Promise<void> {
+  await tx
+    .updateTable('erasure')
+    .set({ ...done, scope: JSON.stringify(scope) })
+    .where('id', '=', id)
+    .execute();
+}
+
+/** What must stay, and since when. */
+export interface LegalHold {
+  readonly id: string;
+  readonly scope: HoldScope;
+  readonly reason: string;
+  readonly reference: string | null;
+  readonly placed_by: string;
+  readonly placed_at: string;
+  readonly event_id: string;
+  readonly lifted_by: string | null;
+  readonly lifted_at: string | null;
+  readonly lift_event: string | null;
+}
+
+export async function insertHold(
+  tx: Tx,
+  { scope, ...row }: Omit<LegalHold, 'lifted_by' | 'lifted_at' | 'lift_event'>,
+): Promise<void> {
+  await tx
+    .insertInto('legal_hold')
+    .values({ ...row, scope: JSON.stringify(scope) })
+    .execute();
+}
+
+/** Holds, the latest first. */
+export async function readHolds(
+  db: Db,
+  before: string | undefined,
+  limit: number,
+): Promise<LegalHold[]> {
+  let query = db.selectFrom('legal_hold').selectAll().orderBy('id', 'desc').limit(limit);
+  if (before !== undefined) query = query.where('id', '<', before);
+  return query.execute();
+}
+
+export async function lockHold(tx: Tx, id: string): Promise<LegalHold | undefined> {
+  return tx
+    .selectFrom('legal_hold')
+    .selectAll()
+    .where('id', '=', id)
+    .forUpdate()
+    .executeTakeFirst();
+}
+
+export async function liftedHold(
+  tx: Tx,
+  id: string,
+  lifted: Pick<LegalHold, 'lifted_by' | 'lifted_at' | 'lift_event'>,
+): Promise<void> {
+  await tx.updateTable('legal_hold').set(lifted).where('id', '=', id).execute();
+}
+
+/** The holds that stand; none is placed or lifted before the transaction ends. */
+export async function lockHolds(tx: Tx): Promise<LegalHold[]> {
+  await sql`lock table legal_hold in share mode`.execute(tx);
+  return tx
+    .selectFrom('legal_hold')
+    .selectAll()
+    .where('lifted_at', 'is', null)
+    .orderBy('id')
+    .execute();
+}
+
+/**
+ * Takes members out of the versions of datasets that these events have made. A version has a title:
+ * in its place stands one in no language (`zxx`, ISO 639-2).
+ */
+export async function eraseFromVersions(
+  tx: Tx,
+  members: readonly { readonly event_id: string; readonly member: string }[],
+): Promise<void> {
+  await sql`
+    update dataset_version v set document = v.document - gone.members
+      || case when 'title' = any(gone.members) then '{"title": {"zxx": "[erased]"}}'::jsonb else '{}' end
+    from (
+      select event_id, array_agg(member) as members
+      from jsonb_to_recordset(${JSON.stringify(members)}::jsonb) as g (event_id uuid, member text)
+      group by event_id
+    ) gone
+    where v.event_id = gone.event_id`.execute(tx);
+}
+
+/**
+ * Puts the pseudonym where registers name an actor: everywhere but in what hangs on events, of
+ * which only that of `ids`, and in what is forgotten by itself.
+ */
+export async function eraseActor(
+  tx: Tx,
+  { actor, pseudonym, ids }: { actor: string; pseudonym: string; ids: readonly string[] },
+): Promise<void> {
+  await sql`update decision set created_by = ${pseudonym}
+    where id = any(${ids}::uuid[]) and created_by = ${actor}`.execute(tx);
+  await sql`update access_request set created_by = ${pseudonym}
+    where id = any(${ids}::uuid[]) and created_by = ${actor}`.execute(tx);
+  await sql`update space_version set created_by = ${pseudonym} where created_by = ${actor}`.execute(
+    tx,
+  );
+  await sql`update impact set created_by = ${pseudonym} where created_by = ${actor}`.execute(tx);
+  await sql`update policy_version set editors = array_replace(editors, ${actor}, ${pseudonym}),
+      approved_by = case when approved_by = ${actor} then ${pseudonym} else approved_by end,
+      withdrawal_asked_by = case when withdrawal_asked_by = ${actor} then ${pseudonym} else withdrawal_asked_by end,
+      withdrawn_by = case when withdrawn_by = ${actor} then ${pseudonym} else withdrawn_by end
+    where ${actor} = any(editors) or ${actor} in (approved_by, withdrawal_asked_by, withdrawn_by)`.execute(
+    tx,
+  );
+  await sql`delete from idempotency_key where actor = ${actor}`.execute(tx);
+}
+
+/** The records of a person about a dataset. */
+export async function lockConsents(
+  tx: Tx,
+  { dataset, subject }: { readonly dataset: string; readonly subject: string },
+): Promise<{ readonly purpose: string; readonly status: ConsentStatus }[]> {
+  return tx
+    .selectFrom('consent_record')
+    .select(['purpose', 'status'])
+    .where('dataset', '=', dataset)
+    .where('subject', '=', subject)
+    .orderBy('purpose')
+    .forUpdate()
+    .execute();
+}
+
+export async function deleteConsents(
+  tx: Tx,
+  { dataset, subject }: { readonly dataset: string; readonly subject: string },
+): Promise<void> {
+  await tx
+    .deleteFrom('consent_record')
+    .where('dataset', '=', dataset)
+    .where('subject', '=', subject)
+    .execute();
+}
