@@ -89,6 +89,19 @@ export function leafBindsBody(leaf: ReturnType<typeof readLeaf>, body: Uint8Arra
   return leaf['body_sha256'] === sha256(body);
 }
 
+/** What a body says; undefined where the leaf does not bind it, or it is gone. */
+export function boundBody(event: {
+  readonly leaf: Buffer;
+  readonly body: Buffer;
+}): Readonly<Record<string, unknown>> | undefined {
+  try {
+    if (!leafBindsBody(readLeaf(event.leaf), event.body)) return undefined;
+    return JSON.parse(event.body.toString('utf8')) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
 const SHOWN = ['event_id', 'type', 'time', 'actor', 'role', 'outcome'] as const;
 
 /** Does the leaf say what the row beside it shows? */

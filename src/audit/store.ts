@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
 import type { SealedEvent } from './event.ts';
+import type { Moment } from './moment.ts';
 
 /** There is one log in a database; the year is in its origin. */
 const LOG_ID = 1;
@@ -388,6 +389,25 @@ export async function readAt(db: Db, indices: readonly number[]): Promise<EventR
     .where('log_leaf.idx', 'in', indices)
     .orderBy('log_leaf.idx', 'desc')
     .execute();
+}
+
+/**
+ * What events of these types said last, at a moment, of each of some subjects: the newest event of
+ * each that was recorded by then.
+ */
+export async function readLastSaid(
+  db: Db,
+  { types, subjects }: { readonly types: readonly string[]; readonly subjects: readonly string[] },
+  { side, time, event_id }: Moment,
+): Promise<Pick<EventRow, 'leaf' | 'body'>[]> {
+  const { rows } = await sql<Pick<EventRow, 'leaf' | 'body'>>`
+    select distinct on (subject) subject, e.leaf, e.body
+    from unnest(${[...subjects]}::text[]) as subject
+      join audit_event e on e.subject_ids @> array[subject]
+    where e.type = any(${[...types]}::text[]) and e.time <= ${time}::timestamptz
+      ${side === 'before' ? sql`and e.event_id <> ${event_id}` : sql``}
+    order by subject, e.time desc, e.event_id desc`.execute(db);
+  return rows;
 }
 
 export interface EventFilter {

@@ -8,7 +8,7 @@ import type { Program } from '../pdp/program.ts';
 import { purposeProblems, purposesNamed } from '../pdp/purposes.ts';
 import type { Principal } from '../principal.ts';
 import type { ConsentRecord } from './consent.ts';
-import { lockDataset, writeRecords } from './store.ts';
+import { keepTotals, lockDataset, writeRecords } from './store.ts';
 
 export interface ConsentWriter extends Writer {
   /** The program of the policies in force now. */
@@ -36,21 +36,22 @@ export async function recordConsents(
   return change(writer, async (tx) => {
     const now = writer.clock();
     const prefix = type === 'recordConsents' ? '/records/' : '';
-    const at = (i: number): string => (prefix ? `${prefix}${i}` : '');
+    const pathOf = (i: number): string => (prefix ? `${prefix}${i}` : '');
     const program = await writer.inForce(tx);
     const names = purposesNamed(
       program,
       written.map(({ purpose }) => purpose),
     );
     const records = written.map((each, i) => ({ ...each, purpose: names[i] ?? each.purpose }));
-    refuse([...checkPurposes(program, records, at), ...checkRecords(records, now, at)]);
+    refuse([...checkPurposes(program, records, pathOf), ...checkRecords(records, now, pathOf)]);
     await lockDataset(tx, dataset);
     const { older } = await writeRecords(tx, dataset, records, now.toISOString());
     if (older.length > 0) refuseOlder(records, older, prefix);
     const { actor, role } = principal;
     const purposes = [...new Set(records.map(({ purpose }) => purpose))].toSorted();
     const digest = sha256(canonicalText(records));
-    return record(tx, writer.log, now.toISOString(), {
+    const at = now.toISOString();
+    const recorded = await record(tx, writer.log, at, {
       type,
       actor,
       role,
@@ -64,6 +65,8 @@ export async function recordConsents(
         statuses: countStatuses(records),
       },
     });
+    await keepTotals(tx, { dataset, purposes }, { event_id: recorded.event_id, at });
+    return recorded;
   });
 }
 
