@@ -392,8 +392,8 @@ export async function readAt(db: Db, indices: readonly number[]): Promise<EventR
 }
 
 /**
- * What events of these types said last, at a moment, of each of some subjects: the newest event of
- * each that was recorded by then.
+ * What events of these types said last, at a moment, of each of some subjects: by the order of the
+ * log, since clocks of replicas differ. One that waits for its index is the newest.
  */
 export async function readLastSaid(
   db: Db,
@@ -404,9 +404,10 @@ export async function readLastSaid(
     select distinct on (subject) subject, e.leaf, e.body
     from unnest(${[...subjects]}::text[]) as subject
       join audit_event e on e.subject_ids @> array[subject]
+      left join log_leaf l on l.event_id = e.event_id
     where e.type = any(${[...types]}::text[]) and e.time <= ${time}::timestamptz
       ${side === 'before' ? sql`and e.event_id <> ${event_id}` : sql``}
-    order by subject, e.time desc, e.event_id desc`.execute(db);
+    order by subject, l.idx desc nulls first`.execute(db);
   return rows;
 }
 
