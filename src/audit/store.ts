@@ -418,15 +418,51 @@ export interface EventFilter {
   readonly before?: string | undefined;
 }
 
-/** Events, newest first. */
-export async function readEvents(db: Db, filter: EventFilter, limit: number): Promise<EventRow[]> {
-  let query = selectEvents(db).orderBy('audit_event.event_id', 'desc').limit(limit);
-  if (filter.type !== undefined) query = query.where('audit_event.type', '=', filter.type);
-  if (filter.subject !== undefined) {
-    query = query.where(sql<boolean>`audit_event.subject_ids @> array[${filter.subject}]`);
+/** Events of a type that are looked at for one page of those about a subject. */
+const MAX_EXAMINED = 5_000;
+
+/** A page of events, newest first. */
+export interface EventPage {
+  readonly events: readonly EventRow[];
+  /** Where to go on: the last event that was looked at; undefined when that was the last of all. */
+  readonly next: string | undefined;
+}
+
+/** Events, newest first; may be fewer than `limit` although there are more. */
+export async function readEvents(
+  db: Db,
+  { type, subject, before }: EventFilter,
+  limit: number,
+): Promise<EventPage> {
+  const older = before === undefined ? sql`` : sql`and event_id < ${before}`;
+  let query = selectEvents(db)
+    .orderBy('audit_event.event_id', 'desc')
+    .limit(limit + 1);
+  if (before !== undefined) query = query.where('audit_event.event_id', '<', before);
+  if (type !== undefined) query = query.where('audit_event.type', '=', type);
+  if (subject !== undefined)
+    query = query.where(sql<boolean>`audit_event.subject_ids @> array[${subject}]`);
+  if (type === undefined || subject === undefined) {
+    const found = await query.execute();
+    const events = found.slice(0, limit);
+    return { events, next: found.length > limit ? events.at(-1)?.event_id : undefined };
   }
-  if (filter.before !== undefined) query = query.where('audit_event.event_id', '<', filter.before);
-  return query.execute();
+  // Both may be frequent and never meet: only so many are looked at, along the index of types.
+  const { rows: examined } = await sql<{ event_id: string; fits: boolean }>`
+    select event_id, subject_ids @> array[${subject}] as fits from audit_event
+    where type = ${type} ${older} order by event_id desc limit ${MAX_EXAMINED}`.execute(db);
+  const ids = examined.filter(({ fits }) => fits).slice(0, limit + 1);
+  const shown = ids.slice(0, limit).map(({ event_id }) => event_id);
+  const events =
+    shown.length === 0
+      ? []
+      : await selectEvents(db)
+          .where('audit_event.event_id', 'in', shown)
+          .orderBy('audit_event.event_id', 'desc')
+          .execute();
+  if (ids.length > limit) return { events, next: shown.at(-1) };
+  const isAll = examined.length < MAX_EXAMINED;
+  return { events, next: isAll ? undefined : examined.at(-1)?.event_id };
 }
 
 export interface LogEntryRow {

@@ -1419,7 +1419,8 @@ export interface paths {
         };
         /**
          * List events
-         * @description Newest first.
+         * @description Newest first. Of a type and a subject together a page may have fewer items than `limit`,
+         *     even none: there are more as long as it has a `next_cursor`.
          */
         readonly get: operations["listEvents"];
         readonly put?: never;

@@ -22,7 +22,7 @@ beforeAll(async () => {
   server = stack.use(await startOwnServer());
   line = stack.use(await lineTo(server.url));
   service = stack.use(await startTestService({ config: { databaseUrl: line.url } }));
-  expect((await submit()).status).toBe(201);
+  await until(isWell);
 });
 afterAll(() => stack.disposeAsync());
 
