@@ -20,10 +20,10 @@ const MAX_TAIL = 4_096;
 const TAIL_PAGE = 512;
 const BLOCKS_PAGE = 64;
 /**
- * Blocks in which several terms are looked for together, for one page: terms that stand in every
- * block and never in one entry are compared block by block, 15 ms for so many. One term is looked up.
+ * Rows of the index that several terms are compared in for one page: terms that stand in every block
+ * and never in one entry would be compared through the whole log. One term is looked up.
  */
-const SPAN = 16_384;
+const COMPARED = 16_384;
 /** Pages of blocks for one page of events: each has at least one that fits, but may be for its time. */
 const MAX_PAGES = 20;
 
@@ -72,7 +72,8 @@ async function searchBlocks(db: Db, search: Search, top: number, limit: number):
   const terms = termsOfQuery(search);
   const events: EventRow[] = [];
   let reached = top;
-  const lowest = terms.length > 1 ? Math.max(0, Math.ceil(top / BLOCK) - SPAN) : 0;
+  const span = terms.length > 1 ? Math.floor(COMPARED / terms.length) : Infinity;
+  const lowest = Math.max(0, Math.ceil(top / BLOCK) - span);
   for (let page = 0; page < MAX_PAGES && events.length < limit; page++) {
     const found = await findBlocks(db, terms, search, {
       from: lowest,

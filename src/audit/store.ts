@@ -419,7 +419,7 @@ export interface EventFilter {
 }
 
 /** Events of a type that are looked at for one page of those about a subject. */
-const MAX_EXAMINED = 5_000;
+const MAX_EXAMINED = 2_000;
 
 /** A page of events, newest first. */
 export interface EventPage {
