@@ -24,8 +24,8 @@ grant select on all tables in schema public to umutungo_service;
 
 -- What is only ever added to.
 grant insert on audit_event, audit_pending, log_leaf, log_tile, log_checkpoint, erased_value,
-  dataset_version, pack_version, in_force_history, decision, access_request, space_version, fact_apart
-  to umutungo_service;
+  dataset_version, pack_version, in_force_history, decision, access_request, space_version, fact_apart,
+  consent_total_version to umutungo_service;
 -- What an erasure takes out of it.
 grant update (body, disclosures) on audit_event to umutungo_service;
 grant update (document) on dataset_version to umutungo_service;
@@ -44,5 +44,5 @@ grant insert, update on organisation, agreement, project, registration, authoris
 grant insert, update, delete on consent_record to umutungo_service;
 
 -- What can be made again, or is forgotten by itself.
-grant insert, update, delete on event_block, event_term, idempotency_key, impact, impact_change
-  to umutungo_service;
+grant insert, update, delete on event_block, event_term, idempotency_key, impact, impact_change,
+  cut_off, cut_off_request to umutungo_service;

@@ -1,8 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createAdaptorServer, type ServerType } from '@hono/node-server';
-import { ImpactRuns } from './access/impact-runs.ts';
-import { forgetImpacts } from './access/impact-store.ts';
+import { CUT_OFF_RUN } from './access/cut-off-run.ts';
+import { IMPACT_RUN } from './access/impact-run.ts';
+import { forgetRuns } from './access/run-store.ts';
+import { Runs, type RunsOptions } from './access/runs.ts';
 import { folderGuard } from './audit/guard.ts';
 import { loadLogKeys } from './audit/keys.ts';
 import { readLogPolicy, readWitness } from './audit/policy-file.ts';
@@ -81,6 +83,12 @@ export async function startService(
   await migrate(database.url);
   const { db } = stack.use(connect(database.url, config.poolSize)) satisfies Database;
   const log = await startLog(stack, { db, clock, config, voice });
+  const runs: RunsOptions = {
+    db,
+    databaseUrl: database.url,
+    clock,
+    warn: (line) => voice.warn(line),
+  };
   const deps: Deps = {
     db,
     clock,
@@ -91,9 +99,10 @@ export async function startService(
       templates: await readTemplates(join(dirname(config.packDir), 'templates')),
       packs: await otherPacks(config.packDir, voice),
     },
-    runs: stack.use(
-      new ImpactRuns({ db, databaseUrl: database.url, clock, warn: (line) => voice.warn(line) }),
-    ),
+    runs: {
+      impact: stack.use(new Runs(IMPACT_RUN, runs)),
+      cutOff: stack.use(new Runs(CUT_OFF_RUN, runs)),
+    },
   };
   await loadPolicies(deps, voice);
   const tries = config.demo ? await prepareDemo(deps, voice) : [];
@@ -208,7 +217,7 @@ async function housekeeping(db: Db, clock: () => Date): Promise<void> {
   const before = new Date(clock().getTime() - KEEP_MS).toISOString();
   // Next hour again; a database that is away is said elsewhere.
   await forgetKeys(db, before).catch(() => {});
-  await forgetImpacts(db, before).catch(() => {});
+  await forgetRuns(db, before).catch(() => {});
 }
 
 function listen(server: ServerType, { host, port }: Config): Promise<number> {

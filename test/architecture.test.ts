@@ -65,6 +65,8 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
     'catalogue/fact-tests.ts', // predicates over facts, as SQL
     'access/store.ts',
     'access/impact-store.ts',
+    'access/cut-off-store.ts',
+    'access/run-store.ts',
     'policies/store.ts',
     'spaces/store.ts',
     'erasure/store.ts',

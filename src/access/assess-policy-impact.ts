@@ -6,7 +6,7 @@ import { mayApprove } from '../policies/life.ts';
 import type { Programs } from '../policies/programs.ts';
 import { readPolicyVersion } from '../policies/store.ts';
 import type { Principal } from '../principal.ts';
-import type { ImpactJob } from './impact-runs.ts';
+import type { ImpactJob } from './impact-run.ts';
 import { type Impact, insertImpact } from './impact-store.ts';
 import { NOTHING } from './impact.ts';
 
@@ -14,7 +14,8 @@ interface AssessWriter extends Writer {
   readonly programs: Programs;
 }
 
-export interface AssessedImpact extends ImpactJob {
+export interface AssessedImpact {
+  readonly job: ImpactJob;
   readonly recorded: Recorded;
 }
 
@@ -68,6 +69,6 @@ export async function assessPolicyImpact(
       event_id: recorded.event_id,
     };
     await insertImpact(tx, started);
-    return { impact, change: sets, recorded };
+    return { job: { id: impact, change: sets }, recorded };
   });
 }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { notFound } from '../errors.ts';
 import type { Handlers } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
@@ -7,35 +6,31 @@ import { readPolicyVersion } from '../policies/store.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { assessPolicyImpact } from './assess-policy-impact.ts';
-import type { ImpactRuns } from './impact-runs.ts';
+import type { ImpactJob } from './impact-run.ts';
 import { type Impact, readImpact, readImpactChanges } from './impact-store.ts';
+import type { Tally } from './impact.ts';
+import { patiently, type Runs } from './runs.ts';
 
 type ImpactOperation = 'assessPolicyImpact' | 'getPolicyImpact' | 'getPolicyImpactChanges';
+
+export type ImpactRuns = Runs<ImpactJob, Tally>;
 
 export interface ImpactRoutes extends AccessWriter {
   readonly runs: ImpactRuns;
 }
 
-/** So long the start waits for the end: a run of some ten thousand requests comes back done. */
-const PATIENCE_MS = 2_000;
-
 export function impactHandlers(deps: ImpactRoutes): Handlers<ImpactOperation> {
   return {
     assessPolicyImpact: async ({ principal, path }) => {
-      const { job, finished } = await deps.runs.start(() =>
+      const { job, recorded, finished } = await deps.runs.start(() =>
         assessPolicyImpact(deps, principal, path),
       );
-      const waited = new AbortController();
-      await Promise.race([
-        finished,
-        sleep(PATIENCE_MS, undefined, { signal: waited.signal }).catch(() => {}),
-      ]);
-      waited.abort();
-      const row = await readImpact(deps.db, job.impact);
+      await patiently(finished);
+      const row = await readImpact(deps.db, job.id);
       if (!row) throw notFound();
       return {
         status: 201,
-        body: { ...viewOf(row), ...job.recorded },
+        body: { ...viewOf(row), ...recorded },
         headers: {
           Location: `/v1/policies/${row.policy}/versions/${row.version}/impact/${row.id}`,
         },

@@ -2,9 +2,9 @@ import { type Selectable, sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
 import type { ImpactChangeTable, ImpactTable } from '../db/schema.ts';
 import type { Tally, TurnedRequest } from './impact.ts';
+import { type Progress, updateRun } from './run-store.ts';
 
 export type Impact = Selectable<ImpactTable>;
-export type ImpactFailure = NonNullable<Impact['failure']>;
 
 export async function insertImpact(
   tx: Tx,
@@ -20,44 +20,13 @@ export async function readImpact(db: Db, id: string): Promise<Impact | undefined
   return db.selectFrom('impact').selectAll().where('id', '=', id).executeTakeFirst();
 }
 
-/**
- * Says how far a run is.
- * @returns false when it is not running any more: whoever works on it stops.
- */
-export async function updateImpact(
+/** Says how far a run is, as `updateRun` does. */
+export function updateImpact(
   db: Db,
   id: string,
-  {
-    transitions,
-    ...changed
-  }: Partial<Tally> &
-    Partial<Pick<Impact, 'status' | 'failure' | 'total' | 'finished_at' | 'heartbeat_at'>>,
+  { transitions, ...changed }: Tally & Progress,
 ): Promise<boolean> {
-  const result = await db
-    .updateTable('impact')
-    .set({ ...changed, ...(transitions && { transitions: JSON.stringify(transitions) }) })
-    .where('id', '=', id)
-    .where('status', '=', 'running')
-    .executeTakeFirst();
-  return result.numUpdatedRows > 0n;
-}
-
-/** Runs that nobody has worked on since `silentSince` fail, so that none runs for ever. */
-export async function failAbandoned(
-  db: Db,
-  { silentSince, now }: { readonly silentSince: string; readonly now: string },
-): Promise<void> {
-  await db
-    .updateTable('impact')
-    .set({ status: 'failed', failure: 'abandoned', finished_at: now })
-    .where('status', '=', 'running')
-    .where('heartbeat_at', '<', silentSince)
-    .execute();
-}
-
-/** Removes runs that were started before `before`, with what they found. */
-export async function forgetImpacts(db: Db, before: string): Promise<void> {
-  await db.deleteFrom('impact').where('created_at', '<', before).execute();
+  return updateRun(db, 'impact', id, { ...changed, transitions: JSON.stringify(transitions) });
 }
 
 export async function insertImpactChanges(
@@ -112,23 +81,4 @@ export async function readImpactChanges(
   if (to !== undefined) query = query.where('impact_change.to', '=', to);
   if (after !== undefined) query = query.where('impact_change.access_request', '>', after);
   return query.execute();
-}
-
-/**
- * Where to cut the recorded requests, of one publisher's datasets or of all, into parts of `size`:
- * the last id of each part, and how many there are up to it.
- */
-export async function readCuts(
-  db: Db,
-  publisher: string | null,
-  size: number,
-): Promise<{ id: string; upTo: number }[]> {
-  const { rows } = await sql<{ id: string; upTo: number }>`
-    select id, n as "upTo" from (
-      select id, row_number() over (order by id) as n, lead(id) over (order by id) is null as is_last
-      from access_request
-      where ${publisher}::text is null
-        or dataset in (select dataset.id from dataset where dataset.publisher = ${publisher})
-    ) numbered where n % ${size} = 0 or is_last order by n`.execute(db);
-  return rows;
 }

@@ -7,6 +7,7 @@ import type { Facts } from '../pdp/facts.ts';
 import { loadFacts, type Program } from '../pdp/program.ts';
 import type { PolicyChange } from '../policies/change.ts';
 import type { StoredDecision } from './decision.ts';
+import type { Range } from './runs.ts';
 import { readRecorded } from './store.ts';
 
 /** Requests that are read at once: some 3 MB of documents. */
@@ -38,6 +39,19 @@ function turnOf({ before, after }: PolicyChange, facts: Facts): Turn | undefined
   ];
   const from = evaluate(old, frame);
   const to = evaluate(next, shared ? frame : loadFacts(next, facts));
+  return turnBetween({ program: old, facts, verdict: from }, { program: next, facts, verdict: to });
+}
+
+/** Facts, the program that is bound to them, and what it says of them. */
+export interface Evaluated {
+  readonly program: Program;
+  readonly facts: Facts;
+  readonly verdict: Verdict;
+}
+
+/** From one answer to another; undefined where it stays what it is, for the same rules. */
+export function turnBetween(before: Evaluated, after: Evaluated): Turn | undefined {
+  const [from, to] = [before.verdict, after.verdict];
   const rules_added = without(winning(to), winningAs(to.effect, from));
   const rules_removed = without(winning(from), winningAs(from.effect, to));
   const stays = from.effect === to.effect;
@@ -50,7 +64,7 @@ function turnOf({ before, after }: PolicyChange, facts: Facts): Turn | undefined
   if (rules_added.length > 0 || rules_removed.length > 0)
     return { ...effects, rules_added, rules_removed };
   // A permission came or went: which rules permit, a verdict does not say.
-  const [permitting, permitted] = [permittedBy(next, facts), permittedBy(old, facts)];
+  const [permitting, permitted] = [permittedBy(after), permittedBy(before)];
   return {
     ...effects,
     rules_added: without(permitting, permitted),
@@ -70,7 +84,7 @@ function widest(program: Program): number {
 }
 
 /** The rules behind a verdict's effect; behind a permit, those that oblige. */
-function winning(verdict: Verdict): readonly string[] {
+export function winning(verdict: Verdict): readonly string[] {
   return winningAs(verdict.effect, verdict);
 }
 
@@ -82,7 +96,7 @@ function without(rules: readonly string[], others: readonly string[]): readonly 
   return rules.length === 0 ? rules : rules.filter((rule) => !others.includes(rule));
 }
 
-function permittedBy(program: Program, facts: Facts): string[] {
+function permittedBy({ program, facts }: Pick<Evaluated, 'program' | 'facts'>): string[] {
   return explain(program, facts).reasons.flatMap(({ effect, rule }) =>
     effect === 'permit' ? rule : [],
   );
@@ -166,13 +180,6 @@ export interface TurnedRequest extends Turn {
   readonly access_request: string;
   /** What was decided when it was asked. */
   readonly recorded: Verdict['effect'];
-}
-
-/** Which requests to look at: ids after one and up to another, oldest first. */
-export interface Range {
-  readonly after: string | null;
-  /** Null: to the newest. */
-  readonly upTo: string | null;
 }
 
 export interface PageOfTurns {

@@ -114,12 +114,20 @@ export async function holdSnapshot(
     readAgreements(tx, agreements),
   ]);
   const snapshot = new HeldSnapshot(revisions);
-  for (const dataset of rows) {
+  addDatasets(snapshot, rows, totals);
+  addRecords(snapshot, records, signed);
+  return snapshot;
+}
+
+function addDatasets(
+  snapshot: ReadSnapshot,
+  datasets: readonly Dataset[],
+  totals: readonly (ConsentTotal & { readonly dataset: string })[],
+): void {
+  for (const dataset of datasets) {
     const own = totals.filter((each) => each.dataset === dataset.id);
     snapshot.add('dataset', dataset.id, { dataset, totals: own });
   }
-  addRecords(snapshot, records, signed);
-  return snapshot;
 }
 
 function addRecords(
@@ -208,7 +216,22 @@ export async function readSnapshot(
     readAgreements(db, names.agreement === undefined ? [] : [names.agreement]),
     readProjectRecords(db, names.projects),
   ]);
+  return snapshotOf({ ...records, agreements, datasets: [], totals: [] });
+}
+
+/** What the registers said at some moment: read elsewhere, and held by nobody. */
+export function snapshotOf({
+  datasets,
+  totals,
+  agreements,
+  ...records
+}: ProjectRecords & {
+  readonly datasets: readonly Dataset[];
+  readonly totals: readonly (ConsentTotal & { readonly dataset: string })[];
+  readonly agreements: readonly Parties['agreement'][];
+}): Snapshot {
   const snapshot = new ReadSnapshot(() => UNHELD);
+  addDatasets(snapshot, datasets, totals);
   addRecords(snapshot, records, agreements);
   return snapshot;
 }

@@ -1,5 +1,5 @@
 import { canonicalText } from '../audit/canonical.ts';
-import { leafBindsBody, readLeaf } from '../audit/event.ts';
+import { boundBody } from '../audit/event.ts';
 import { type EventRow, readEvent } from '../audit/store.ts';
 import { datasetFacts } from '../catalogue/dataset.ts';
 import { readDatasetVersion } from '../catalogue/store.ts';
@@ -128,7 +128,7 @@ function boundBy(
     differences.push({ code: 'event_erased', at, detail });
     return null;
   }
-  const body = boundBody(event.leaf, event.body);
+  const body = boundBody(event);
   const bound = body?.['decision_sha256'];
   if (body?.['decision'] === id && typeof bound === 'string') return bound;
   const detail = body
@@ -136,15 +136,6 @@ function boundBy(
     : 'the body of the event is not the one that its leaf binds';
   differences.push({ code: 'event_damaged', at, detail });
   return null;
-}
-
-function boundBody(leaf: Buffer, body: Buffer): Record<string, unknown> | undefined {
-  try {
-    if (!leafBindsBody(readLeaf(leaf), body)) return undefined;
-    return JSON.parse(body.toString('utf8')) as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
 }
 
 function parseStored(document: string): StoredDecision | undefined {

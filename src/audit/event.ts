@@ -110,6 +110,21 @@ export function leafBindsBody(leaf: ReturnType<typeof readLeaf>, body: Uint8Arra
   return leaf['body_sha256'] === sha256(body);
 }
 
+/**
+ * What a body says, with what lies beside it in its place; undefined where the leaf does not bind
+ * it, or it is gone.
+ */
+export function boundBody(
+  event: Parameters<typeof bodyOf>[0] & { readonly leaf: Buffer },
+): Readonly<Record<string, unknown>> | undefined {
+  try {
+    if (!event.body || !leafBindsBody(readLeaf(event.leaf), event.body)) return undefined;
+    return bodyOf(event);
+  } catch {
+    return undefined;
+  }
+}
+
 const SHOWN = ['event_id', 'type', 'time', 'actor', 'role', 'outcome'] as const;
 
 /** Does the leaf say what the row beside it shows? */

@@ -39,9 +39,13 @@ export function folderGuard(folder: string): Guard {
       const name = `${String(size).padStart(16, '0')}.checkpoint`;
       const aside = join(folder, `${randomBytes(6).toString('hex')}.part`);
       await mkdir(folder, { recursive: true, mode: 0o700 });
-      await writeFile(aside, note, { mode: 0o600, flush: true });
-      await link(aside, join(folder, name)).catch(ignoreExisting);
-      await rm(aside, { force: true });
+      try {
+        await writeFile(aside, note, { mode: 0o600, flush: true });
+        await link(aside, join(folder, name)).catch(ignoreExisting);
+      } finally {
+        // On a full disk it is tried again every two seconds.
+        await rm(aside, { force: true });
+      }
       const older = (await names()).filter((each) => each < name);
       for (const each of older) await rm(join(folder, each), { force: true });
     },

@@ -84,8 +84,8 @@ export async function readOrMake(path: string, make: () => string): Promise<stri
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
   const aside = `${path}.${randomBytes(6).toString('hex')}`;
-  await writeFile(aside, make(), { mode: 0o600, flush: true });
   try {
+    await writeFile(aside, make(), { mode: 0o600, flush: true });
     await link(aside, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
 import type { Handlers } from '../operation.ts';
-import { cursorOf, DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
+import { cursorOf, DEFAULT_LIMIT, readCursor } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { leafHash } from '../tlog/leaf.ts';
 import { formatVerifierKey, type NoteKey } from '../tlog/note-key.ts';
@@ -54,12 +54,10 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
     listEvents: async ({ query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
       const [before] = readCursor(query.cursor, ['uuid']) ?? [];
-      const rows = await readEvents(
-        db,
-        { type: query.type, subject: query.subject, before },
-        limit + 1,
-      );
-      return { status: 200, body: toPage(rows, limit, show, ({ event_id }) => [event_id]) };
+      const { type, subject } = query;
+      const { events, next } = await readEvents(db, { type, subject, before }, limit);
+      const next_cursor = next === undefined ? null : cursorOf([next]);
+      return { status: 200, body: { items: events.map(show), next_cursor } };
     },
     searchEvents: async ({ query }) => {
       const { cursor, limit = DEFAULT_LIMIT, ...asked } = query;

@@ -1,7 +1,7 @@
 import type { Db } from '../db/connection.ts';
 import { BLOCK, countBlocks, findBlocks, type Period } from './search-store.ts';
 import { type EventRow, readAt, readHead, readSequenced } from './store.ts';
-import { type EventQuery, termsOf, termsOfQuery } from './terms.ts';
+import { type EventQuery, mayFit, termsOf, termsOfQuery } from './terms.ts';
 
 export interface Search extends EventQuery, Period {
   /** Only entries with a smaller index. */
@@ -19,6 +19,11 @@ export interface Found {
 const MAX_TAIL = 4_096;
 const TAIL_PAGE = 512;
 const BLOCKS_PAGE = 64;
+/**
+ * Rows of the index that several terms are compared in for one page: terms that stand in every block
+ * and never in one entry would be compared through the whole log. One term is looked up.
+ */
+const COMPARED = 16_384;
 /** Pages of blocks for one page of events: each has at least one that fits, but may be for its time. */
 const MAX_PAGES = 20;
 
@@ -56,7 +61,7 @@ async function searchTail(
     for (const row of rows) {
       if (events.length >= limit) break;
       reached = row.idx ?? lowest;
-      if (isWithin(row, search) && fits(row, wanted)) events.push(row);
+      if (isWithin(row, search) && mayFit(row, search) && fits(row, wanted)) events.push(row);
     }
     if (rows.length < TAIL_PAGE && events.length < limit) reached = lowest;
   }
@@ -67,9 +72,11 @@ async function searchBlocks(db: Db, search: Search, top: number, limit: number):
   const terms = termsOfQuery(search);
   const events: EventRow[] = [];
   let reached = top;
+  const span = terms.length > 1 ? Math.floor(COMPARED / terms.length) : Infinity;
+  const lowest = Math.max(0, Math.ceil(top / BLOCK) - span);
   for (let page = 0; page < MAX_PAGES && events.length < limit; page++) {
     const found = await findBlocks(db, terms, search, {
-      from: 0,
+      from: lowest,
       to: Math.ceil(reached / BLOCK),
       order: 'falling',
       limit: BLOCKS_PAGE,
@@ -88,7 +95,7 @@ async function searchBlocks(db: Db, search: Search, top: number, limit: number):
     }
     if (events.length >= limit) break;
     const last = found.at(-1);
-    if (!last || found.length < BLOCKS_PAGE) return { events, reached: 0 };
+    if (!last || found.length < BLOCKS_PAGE) return { events, reached: lowest * BLOCK };
     reached = last.block * BLOCK;
   }
   return { events, reached };
@@ -128,7 +135,9 @@ export async function* eachEvent(
     const end = Math.min(at + BLOCK, to);
     const rows = await readSequenced(db, { from: at, to: end, limit: BLOCK });
     if (rows.length < end - at) throw new Error(`the events from index ${at} on are not all there`);
-    yield* rows.toReversed().filter((row) => isWithin(row, query) && fits(row, terms));
+    yield* rows
+      .toReversed()
+      .filter((row) => isWithin(row, query) && mayFit(row, query) && fits(row, terms));
   }
 }
 

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
 import type { SealedEvent } from './event.ts';
+import type { Moment } from './moment.ts';
 
 /** There is one log in a database; the year is in its origin. */
 const LOG_ID = 1;
@@ -473,6 +474,26 @@ export async function readAt(db: Db, indices: readonly number[]): Promise<EventR
     .execute();
 }
 
+/**
+ * What events of these types said last, at a moment, of each of some subjects: by the order of the
+ * log, since clocks of replicas differ. One that waits for its index is the newest.
+ */
+export async function readLastSaid(
+  db: Db,
+  { types, subjects }: { readonly types: readonly string[]; readonly subjects: readonly string[] },
+  { side, time, event_id }: Moment,
+): Promise<Pick<EventRow, 'leaf' | 'body' | 'disclosures'>[]> {
+  const { rows } = await sql<Pick<EventRow, 'leaf' | 'body' | 'disclosures'>>`
+    select distinct on (subject) subject, e.leaf, e.body, e.disclosures
+    from unnest(${[...subjects]}::text[]) as subject
+      join audit_event e on e.subject_ids @> array[subject]
+      left join log_leaf l on l.event_id = e.event_id
+    where e.type = any(${[...types]}::text[]) and e.time <= ${time}::timestamptz
+      ${side === 'before' ? sql`and e.event_id <> ${event_id}` : sql``}
+    order by subject, l.idx desc nulls first`.execute(db);
+  return rows;
+}
+
 export interface EventFilter {
   readonly type?: string | undefined;
   readonly subject?: string | undefined;
@@ -480,15 +501,51 @@ export interface EventFilter {
   readonly before?: string | undefined;
 }
 
-/** Events, newest first. */
-export async function readEvents(db: Db, filter: EventFilter, limit: number): Promise<EventRow[]> {
-  let query = selectEvents(db).orderBy('audit_event.event_id', 'desc').limit(limit);
-  if (filter.type !== undefined) query = query.where('audit_event.type', '=', filter.type);
-  if (filter.subject !== undefined) {
-    query = query.where(sql<boolean>`audit_event.subject_ids @> array[${filter.subject}]`);
+/** Events of a type that are looked at for one page of those about a subject. */
+const MAX_EXAMINED = 2_000;
+
+/** A page of events, newest first. */
+export interface EventPage {
+  readonly events: readonly EventRow[];
+  /** Where to go on: the last event that was looked at; undefined when that was the last of all. */
+  readonly next: string | undefined;
+}
+
+/** Events, newest first; may be fewer than `limit` although there are more. */
+export async function readEvents(
+  db: Db,
+  { type, subject, before }: EventFilter,
+  limit: number,
+): Promise<EventPage> {
+  const older = before === undefined ? sql`` : sql`and event_id < ${before}`;
+  let query = selectEvents(db)
+    .orderBy('audit_event.event_id', 'desc')
+    .limit(limit + 1);
+  if (before !== undefined) query = query.where('audit_event.event_id', '<', before);
+  if (type !== undefined) query = query.where('audit_event.type', '=', type);
+  if (subject !== undefined)
+    query = query.where(sql<boolean>`audit_event.subject_ids @> array[${subject}]`);
+  if (type === undefined || subject === undefined) {
+    const found = await query.execute();
+    const events = found.slice(0, limit);
+    return { events, next: found.length > limit ? events.at(-1)?.event_id : undefined };
   }
-  if (filter.before !== undefined) query = query.where('audit_event.event_id', '<', filter.before);
-  return query.execute();
+  // Both may be frequent and never meet: only so many are looked at, along the index of types.
+  const { rows: examined } = await sql<{ event_id: string; fits: boolean }>`
+    select event_id, subject_ids @> array[${subject}] as fits from audit_event
+    where type = ${type} ${older} order by event_id desc limit ${MAX_EXAMINED}`.execute(db);
+  const ids = examined.filter(({ fits }) => fits).slice(0, limit + 1);
+  const shown = ids.slice(0, limit).map(({ event_id }) => event_id);
+  const events =
+    shown.length === 0
+      ? []
+      : await selectEvents(db)
+          .where('audit_event.event_id', 'in', shown)
+          .orderBy('audit_event.event_id', 'desc')
+          .execute();
+  if (ids.length > limit) return { events, next: shown.at(-1) };
+  const isAll = examined.length < MAX_EXAMINED;
+  return { events, next: isAll ? undefined : examined.at(-1)?.event_id };
 }
 
 export interface LogEntryRow {

@@ -1,4 +1,5 @@
 import { ServiceError } from '../errors.ts';
+import { splitDisclosures } from './disclosures.ts';
 import { bodyOf } from './event.ts';
 import type { EventRow } from './store.ts';
 
@@ -65,6 +66,23 @@ export function termsOfQuery(query: EventQuery): string[] {
   ];
 }
 
+/**
+ * May an event have the terms that a query asks for? What its columns and the letters of its body
+ * rule out needs no look at all its words.
+ */
+export function mayFit(event: Indexed, query: EventQuery): boolean {
+  const { type, actor, subjects = [], outcome, rule, text } = query;
+  if (type !== undefined && event.type !== type) return false;
+  if (actor !== undefined && event.actor !== actor) return false;
+  if (outcome !== undefined && event.outcome !== outcome) return false;
+  if (!subjects.every((subject) => event.subject_ids.includes(subject))) return false;
+  if (rule !== undefined && !event.body?.includes(rule)) return false;
+  if (text === undefined) return true;
+  const beside = splitDisclosures(event.disclosures).map((each) => Buffer.from(each, 'base64url'));
+  const letters = folded([event.body ?? '', ...beside].join(' '));
+  return wordsOf(text).every((word) => letters.includes(word));
+}
+
 /** A body that is no JSON any more is found by its other terms; `log verify` says what happened to it. */
 function parse(event: Indexed): Record<string, unknown> {
   try {
@@ -90,10 +108,11 @@ function addWords(value: unknown, words: Set<string>): void {
 
 /** Words in any script: runs of letters, marks and digits, in lower case and one Unicode form. */
 function wordsOf(text: string): string[] {
-  const found =
-    text
-      .normalize('NFKC')
-      .toLowerCase()
-      .match(/[\p{L}\p{M}\p{N}]{2,}/gu) ?? [];
+  const found = folded(text).match(/[\p{L}\p{M}\p{N}]{2,}/gu) ?? [];
   return [...new Set(found.filter((word) => word.length <= MAX_WORD))];
+}
+
+/** In lower case and one Unicode form. */
+function folded(text: string): string {
+  return text.normalize('NFKC').toLowerCase();
 }

@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
+import type { Moment } from '../audit/moment.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import type { DatasetStatus } from '../db/schema.ts';
 import type { Dataset, DatasetDocument } from './dataset.ts';
@@ -202,6 +203,23 @@ export async function readDatasetVersion(
     .where('dataset_version.version', '=', version)
     .executeTakeFirst();
   return row as Dataset | undefined;
+}
+
+/** These datasets as they were at a moment, those that were there. */
+export async function readDatasetsAt(
+  db: Db,
+  ids: readonly string[],
+  { side, time, event_id }: Moment,
+): Promise<Dataset[]> {
+  if (ids.length === 0) return [];
+  let query = selectVersions(db)
+    .distinctOn('dataset_version.dataset')
+    .where('dataset_version.dataset', 'in', ids)
+    .where('dataset_version.updated_at', '<=', time)
+    .orderBy('dataset_version.dataset')
+    .orderBy('dataset_version.version', 'desc');
+  if (side === 'before') query = query.where('dataset_version.event_id', '<>', event_id);
+  return (await query.execute()) as Dataset[];
 }
 
 /** The event that made a version of a dataset. */

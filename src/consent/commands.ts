@@ -8,7 +8,7 @@ import type { Program } from '../pdp/program.ts';
 import { purposeProblems, purposesNamed } from '../pdp/purposes.ts';
 import type { Principal } from '../principal.ts';
 import type { ConsentRecord } from './consent.ts';
-import { lockDataset, writeRecords } from './store.ts';
+import { keepTotals, lockDataset, writeRecords } from './store.ts';
 
 export interface ConsentWriter extends Writer {
   /** The program of the policies in force now. */
@@ -37,14 +37,14 @@ export async function recordConsents(
   return change(writer, async (tx) => {
     const now = writer.clock();
     const prefix = type === 'recordConsents' ? '/records/' : '';
-    const at = (i: number): string => (prefix ? `${prefix}${i}` : '');
+    const pathOf = (i: number): string => (prefix ? `${prefix}${i}` : '');
     const program = await writer.inForce(tx);
     const names = purposesNamed(
       program,
       written.map(({ purpose }) => purpose),
     );
     const records = written.map((each, i) => ({ ...each, purpose: names[i] ?? each.purpose }));
-    refuse([...checkPurposes(program, records, at), ...checkRecords(records, now, at)]);
+    refuse([...checkPurposes(program, records, pathOf), ...checkRecords(records, now, pathOf)]);
     await lockDataset(tx, dataset);
     const salted = records.map((each) => ({ ...each, salt: randomToken() }));
     const { older, salts } = await writeRecords(tx, dataset, salted, now.toISOString());
@@ -54,7 +54,8 @@ export async function recordConsents(
     const digest = sha256(
       canonicalText(records.map((each, i) => sha256(canonicalText([salts[i] ?? '', each])))),
     );
-    return record(tx, writer.log, now.toISOString(), {
+    const at = now.toISOString();
+    const recorded = await record(tx, writer.log, at, {
       type,
       actor,
       role,
@@ -68,6 +69,8 @@ export async function recordConsents(
         statuses: countStatuses(records),
       },
     });
+    await keepTotals(tx, { dataset, purposes }, { event_id: recorded.event_id, at });
+    return recorded;
   });
 }
 

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { Moment } from '../audit/moment.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import type { ConsentStatus } from '../db/schema.ts';
 import type { ConsentRecord, ConsentTotal } from './consent.ts';
@@ -95,6 +96,57 @@ export async function readTotals(
     .orderBy('dataset')
     .orderBy('purpose')
     .execute();
+}
+
+/** Keeps what an event made of the totals of these purposes. Call it with the dataset locked. */
+export async function keepTotals(
+  tx: Tx,
+  { dataset, purposes }: { readonly dataset: string; readonly purposes: readonly string[] },
+  event: { readonly event_id: string; readonly at: string },
+): Promise<void> {
+  await sql`
+    insert into consent_total_version (dataset, purpose, at, event_id, given, refused, withdrawn,
+      given_by_parent, given_covering_transfer, last_withdrawal_at)
+    select dataset, purpose, ${event.at}::timestamptz, ${event.event_id}::uuid, given, refused, withdrawn,
+      given_by_parent, given_covering_transfer, last_withdrawal_at
+    from consent_total where dataset = ${dataset} and purpose = any(${[...purposes]}::text[])
+    order by purpose`.execute(tx);
+}
+
+/**
+ * Totals of these datasets as they were, by purpose; and the datasets of which it is not known,
+ * since their totals were not kept at that time.
+ */
+export async function readTotalsAt(
+  db: Db,
+  datasets: readonly string[],
+  { time, event_id, side }: Moment,
+): Promise<{
+  readonly totals: (ConsentTotal & { dataset: string })[];
+  readonly unknown: string[];
+}> {
+  if (datasets.length === 0) return { totals: [], unknown: [] };
+  const { rows: totals } = await sql<ConsentTotal & { dataset: string }>`
+    with event as materialized (
+      select dataset, min(id) as first, max(id) as last from consent_total_version
+      where event_id = ${event_id} group by dataset
+    )
+    select distinct on (v.dataset, v.purpose) v.dataset, v.purpose, v.given, v.refused, v.withdrawn,
+      v.given_by_parent, v.given_covering_transfer, v.last_withdrawal_at
+    from consent_total_version v left join event on event.dataset = v.dataset
+    where v.dataset = any(${[...datasets]}::text[])
+      and case when event.dataset is null then v.at <= ${time}::timestamptz
+        else ${side === 'before' ? sql`v.id < event.first` : sql`v.id <= event.last`} end
+    order by v.dataset, v.purpose, v.id desc`.execute(db);
+  const unkept = await db
+    .selectFrom('consent_total_version')
+    .select('dataset')
+    .distinct()
+    .where('dataset', 'in', datasets)
+    .where('event_id', 'is', null)
+    .where('at', '>', time)
+    .execute();
+  return { totals, unknown: unkept.map(({ dataset }) => dataset) };
 }
 
 export interface RecordFilter {

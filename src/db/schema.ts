@@ -160,6 +160,13 @@ export interface ConsentTotalTable {
   last_withdrawal_at: Instant | null;
 }
 
+/** What an event made of the totals of a dataset and purpose; without an event, where it is not known. */
+export interface ConsentTotalVersionTable extends ConsentTotalTable {
+  id: Generated<number>;
+  at: Instant;
+  event_id: string | null;
+}
+
 export type PolicyStatus = 'draft' | 'checked' | 'approved' | 'withdrawn';
 
 export interface PolicyVersionTable {
@@ -271,6 +278,44 @@ export interface ImpactTable {
   finished_at: Instant | null;
   heartbeat_at: Instant;
   event_id: string;
+}
+
+/** How many requests a rule cut off; several may cut off one. */
+export interface CutOffRule {
+  readonly rule: string;
+  readonly count: number;
+}
+
+export interface CutOffTable {
+  id: string;
+  event: string;
+  at: Instant;
+  status: 'running' | 'done' | 'failed';
+  failure: 'service_stopped' | 'abandoned' | 'error' | null;
+  total: number | null;
+  done: number;
+  stands: number;
+  cut_off: number;
+  refused_before: number;
+  ended: number;
+  unknown: number;
+  rules: Json<readonly CutOffRule[]>;
+  created_by: string;
+  created_at: Instant;
+  finished_at: Instant | null;
+  heartbeat_at: Instant;
+  event_id: string;
+}
+
+export interface CutOffRequestTable {
+  run: string;
+  access_request: string;
+  outcome: 'cut_off' | 'refused_before' | 'ended' | 'unknown';
+  effect: 'permit' | 'deny' | 'review' | null;
+  rules: string[];
+  rules_removed: string[];
+  refusal: string | null;
+  until: CalendarDate | null;
 }
 
 export interface ImpactChangeTable {
@@ -448,6 +493,7 @@ export interface Schema {
   erased_value: ErasedValueTable;
   erasure: ErasureTable;
   legal_hold: LegalHoldTable;
+  consent_total_version: ConsentTotalVersionTable;
   policy_version: PolicyVersionTable;
   pack_version: PackVersionTable;
   pack_in_force: PackInForceTable;
@@ -460,6 +506,8 @@ export interface Schema {
   space_entity: SpaceEntityTable;
   impact: ImpactTable;
   impact_change: ImpactChangeTable;
+  cut_off: CutOffTable;
+  cut_off_request: CutOffRequestTable;
   idempotency_key: IdempotencyKeyTable;
   audit_event: AuditEventTable;
   audit_pending: AuditPendingTable;

@@ -162,6 +162,7 @@ export async function eraseActor(
     tx,
   );
   await sql`update impact set created_by = ${pseudonym} where created_by = ${actor}`.execute(tx);
+  await sql`update cut_off set created_by = ${pseudonym} where created_by = ${actor}`.execute(tx);
   await sql`update policy_version set editors = array_replace(editors, ${actor}, ${pseudonym}),
       approved_by = case when approved_by = ${actor} then ${pseudonym} else approved_by end,
       withdrawal_asked_by = case when withdrawal_asked_by = ${actor} then ${pseudonym} else withdrawal_asked_by end,

@@ -1447,7 +1447,8 @@ export interface paths {
         };
         /**
          * List events
-         * @description Newest first.
+         * @description Newest first. Of a type and a subject together a page may have fewer items than `limit`,
+         *     even none: there are more as long as it has a `next_cursor`.
          */
         readonly get: operations["listEvents"];
         readonly put?: never;
@@ -1550,6 +1551,84 @@ export interface paths {
          * @description A partner may read the events that their own requests left.
          */
         readonly get: operations["getEvent"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/events/{id}/cut-offs": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Find which decisions an event cut off
+         * @description For an event that withdrew consent, brought policies into force or out of it, or changed an
+         *     agreement, a registration, an authorisation, a project, an organisation or a dataset: which
+         *     requests that had been permitted would not be any more after it. Each of them is decided
+         *     twice as of the event's instant, from what the caller had asked, by the policies and
+         *     registers just before the event and just after it. Those that were refused already, for
+         *     another reason, and those whose answer had ended are told apart; where it is not known any
+         *     more what a register said then, that is the outcome. A version that was approved before its
+         *     first day counts from that day on. Evaluations at a decision point are answers of a moment
+         *     and are not among the requests. The answer comes when it is done, or after two seconds with
+         *     what is done by then; read the run until it is no longer `running`. 409 `wrong_status` for
+         *     an event of another kind.
+         */
+        readonly post: operations["assessCutOff"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/events/{id}/cut-offs/{run}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+                readonly run: components["parameters"]["Run"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * How far a search for what an event cut off is, and what it found
+         * @description Kept for 30 days.
+         */
+        readonly get: operations["getCutOff"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/events/{id}/cut-offs/{run}/requests": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+                readonly run: components["parameters"]["Run"];
+            };
+            readonly cookie?: never;
+        };
+        /**
+         * The permitted requests that do not stand after the event
+         * @description By outcome, oldest first. While the run is under way, those found so far.
+         */
+        readonly get: operations["getCutOffRequests"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -2494,6 +2573,85 @@ export interface components {
             readonly finished_at: string | null;
             readonly event_id: components["schemas"]["Uuid"];
         };
+        /**
+         * @description `cut_off`: permitted just before the event, and not just after it. `refused_before`: not
+         *     permitted any more already, for another reason. `ended`: its answer had ended before that
+         *     day. `unknown`: what the registers said then is not known any more.
+         * @enum {string}
+         */
+        readonly CutOffOutcome: "cut_off" | "refused_before" | "ended" | "unknown";
+        readonly CutOff: {
+            readonly id: components["schemas"]["Uuid"];
+            /**
+             * Format: uuid
+             * @description The event that is asked about.
+             */
+            readonly event: string;
+            /**
+             * Format: date-time
+             * @description When what it changed began to count; requests are decided as of then.
+             */
+            readonly at: string;
+            /** @enum {string} */
+            readonly status: "running" | "done" | "failed";
+            /**
+             * @description Why it failed: `service_stopped`, `abandoned` (nobody worked on it any more), `error`.
+             *     What it counted until then stays; start another one.
+             * @enum {string|null}
+             */
+            readonly failure: "service_stopped" | "abandoned" | "error" | null;
+            /** @description Permitted requests decided so far. */
+            readonly done: number;
+            /** @description Permitted requests in all; null until counted. */
+            readonly total: number | null;
+            /** @description Requests that are permitted after it as well. */
+            readonly stands: number;
+            readonly cut_off: number;
+            readonly refused_before: number;
+            readonly ended: number;
+            readonly unknown: number;
+            /** @description Because of which rules requests were cut off; several may cut off one. */
+            readonly rules: readonly {
+                readonly rule: string;
+                readonly count: number;
+            }[];
+            readonly created_by: string;
+            readonly created_at: components["schemas"]["Instant"];
+            /** Format: date-time */
+            readonly finished_at: string | null;
+            readonly event_id: components["schemas"]["Uuid"];
+        };
+        readonly CutOffStarted: components["schemas"]["CutOff"] & components["schemas"]["Recorded"];
+        readonly CutOffRequestPage: {
+            readonly items: readonly {
+                readonly access_request: components["schemas"]["Uuid"];
+                readonly decision_id: components["schemas"]["Uuid"];
+                readonly dataset: string;
+                readonly project: string;
+                readonly agreement: string | null;
+                readonly purpose: string;
+                readonly created_at: components["schemas"]["Instant"];
+                readonly outcome: components["schemas"]["CutOffOutcome"];
+                /**
+                 * @description What it is answered after the event (`cut_off`), or was before it
+                 *     (`refused_before`); null where there is no answer.
+                 * @enum {string|null}
+                 */
+                readonly effect: "permit" | "deny" | "review" | null;
+                /** @description Rules that yield the effect. */
+                readonly rules: readonly string[];
+                /** @description Of what was cut off: rules that permitted it and no longer do, where no other rule refuses it. */
+                readonly rules_removed: readonly string[];
+                /** @description The code of the problem where it could not be asked any more: `retired`, `unknown_reference` (the agreement is not signed by the organisation), `invalid_facts`. */
+                readonly refusal: string | null;
+                /**
+                 * Format: date
+                 * @description Its last day, where it had ended.
+                 */
+                readonly until: string | null;
+            }[];
+            readonly next_cursor: string | null;
+        };
         readonly PolicyImpactStarted: components["schemas"]["PolicyImpact"] & components["schemas"]["Recorded"];
         readonly PolicyImpactChangePage: {
             readonly items: readonly {
@@ -3395,6 +3553,7 @@ export interface components {
         readonly Dataset: components["schemas"]["Slug"];
         readonly Id: components["schemas"]["Slug"];
         readonly Uuid: components["schemas"]["Uuid"];
+        readonly Run: components["schemas"]["Uuid"];
         readonly Version: number;
         /** @description The ETag of the version that was read; 428 without it. */
         readonly IfMatch: string;
@@ -6106,6 +6265,88 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Event"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly assessCutOff: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The run. */
+            readonly 201: {
+                headers: {
+                    readonly Location: components["headers"]["Location"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["CutOffStarted"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getCutOff: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+                readonly run: components["parameters"]["Run"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The run. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["CutOff"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getCutOffRequests: {
+        readonly parameters: {
+            readonly query?: {
+                readonly outcome?: components["schemas"]["CutOffOutcome"];
+                /** @description Items a page. */
+                readonly limit?: components["parameters"]["Limit"];
+                /** @description `next_cursor` of the page before. */
+                readonly cursor?: components["parameters"]["Cursor"];
+            };
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+                readonly run: components["parameters"]["Run"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of requests. */
+            readonly 200: {
+                headers: {
+                    readonly Link: components["headers"]["Link"];
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["CutOffRequestPage"];
                 };
             };
             readonly 503: components["responses"]["Unavailable"];

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { authzenHandlers } from '../access/authzen-routes.ts';
-import { impactHandlers } from '../access/impact-routes.ts';
-import type { ImpactRuns } from '../access/impact-runs.ts';
+import { type CutOffRuns, cutOffHandlers } from '../access/cut-off-routes.ts';
+import { impactHandlers, type ImpactRuns } from '../access/impact-routes.ts';
 import { countMorePermitted } from '../access/impact.ts';
 import { recordHandlers } from '../access/record-routes.ts';
 import { accessHandlers } from '../access/routes.ts';
@@ -35,7 +35,7 @@ export interface Deps {
   readonly log: Log;
   readonly contract: Contract;
   readonly files: PolicyFiles;
-  readonly runs: ImpactRuns;
+  readonly runs: { readonly impact: ImpactRuns; readonly cutOff: CutOffRuns };
 }
 
 /** What the policies have on disk. */
@@ -71,7 +71,8 @@ export function createHandlers({
     ...recordHandlers({ ...writer, recordPage }),
     ...spaceHandlers({ ...writer, spaces, builtIn: builtInSpaces(packs) }),
     ...authzenHandlers({ ...writer, spaces, submit, packs }),
-    ...impactHandlers({ ...writer, runs }),
+    ...impactHandlers({ ...writer, runs: runs.impact }),
+    ...cutOffHandlers({ ...writer, runs: runs.cutOff }),
     ...auditHandlers(writer),
     ...erasureHandlers(writer),
   };

@@ -1,4 +1,7 @@
 import { sql } from 'kysely';
+import { boundBody } from '../audit/event.ts';
+import type { Moment } from '../audit/moment.ts';
+import { readLastSaid } from '../audit/store.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import { PARTIES, type Parties, type PartyInput, type PartyKind, type Reference } from './party.ts';
 
@@ -172,4 +175,72 @@ export async function readAgreements(
   return ids.length === 0
     ? []
     : db.selectFrom('agreement').selectAll().where('id', 'in', ids).execute();
+}
+
+/** Rows of a register as they were, and those of today of which nobody can tell what they were. */
+export interface PartiesAt<Kind extends PartyKind> {
+  readonly rows: readonly Parties[Kind][];
+  readonly unknown: readonly Parties[Kind][];
+}
+
+/** The rows with these ids as they were at a moment, those that were there. */
+export async function readPartiesAt<Kind extends PartyKind>(
+  db: Db,
+  kind: Kind,
+  ids: readonly string[],
+  moment: Moment,
+): Promise<PartiesAt<Kind>> {
+  if (ids.length === 0) return { rows: [], unknown: [] };
+  const rows = await db.selectFrom(anyOf(kind)).selectAll().where('id', 'in', ids).execute();
+  return asTheyWere(db, kind, rows as unknown as Parties[Kind][], moment);
+}
+
+/**
+ * Registrations of these organisations, or authorisations of these projects, as they were at a
+ * moment, revoked ones left out.
+ */
+export async function readRecordsAt<Kind extends 'registration' | 'authorisation'>(
+  db: Db,
+  kind: Kind,
+  owners: readonly string[],
+  moment: Moment,
+): Promise<PartiesAt<Kind>> {
+  const owner = kind === 'registration' ? 'organisation' : 'project';
+  const now = await db
+    .selectFrom(anyOf(kind))
+    .selectAll()
+    // One that was changed since may have been another party's then.
+    .where(
+      sql<boolean>`${sql.ref(owner)} = any(${[...owners]}::text[]) or updated_at >= ${moment.time}::timestamptz`,
+    )
+    .execute();
+  const { rows, unknown } = await asTheyWere(db, kind, now as unknown as Parties[Kind][], moment);
+  const own = rows.filter(
+    (row) =>
+      !row.revoked && owners.includes(String((row as unknown as Record<string, unknown>)[owner])),
+  );
+  return { rows: own, unknown };
+}
+
+/** Every event of a party has its whole row: what was changed since is read from those. */
+async function asTheyWere<Kind extends PartyKind>(
+  db: Db,
+  kind: Kind,
+  now: readonly Parties[Kind][],
+  moment: Moment,
+): Promise<PartiesAt<Kind>> {
+  const since = Date.parse(moment.time);
+  const changed = now.filter(({ updated_at }) => Date.parse(updated_at) >= since);
+  if (changed.length === 0) return { rows: now, unknown: [] };
+  const name = kind.charAt(0).toUpperCase() + kind.slice(1);
+  const types = [`register${name}`, `change${name}`];
+  const said = await readLastSaid(db, { types, subjects: changed.map(({ id }) => id) }, moment);
+  const then = said.flatMap((event) => (boundBody(event)?.[kind] as Parties[Kind]) ?? []);
+  const known = new Set(then.map(({ id }) => id));
+  return {
+    rows: [...now.filter((row) => !changed.includes(row)), ...then],
+    unknown: changed.filter(
+      ({ id, created_at }) => !known.has(id) && Date.parse(created_at) < since,
+    ),
+  };
 }

@@ -137,6 +137,11 @@ export class Programs {
     const { timezone } = (await this.present(db)).pack;
     const generation = await readGenerationOn(db, day, timezone);
     if (!generation) return undefined;
+    return this.ofGeneration(db, generation, day);
+  }
+
+  /** The program of a set that is, or was, in force, as it is on a day (`YYYY-MM-DD`). */
+  async ofGeneration(db: Db, generation: string, day: string): Promise<Program> {
     return this.on(await this.#set(db, generation), day, generation);
   }
 

@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
 import type { PolicyStatus } from '../db/schema.ts';
 
@@ -38,10 +38,33 @@ export async function readGenerationOn(
   day: string,
   timezone: string,
 ): Promise<string | undefined> {
+  return newestGeneration(db, sql<boolean>`(since at time zone ${timezone})::date <= ${day}::date`);
+}
+
+/** The set in force at a time, that of its own beginning included. */
+export async function readGenerationAt(db: Db, time: string): Promise<string | undefined> {
+  return newestGeneration(db, sql<boolean>`since <= ${time}::timestamptz`);
+}
+
+/** The set that another one replaced. */
+export async function readGenerationBefore(
+  db: Db,
+  generation: string,
+): Promise<string | undefined> {
+  return newestGeneration(
+    db,
+    sql<boolean>`since < (select since from in_force_history where generation = ${generation})`,
+  );
+}
+
+async function newestGeneration(
+  db: Db,
+  condition: RawBuilder<boolean>,
+): Promise<string | undefined> {
   const row = await db
     .selectFrom('in_force_history')
     .select('generation')
-    .where(sql<boolean>`(since at time zone ${timezone})::date <= ${day}::date`)
+    .where(condition)
     .orderBy('since', 'desc')
     .limit(1)
     .executeTakeFirst();

@@ -10,48 +10,27 @@ import { expect, test } from 'vitest';
 import { verifyStoredLog } from '../../src/audit/verify.ts';
 import { connect } from '../../src/db/connection.ts';
 import { demoToken } from '../../src/demo.ts';
+import { type Acknowledged, requestAccess } from '../support/access-request.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 import { spawnService } from './process.ts';
 
 const ROUNDS = 6;
 const LANES = 6;
 
-interface Acknowledged {
-  readonly key: string;
-  readonly id: string;
-  readonly event_id: string;
-  readonly leaf_hash: string;
-  readonly receipt: string;
-}
-
 interface Sender {
   readonly url: string;
   readonly token: string;
 }
 
-/** One access request; undefined when no answer came. */
-async function send({ url, token }: Sender, key: string): Promise<Acknowledged | undefined> {
+/** Undefined when no answer came: killed before it. */
+async function send(
+  { url, token }: Sender,
+  key: string,
+): Promise<(Acknowledged & { readonly key: string }) | undefined> {
   try {
-    const response = await fetch(`${url}/v1/access-requests`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${token}`,
-        'content-type': 'application/json',
-        'idempotency-key': key,
-      },
-      body: JSON.stringify({
-        dataset: 'nhic-idsr-cases',
-        project: 'idsr-forecasting',
-        agreement: 'agr-illus-16',
-        purpose: 'outbreak_forecasting',
-      }),
-    });
-    if (response.status !== 201) return undefined;
-    const { id, decision } = (await response.json()) as { id: string; decision: Acknowledged };
-    const { event_id, leaf_hash, receipt } = decision;
-    return { key, id, event_id, leaf_hash, receipt };
+    return { key, ...(await requestAccess(url, token, key)) };
   } catch {
-    return undefined; // killed before it answered
+    return undefined;
   }
 }
 
@@ -67,7 +46,7 @@ test('kill -9 at random moments of writing loses nothing that was acknowledged, 
     PORT: '0',
     LOG_ORIGIN: 'log.test.example/crash/2026',
   };
-  const acknowledged: Acknowledged[] = [];
+  const acknowledged: (Acknowledged & { readonly key: string })[] = [];
   const unanswered: string[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     await using service = spawnService(env);

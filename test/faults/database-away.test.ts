@@ -1,27 +1,22 @@
 /** The database goes away under the running service, and comes back. */
 
-import { readFile, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { verifyStoredLog } from '../../src/audit/verify.ts';
 import { connect } from '../../src/db/connection.ts';
-import { type EmbeddedPostgres, startEmbedded } from '../../src/db/embedded.ts';
+import { ACCESS_REQUEST } from '../support/access-request.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+import { type OwnServer, startOwnServer } from './database.ts';
 
 let stack: AsyncDisposableStack;
-let folder: string;
-let server: EmbeddedPostgres;
+let server: OwnServer;
 let service: TestService;
 
 beforeAll(async () => {
   stack = new AsyncDisposableStack();
-  folder = await mkdtemp(join(tmpdir(), 'umutungo-away-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
-  server = await startEmbedded({ dataDir: folder });
-  stack.defer(() => server.stop());
-  service = stack.use(await startTestService({ config: { databaseUrl: server.connectionString } }));
+  server = stack.use(await startOwnServer());
+  service = stack.use(await startTestService({ config: { databaseUrl: server.url } }));
 });
 afterAll(() => stack.disposeAsync());
 
@@ -35,43 +30,9 @@ async function submit(key: string): Promise<Tried> {
   const answer = await service.ask('POST', '/v1/access-requests', {
     role: 'partner',
     headers: { 'idempotency-key': key },
-    body: {
-      dataset: 'nhic-idsr-cases',
-      project: 'idsr-forecasting',
-      agreement: 'agr-illus-16',
-      purpose: 'outbreak_forecasting',
-    },
+    body: ACCESS_REQUEST,
   });
   return { answer, ms: performance.now() - started };
-}
-
-async function killServer(): Promise<void> {
-  const [pid] = (await readFile(join(folder, 'postgres/postmaster.pid'), 'utf8')).split('\n');
-  process.kill(Number(pid), 'SIGKILL');
-}
-
-/** Stops every process of the server in its tracks, as a network that swallows packets would. */
-async function freeze(signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
-  const [postmaster] = (await readFile(join(folder, 'postgres/postmaster.pid'), 'utf8')).split(
-    '\n',
-  );
-  const children = await readFile(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8');
-  for (const pid of [Number(postmaster), ...children.trim().split(' ').map(Number)]) {
-    try {
-      process.kill(pid, signal);
-    } catch (error) {
-      // A worker may end of itself between the list and the signal.
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
-  }
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 300; tries++) {
-    if (await condition()) return;
-    await sleep(50);
-  }
-  throw new Error('It did not come to that in 15 seconds.');
 }
 
 test('a killed database gives 503 with Retry-After at once, and its return needs nobody', async () => {
@@ -84,7 +45,7 @@ test('a killed database gives 503 with Retry-After at once, and its return needs
     }
   });
   await sleep(500);
-  await killServer();
+  await server.kill();
   await until(async () => (await submit('probe')).answer.status === 503);
   // Reads, writes and readiness say so; the process itself is alive.
   const reads = await service.ask('GET', '/v1/datasets', { role: 'auditor' });
@@ -99,7 +60,7 @@ test('a killed database gives 503 with Retry-After at once, and its return needs
   expect([write.status, write.headers.has('retry-after')]).toEqual([503, true]);
   await sleep(300);
 
-  server = await startEmbedded({ dataDir: folder });
+  await server.start();
   await until(async () => (await submit('probe')).answer.status === 201);
   await sleep(500);
   load.on = false;
@@ -113,7 +74,7 @@ test('a killed database gives 503 with Retry-After at once, and its return needs
 
   // What was acknowledged, before and after, is stored and in the log.
   const acknowledged = tried.filter(({ answer }) => answer.status === 201);
-  await using connection = connect(server.connectionString, 1);
+  await using connection = connect(server.url, 1);
   await until(async () => {
     const report = await verifyStoredLog(connection.db, {});
     expect(report.problems).toEqual([]);
@@ -141,14 +102,14 @@ test('requests that got no answer for want of a database are made once when they
   const keys = Array.from({ length: 30 }, (_, i) => `again-${i}`);
   const first = Promise.all(keys.map((key) => submit(key)));
   await sleep(3);
-  await killServer();
+  await server.kill();
   const statuses = (await first).map(({ answer }) => answer.status);
   expect(statuses.every((status) => status === 201 || status === 503)).toBe(true);
-  server = await startEmbedded({ dataDir: folder });
+  await server.start();
   await until(async () => (await submit('probe')).answer.status === 201);
   const again = await Promise.all(keys.map((key) => submit(key)));
   expect(again.map(({ answer }) => answer.status)).toEqual(keys.map(() => 201));
-  await using connection = connect(server.connectionString, 1);
+  await using connection = connect(server.url, 1);
   const made = await connection.db
     .selectFrom('idempotency_key')
     .select('resource')
@@ -162,12 +123,12 @@ test('requests that got no answer for want of a database are made once when they
 test.runIf(process.platform === 'linux')(
   'a frozen database gives 503 within half a minute, to all who wait, and no hang',
   async () => {
-    await freeze('SIGSTOP');
+    await server.signal('SIGSTOP');
     let tried: Tried[];
     try {
       tried = await Promise.all(Array.from({ length: 20 }, (_, i) => submit(`frozen-${i}`)));
     } finally {
-      await freeze('SIGCONT');
+      await server.signal('SIGCONT');
     }
     expect(new Set(tried.map(({ answer }) => answer.status))).toEqual(new Set([503]));
     expect(Math.max(...tried.map(({ ms }) => ms))).toBeLessThan(30_000);

@@ -2,6 +2,7 @@
 
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { ACCESS_REQUEST } from '../support/access-request.ts';
 import { type Answer, type Ask, startTestService, type TestService } from '../support/service.ts';
 
 let service: TestService;
@@ -77,12 +78,6 @@ async function raw(
   return { status: response.status, body: await response.json() };
 }
 
-const REQUEST = {
-  dataset: 'nhic-idsr-cases',
-  project: 'idsr-forecasting',
-  agreement: 'agr-illus-16',
-  purpose: 'outbreak_forecasting',
-};
 const first = { 'if-match': '"1"' };
 const CHANGES: readonly (readonly [string, string, string, Ask])[] = [
   [
@@ -141,7 +136,7 @@ const CHANGES: readonly (readonly [string, string, string, Ask])[] = [
     'asking for access',
     'POST',
     '/v1/access-requests',
-    { role: 'partner', headers: { 'idempotency-key': 'k2' }, body: REQUEST },
+    { role: 'partner', headers: { 'idempotency-key': 'k2' }, body: ACCESS_REQUEST },
   ],
   [
     'simulating',
@@ -174,14 +169,31 @@ describe('while events cannot be written', () => {
 });
 
 function good(): Promise<Pick<Answer, 'status'>> {
-  return raw('POST', '/v1/access-requests', { role: 'partner', body: REQUEST });
+  return raw('POST', '/v1/access-requests', { role: 'partner', body: ACCESS_REQUEST });
 }
 
 function bad(): Promise<Pick<Answer, 'status'>> {
   const claims = { organisation: 'rbc', projects: ['malaria-forecasting'] };
-  const body = { ...REQUEST, project: 'malaria-forecasting', agreement: 'agr-illus-02' };
+  const body = { ...ACCESS_REQUEST, project: 'malaria-forecasting', agreement: 'agr-illus-02' };
   return raw('POST', '/v1/access-requests', { role: 'partner', claims, body });
 }
+
+test('a database whose disk is full answers 503 with Retry-After, and nothing is left', async () => {
+  await database.query(`
+    create function fill_disk() returns trigger language plpgsql as $$
+    begin raise exception 'could not extend file' using errcode = 'disk_full'; end $$;
+    create trigger broken before insert on audit_event for each row execute function fill_disk()`);
+  const before = await picture();
+  const asks: readonly (readonly [string, Ask])[] = [
+    ['/v1/access-requests', { role: 'partner', body: ACCESS_REQUEST }],
+    ['/v1/datasets', { role: 'steward', body: { id: 'on-full-disk', title: { en: 'x' } } }],
+  ];
+  for (const [path, ask] of asks) {
+    const answer = await service.ask('POST', path, ask);
+    expect([answer.status, answer.headers.has('retry-after')]).toEqual([503, true]);
+  }
+  expect(await picture()).toBe(before);
+});
 
 test('an event that cannot be written fails its own request and not those that are committed with it', async () => {
   await breakRecord('audit_event', `new.subject_ids @> array['malaria-forecasting']`);

@@ -21,28 +21,16 @@ import { Witnesses } from '../../src/audit/witnesses.ts';
 import { connect, transact } from '../../src/db/connection.ts';
 import { demoToken } from '../../src/demo.ts';
 import { openCheckpoint } from '../../src/tlog/checkpoint.ts';
+import { type Acknowledged, requestAccess } from '../support/access-request.ts';
 import { copyDatabase, createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 import { verifyTiles } from '../../src/tlog/verify-tiles.ts';
 import { type ServiceProcess, spawnService } from './process.ts';
 
 const ORIGIN = 'log.test.example/faults/2026';
 const KILLS = 9;
 const LANES = 8;
-
-interface Acknowledged {
-  readonly id: string;
-  readonly event_id: string;
-  readonly leaf_hash: string;
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
-    if (await condition()) return;
-    await sleep(50);
-  }
-  throw new Error('It did not come to that in 20 seconds.');
-}
 
 /** Three replicas on one database, of which one is killed and started again, again and again. */
 class Replicas implements AsyncDisposable {
@@ -68,26 +56,6 @@ class Replicas implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const service of this.#running) await service?.[Symbol.asyncDispose]();
   }
-}
-
-async function send(url: string, token: string, key: string): Promise<Acknowledged> {
-  const response = await fetch(`${url}/v1/access-requests`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${token}`,
-      'content-type': 'application/json',
-      'idempotency-key': key,
-    },
-    body: JSON.stringify({
-      dataset: 'nhic-idsr-cases',
-      project: 'idsr-forecasting',
-      agreement: 'agr-illus-16',
-      purpose: 'outbreak_forecasting',
-    }),
-  });
-  if (response.status !== 201) throw new Error(String(response.status));
-  const { id, decision } = (await response.json()) as { id: string; decision: Acknowledged };
-  return { id, event_id: decision.event_id, leaf_hash: decision.leaf_hash };
 }
 
 test('three replicas killed at random moments lose and double nothing, and never sign two stories', async () => {
@@ -117,7 +85,7 @@ test('three replicas killed at random moments lose and double nothing, and never
       // Until some replica answers: each key stands for one request, however often it is asked for.
       while (!acknowledged.has(key)) {
         try {
-          acknowledged.set(key, await send(await replicas.url(randomInt(3)), token, key));
+          acknowledged.set(key, await requestAccess(await replicas.url(randomInt(3)), token, key));
         } catch {
           await sleep(20);
         }

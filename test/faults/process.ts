@@ -24,9 +24,19 @@ function environment(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   return { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...env };
 }
 
-/** Starts `src/main.ts` with this environment. */
-export function spawnService(env: Readonly<Record<string, string>>): ServiceProcess {
-  const child = spawn(process.execPath, ['src/main.ts'], {
+/**
+ * Starts `src/main.ts` with this environment.
+ * @param mounts shell commands that run before it, where what they mount is seen by it alone.
+ */
+export function spawnService(
+  env: Readonly<Record<string, string>>,
+  mounts?: string,
+): ServiceProcess {
+  const [command, args] =
+    mounts === undefined
+      ? [process.execPath, ['src/main.ts']]
+      : ['unshare', ['-rm', 'sh', '-c', `${mounts}; exec '${process.execPath}' src/main.ts`]];
+  const child = spawn(command, args, {
     cwd: ROOT,
     env: environment(env),
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -320,6 +320,13 @@ export const samples: Readonly<Record<string, (service: TestService) => Promise<
     const { path } = await drafted(service);
     return { method: 'POST', path: `${path}/impact`, role: 'steward' };
   },
+  assessCutOff: async (service) => {
+    const { path, etag } = await newDataset(service);
+    const headers = { 'if-match': etag };
+    const retired = await service.ask('POST', `${path}/retire`, { role: 'steward', headers });
+    const event = `/v1/audit/events/${retired.body.event_id}`;
+    return { method: 'POST', path: `${event}/cut-offs`, role: 'auditor' };
+  },
   submitAccessRequest: async () => ({
     method: 'POST',
     path: '/v1/access-requests',

@@ -1,11 +1,10 @@
-import { Worker } from 'node:worker_threads';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parentPort, Worker } from 'node:worker_threads';
 import type { Db } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
-import type { ChangeOfSets } from '../policies/change.ts';
-import { failAbandoned, type ImpactFailure, readCuts, updateImpact } from './impact-store.ts';
-import { addTallies, NOTHING, type Range, type Tally } from './impact.ts';
+import { failAbandoned, type Progress, type RunTable } from './run-store.ts';
 
-const WORKER = new URL('./impact-worker.ts', import.meta.url);
 /** Decisions are all a run does, and machines of two cores are what it is measured on. */
 const WORKERS = 2;
 const AT_ONCE = 2;
@@ -16,18 +15,40 @@ const BEAT_MS = 1_000;
 /** Whoever works on a run says so every second; thirty times missed, nobody does. */
 const SILENCE_MS = 30_000;
 
-/** A run: its id, and what is compared. */
-export interface ImpactJob {
-  readonly impact: string;
-  readonly change: ChangeOfSets;
+/** A run by its id, and what a worker needs to know of it. */
+export interface Job {
+  readonly id: string;
 }
 
 /** What a worker is told at its start. */
-export interface ImpactWork extends ImpactJob {
-  readonly databaseUrl: string;
+export type Work<J extends Job> = J & { readonly databaseUrl: string };
+
+/** Which requests to look at: ids after one and up to another, oldest first. */
+export interface Range {
+  readonly after: string | null;
+  /** Null: to the newest. */
+  readonly upTo: string | null;
 }
 
-export interface ImpactRunsOptions {
+/** A kind of run: what is counted, where it is kept, and who looks at the requests. */
+export interface RunKind<J extends Job, Tally extends { readonly done: number }> {
+  readonly table: RunTable;
+  /** The module of the thread: it asks for a range with `null`, and posts a tally of what it found. */
+  readonly worker: URL;
+  readonly nothing: Tally;
+  /** The tally of both together; of requests that no two of them share. */
+  readonly add: (one: Tally, other: Tally) => Tally;
+  /** Cuts the requests into parts: the last id of each, and how many there are up to it. */
+  readonly cuts: (
+    db: Db,
+    job: J,
+    size: number,
+  ) => Promise<readonly { readonly id: string; readonly upTo: number }[]>;
+  /** False when it is not running any more: whoever works on it stops. */
+  readonly update: (db: Db, id: string, changed: Tally & Progress) => Promise<boolean>;
+}
+
+export interface RunsOptions {
   readonly db: Db;
   /** Workers have connections of their own. */
   readonly databaseUrl: string;
@@ -40,13 +61,17 @@ export interface ImpactRunsOptions {
  * answering. What they find is in the database, where every replica reads it. Disposing stops
  * them; a run whose replica dies is failed by the next one that looks (`failAbandoned`).
  */
-export class ImpactRuns implements AsyncDisposable {
-  readonly #options: ImpactRunsOptions;
+export class Runs<J extends Job, Tally extends { readonly done: number }>
+  implements AsyncDisposable
+{
+  readonly #kind: RunKind<J, Tally>;
+  readonly #options: RunsOptions;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
   #places = AT_ONCE;
 
-  constructor(options: ImpactRunsOptions) {
+  constructor(kind: RunKind<J, Tally>, options: RunsOptions) {
+    this.#kind = kind;
     this.#options = options;
   }
 
@@ -54,9 +79,9 @@ export class ImpactRuns implements AsyncDisposable {
    * Starts the run that `prepare` has stored.
    * @throws ServiceError `unavailable` when as many as may be are under way.
    */
-  async start<Job extends ImpactJob>(
-    prepare: () => Promise<Job>,
-  ): Promise<{ readonly job: Job; readonly finished: Promise<void> }> {
+  async start<Prepared extends { readonly job: J }>(
+    prepare: () => Promise<Prepared>,
+  ): Promise<Prepared & { readonly finished: Promise<void> }> {
     if (this.#places === 0 || this.#stop.signal.aborted)
       throw new ServiceError(
         'unavailable',
@@ -64,13 +89,13 @@ export class ImpactRuns implements AsyncDisposable {
       );
     this.#places--;
     try {
-      const job = await prepare();
-      const finished = this.#run(job).finally(() => {
+      const prepared = await prepare();
+      const finished = this.#run(prepared.job).finally(() => {
         this.#places++;
         this.#running.delete(finished);
       });
       this.#running.add(finished);
-      return { job, finished };
+      return { ...prepared, finished };
     } catch (error) {
       this.#places++;
       throw error;
@@ -82,7 +107,7 @@ export class ImpactRuns implements AsyncDisposable {
     const { db, clock } = this.#options;
     const now = clock();
     const silentSince = new Date(now.getTime() - SILENCE_MS).toISOString();
-    await failAbandoned(db, { silentSince, now: now.toISOString() });
+    await failAbandoned(db, this.#kind.table, { silentSince, now: now.toISOString() });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -91,22 +116,22 @@ export class ImpactRuns implements AsyncDisposable {
   }
 
   /** Never rejects: how it ended is in the database, or told by its silence. */
-  async #run(job: ImpactJob): Promise<void> {
+  async #run(job: J): Promise<void> {
     const { db, clock, warn } = this.#options;
-    const { impact, change } = job;
+    const kind = this.#kind;
     const lost = new AbortController();
     const signal = AbortSignal.any([this.#stop.signal, lost.signal]);
-    let tally = NOTHING;
-    const write = (changed: Parameters<typeof updateImpact>[2] = {}): Promise<boolean> =>
-      updateImpact(db, impact, { ...tally, heartbeat_at: clock().toISOString(), ...changed });
+    let tally = kind.nothing;
+    const write = (changed: Progress = {}): Promise<boolean> =>
+      kind.update(db, job.id, { ...tally, heartbeat_at: clock().toISOString(), ...changed });
     const stopBeat = every(BEAT_MS, async () => {
       if (!(await write())) lost.abort();
     });
     try {
-      const cuts = await readCuts(db, change.owner, PART);
+      const cuts = await kind.cuts(db, job, PART);
       await write({ total: cuts.at(-1)?.upTo ?? 0 });
       const tell = (more: Tally): void => {
-        tally = addTallies(tally, more);
+        tally = kind.add(tally, more);
       };
       await this.#replay(job, cuts, { tell, signal });
       await stopBeat();
@@ -115,9 +140,9 @@ export class ImpactRuns implements AsyncDisposable {
       await write({ status: 'done', total, finished_at: clock().toISOString() });
     } catch (error) {
       await stopBeat();
-      const failure: ImpactFailure = this.#stop.signal.aborted ? 'service_stopped' : 'error';
+      const failure = this.#stop.signal.aborted ? 'service_stopped' : 'error';
       if (failure === 'error' && !lost.signal.aborted)
-        warn(`impact ${impact}: ${error instanceof Error ? error.message : String(error)}`);
+        warn(`${kind.table} ${job.id}: ${error instanceof Error ? error.message : String(error)}`);
       const finished_at = clock().toISOString();
       await write({ status: 'failed', failure, finished_at }).catch(() => false);
     }
@@ -125,17 +150,17 @@ export class ImpactRuns implements AsyncDisposable {
 
   /** Replays all parts; when one worker fails, the others end too. */
   async #replay(
-    job: ImpactJob,
+    job: J,
     cuts: readonly { readonly id: string }[],
-    { tell, signal }: Telling,
+    { tell, signal }: Telling<Tally>,
   ): Promise<void> {
     const parts = cuts.map(({ id }, i): Range => ({ after: cuts[i - 1]?.id ?? null, upTo: id }));
     const next = parts.values();
     const failed = new AbortController();
     const telling = { tell, signal: AbortSignal.any([signal, failed.signal]) };
-    const work: ImpactWork = { ...job, databaseUrl: this.#options.databaseUrl };
+    const workerData: Work<J> = { ...job, databaseUrl: this.#options.databaseUrl };
     const workers = Array.from({ length: Math.min(WORKERS, parts.length) }, () =>
-      replayIn(work, next, telling).catch((error: unknown) => {
+      replayIn({ module: this.#kind.worker, workerData }, next, telling).catch((error: unknown) => {
         failed.abort();
         throw error;
       }),
@@ -145,20 +170,20 @@ export class ImpactRuns implements AsyncDisposable {
   }
 }
 
-interface Telling {
+interface Telling<Tally> {
   readonly tell: (tally: Tally) => void;
   readonly signal: AbortSignal;
 }
 
 /** One worker, fed with parts until there are no more. @throws when it ends before that. */
-async function replayIn(
-  work: ImpactWork,
+async function replayIn<Tally>(
+  { module, workerData }: { readonly module: URL; readonly workerData: Work<Job> },
   parts: Iterator<Range>,
-  { tell, signal }: Telling,
+  { tell, signal }: Telling<Tally>,
 ): Promise<void> {
   signal.throwIfAborted();
-  const worker = new Worker(WORKER, {
-    workerData: work,
+  const worker = new Worker(module, {
+    workerData,
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
   });
@@ -202,4 +227,28 @@ function every(ms: number, work: () => Promise<void>): () => Promise<void> {
     clearInterval(timer);
     await underWay;
   };
+}
+
+/** So long a start waits for the end: a run of some ten thousand requests comes back done. */
+const PATIENCE_MS = 2_000;
+
+/** Resolves when a run has finished, or the caller has waited long enough. */
+export async function patiently(finished: Promise<void>): Promise<void> {
+  const waited = new AbortController();
+  const long = sleep(PATIENCE_MS, undefined, { signal: waited.signal }).catch(() => {});
+  await Promise.race([finished, long]);
+  waited.abort();
+}
+
+/** What a worker's module does: looks at the parts that it is given, until there are no more. */
+export async function workOn<Tally>(look: (range: Range) => AsyncIterable<Tally>): Promise<void> {
+  if (!parentPort) throw new Error('This is a thread of the service.');
+  const port = parentPort;
+  for (;;) {
+    // "Nothing to do": the answer is the next part, or null when there is none.
+    port.postMessage(null);
+    const [range] = (await once(port, 'message')) as [Range | null];
+    if (!range) return;
+    for await (const tally of look(range)) port.postMessage(tally);
+  }
 }

@@ -1,0 +1,40 @@
+/** A request for access that the demo's partner may make, sent by a client that knows what it was answered. */
+
+export const ACCESS_REQUEST = {
+  dataset: 'nhic-idsr-cases',
+  project: 'idsr-forecasting',
+  agreement: 'agr-illus-16',
+  purpose: 'outbreak_forecasting',
+} as const;
+
+/** What the service has promised. */
+export interface Acknowledged {
+  readonly id: string;
+  readonly event_id: string;
+  readonly leaf_hash: string;
+  readonly receipt: string;
+}
+
+/**
+ * Asks under an idempotency key.
+ * @throws Error when no answer came, or another one than 201.
+ */
+export async function requestAccess(
+  url: string,
+  token: string,
+  key: string,
+): Promise<Acknowledged> {
+  const response = await fetch(`${url}/v1/access-requests`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      'idempotency-key': key,
+    },
+    body: JSON.stringify(ACCESS_REQUEST),
+  });
+  if (response.status !== 201) throw new Error(`${response.status}`);
+  const { id, decision } = (await response.json()) as { id: string; decision: Acknowledged };
+  const { event_id, leaf_hash, receipt } = decision;
+  return { id, event_id, leaf_hash, receipt };
+}
