@@ -262,20 +262,21 @@ function compiles(condition: Condition): boolean {
 
 const LONG = ['care', 'KE', ...Array.from({ length: 9 }, (_, i) => `far-${i}`)];
 const RIGHTS: readonly { constant: Constant }[] = [
-  ...[1, 0.5, true, false, '2026-01-02', '2025-12-31T22:00:00Z'],
-  ...['care', 'research', 'RW', 'low', 'middle', 'EAC'],
-  ...[[], ['care'], ['KE'], ['care', 'KE'], ['low', 'else'], LONG],
-].map((constant) => ({ constant }));
+  [1, 0.5, true, false, '2026-01-02', '2025-12-31T22:00:00Z'],
+  ['care', 'research', 'RW', 'low', 'middle', 'EAC'],
+  [[], ['care'], ['KE'], ['care', 'KE'], ['low', 'else'], LONG],
+]
+  .flat()
+  .map((constant) => ({ constant }));
 const OTHERS = [
-  ...['request.count', 'request.limit', 'request.until', 'today', 'request.no', 'sure'],
-  ...['request.purpose', 'request.other', 'request.place', 'dataset.allowed', 'home'],
-  ...['request.codes', 'request.words', 'request.people.place', 'abroad', 'words'],
-];
+  ['request.count', 'request.limit', 'request.until', 'today', 'request.no', 'sure'],
+  ['request.purpose', 'request.other', 'request.place', 'dataset.allowed', 'home'],
+  ['request.codes', 'request.words', 'request.people.place', 'abroad', 'words'],
+].flat();
 
-const OPERATORS: readonly Operator[] = [
-  ...(['eq', 'neq', 'lt', 'lteq', 'gt', 'gteq'] as const),
-  ...(['isA', 'overlaps', 'hasPart', 'isPartOf', 'isAnyOf', 'isNoneOf', 'isAllOf'] as const),
-];
+const ORDERINGS: readonly Operator[] = ['eq', 'neq', 'lt', 'lteq', 'gt', 'gteq'];
+const OF_SETS: readonly Operator[] = ['hasPart', 'isPartOf', 'isAnyOf', 'isNoneOf', 'isAllOf'];
+const OPERATORS: readonly Operator[] = [...ORDERINGS, 'isA', 'overlaps', ...OF_SETS];
 
 /** One comparison of every kind of fact with every kind of constant and of fact. */
 function comparisons(operator: Operator): Condition[] {

@@ -160,6 +160,16 @@ describe('What is emitted', () => {
     expect(run([])).toEqual(['care', 'trade', 5]);
   });
 
+  test('leaves nothing behind in the world around it', () => {
+    const before = Object.keys(globalThis);
+    const nested = {
+      xone: ['request.yes', { and: ['request.no', kinds] }, { or: [kinds, 'sure'] }],
+    };
+    const part = rulesOf([parseCondition(nested, [])]);
+    for (const facts of frames) if (part) evaluate(part, loadFacts(part, facts));
+    expect(Object.keys(globalThis)).toEqual(before);
+  });
+
   test('is traced for runners of rules alone, once', () => {
     const [runner] = rulesOf([parseCondition(kinds, [])])?.runners ?? [];
     if (!runner) throw new Error('no runner');
