@@ -32,8 +32,10 @@ const WITHOUT = [
   ': size |others have their turn|does to a case can be done|any case, in %s #[234]',
 ].join('|');
 
-/** A mutant about which nothing is heard for so long is one that does not end. */
-const SILENCE_MS = 30_000;
+/** A mutant about which nothing is heard for so much processor time is one that does not end. */
+const SILENCE_SECONDS = 20;
+/** Before the first mutant all tests are run once. */
+const START_SECONDS = 600;
 const HEAP_MB = 2048;
 
 interface Mutant {
@@ -152,20 +154,27 @@ function textBetween(lines: readonly string[], start: Place, end: Place): string
 /** Runs the mutants that are left; what a process that falls silent was at is noted as such. */
 async function run(job: Job, note: (report: Report) => void): Promise<'ended' | 'stopped'> {
   const child = fork(WORKER, { execArgv: [`--max-old-space-size=${HEAP_MB}`], stdio: 'inherit' });
-  let timer: NodeJS.Timeout | undefined;
-  const wait = (ms: number): void => {
-    clearTimeout(timer);
-    timer = setTimeout(() => child.kill('SIGKILL'), ms);
-  };
-  wait(20 * SILENCE_MS);
+  let end = START_SECONDS;
+  const timer = setInterval(() => {
+    if (cpuSeconds(child.pid) > end) child.kill('SIGKILL');
+  }, 1000);
   child.on('message', (report) => {
-    wait(SILENCE_MS);
+    end = cpuSeconds(child.pid) + SILENCE_SECONDS + job.seconds;
     note(report as Report);
   });
   child.send(job);
   const code = await new Promise((resolve) => child.once('exit', resolve));
-  clearTimeout(timer);
+  clearInterval(timer);
   return code === 0 ? 'ended' : 'stopped';
+}
+
+/** Processor time of another process: the clock would end a mutant where the machine is busy. */
+function cpuSeconds(pid: number | undefined): number {
+  const stat = `/proc/${pid}/stat`;
+  if (!existsSync(stat)) return 0;
+  // After the name, which may have spaces: the 12th and 13th are user and system time in ticks.
+  const fields = readFileSync(stat, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** What was found of a file, and of which text of it. */
