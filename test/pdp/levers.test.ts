@@ -201,6 +201,11 @@ describe('A remedy fits', () => {
   });
 
   test.each<[string, object, string[]]>([
+    [
+      'dataset.allowed',
+      { to: 'value', values: ['middle'] },
+      ['"to": "value", whoever asks does not change a dataset'],
+    ],
     ['request.yes', { to: 'value' }, ['"to": "value", "value" needs "values"']],
     [
       'request.yes',

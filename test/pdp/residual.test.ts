@@ -214,6 +214,54 @@ describe('What is left', () => {
     );
   });
 
+  const more = { fact: 'dataset.limit', gt: 1 };
+  const until = { exists: 'dataset.until' };
+  test.each<[string, ...object[]]>([
+    ['that a permission may apply', ruleOf('X-1', { applies: more, outcome: 'permit' })],
+    ['that a prohibition may apply', ruleOf('X-1', { applies: more, outcome: 'deny' })],
+    [
+      'whether another rule applies',
+      permitting,
+      ruleOf('X-1', { applies: more, holds: until, otherwise: 'review' }),
+      ruleOf('X-2', { holds: { not: { applies: 'X-1' } }, otherwise: 'deny' }),
+    ],
+    [
+      'whether another rule applies and holds',
+      permitting,
+      ruleOf('X-1', { applies: more, holds: until, otherwise: 'review' }),
+      ruleOf('X-2', { holds: { holds: 'X-1' }, otherwise: 'deny' }),
+    ],
+    [
+      'which outcome comes first',
+      permitting,
+      ruleOf('X-1', {
+        holds: 'request.yes',
+        otherwise: [
+          { when: more, effect: 'review' },
+          { when: until, effect: 'permit' },
+          { effect: 'deny' },
+        ],
+      }),
+    ],
+    [
+      'what a rule permits that may hold',
+      ruleOf('X-1', { holds: more, then: 'permit', otherwise: 'deny' }),
+    ],
+  ])('answers, of %s, for every dataset', (_, ...own) => {
+    for (const combining of [undefined, 'review_first']) {
+      const program = built({ ...withPublisher, combining }, policyDocument(own));
+      for (const asked of [{}, { yes: true }, { yes: false }]) {
+        const rest = residual(program, asked, {}, new Predicates());
+        for (const limit of [1, 2, undefined])
+          for (const each of ['2026-01-01', undefined]) {
+            const dataset = { limit, until: each };
+            const { effect } = evaluate(program, loadFacts(program, { dataset, request: asked }));
+            expect(answerOf(rest, dataset), JSON.stringify([dataset, asked])).toBe(effect);
+          }
+      }
+    }
+  });
+
   const pools = [
     ['amounts, sets and objects', STORED],
     ['answers, codes and places', MORE],
