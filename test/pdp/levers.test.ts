@@ -6,8 +6,9 @@ import { evaluate } from '../../src/pdp/evaluate.ts';
 import type { RemedySpec } from '../../src/pdp/facts.ts';
 import { covered, type Delta, leversOf, moved } from '../../src/pdp/levers.ts';
 import { loadFacts } from '../../src/pdp/program.ts';
+import { remedies } from '../../src/pdp/remedies.ts';
 import { Ways } from '../../src/pdp/ways.ts';
-import { policyDocument, ruleOf, smallPack } from './support.ts';
+import { built, policyDocument, ruleOf, smallPack } from './support.ts';
 import { titledProgram } from './titled.ts';
 
 const { vocabulary } = titledProgram;
@@ -255,5 +256,117 @@ describe('A remedy fits', () => {
     const [to, ...rest] = Object.entries(remedy);
     const ordered = Object.fromEntries([...(to ? [to] : []), ...rest, ['sentence', sentence]]);
     expect(problemsOf(fact, ordered)).toEqual(expected);
+  });
+});
+
+describe('A way out', () => {
+  const sentence = { en: 'Do it.' };
+  type Ways = Readonly<Record<string, readonly object[]>>;
+  /** What changes into what, of each way out of one rule. */
+  function waysOut(
+    holds: unknown,
+    request: object,
+    ways: Ways,
+    more: Readonly<Record<string, object>> = {},
+  ): unknown[] {
+    const pack = smallPack() as { facts: Record<string, object> };
+    const facts = Object.fromEntries(
+      Object.entries(pack.facts).map(([fact, spec]) => [
+        fact,
+        {
+          ...spec,
+          ...more[fact],
+          ...(ways[fact] && { remedies: ways[fact].map((each) => ({ sentence, ...each })) }),
+        },
+      ]),
+    );
+    const rules = [
+      ruleOf('PERMIT', { outcome: 'permit' }),
+      ruleOf('RULE', { holds, otherwise: 'deny' }),
+    ];
+    const program = built({ ...pack, facts }, policyDocument(rules));
+    const asked = { request: { as_of: '2026-10-15T10:00:00Z', ...request } };
+    return remedies(program, asked).map(({ changes }) =>
+      changes.map(({ fact, to }) => [fact, to]).flat(),
+    );
+  }
+  const isYes = { 'request.yes': [{ to: 'value', values: [true, false] }] };
+
+  test('keeps of a list what is at home', () => {
+    const home = { 'request.people.place': [{ to: 'home' }] };
+    const inRwanda = { fact: 'request.people.place', isPartOf: ['RW'] };
+    const people = [{ place: 'JP' }, { place: 'RW' }, {}];
+    expect(waysOut(inRwanda, { people }, home)).toEqual([['request.people', [{ place: 'RW' }]]]);
+    const inKenya = { fact: 'request.people.place', isPartOf: ['KE'] };
+    expect(waysOut(inKenya, { people }, home)).toEqual([]);
+  });
+
+  test('sets places to home, or one place', () => {
+    const home = { 'request.places': [{ to: 'home' }], 'request.place': [{ to: 'home' }] };
+    const no = { fact: 'request.places', isNoneOf: ['JP'] };
+    expect(waysOut(no, { places: ['JP', 'KE'] }, home)).toEqual([['request.places', ['RW']]]);
+    const one = { fact: 'request.place', eq: 'RW' };
+    expect(waysOut(one, { place: 'JP' }, home)).toEqual([['request.place', 'RW']]);
+    expect(waysOut({ fact: 'request.place', eq: 'KE' }, { place: 'JP' }, home)).toEqual([]);
+  });
+
+  test('leaves no member of an object that there is not', () => {
+    const reach = { 'request.paper.until': [{ to: 'reach' }] };
+    const valid = { fact: 'request.paper.until', gteq: { fact: 'today' } };
+    expect(waysOut(valid, { paper: { until: '2026-01-01' } }, reach)).toEqual([
+      ['request.paper.until', '2026-10-15'],
+    ]);
+    expect(waysOut(valid, {}, reach)).toEqual([]);
+  });
+
+  test('reaches a number within its limits, and the next day or number', () => {
+    const reach = { 'request.count': [{ to: 'reach' }], 'request.until': [{ to: 'reach' }] };
+    const limits = { 'request.count': { minimum: 3, maximum: 6 } };
+    const to = (operator: string, value: number, count = 4): unknown =>
+      waysOut({ fact: 'request.count', [operator]: value }, { count }, reach, limits);
+    expect(to('gteq', 6)).toEqual([['request.count', 6]]);
+    expect(to('gt', 5)).toEqual([['request.count', 6]]);
+    expect(to('gt', 6)).toEqual([]);
+    expect(to('lteq', 3)).toEqual([['request.count', 3]]);
+    expect(to('lt', 4)).toEqual([['request.count', 3]]);
+    expect(to('lt', 3)).toEqual([]);
+    expect(to('eq', 5)).toEqual([['request.count', 5]]);
+    expect(to('neq', 4)).toEqual([['request.count', 5]]);
+    const day = (operator: string): unknown =>
+      waysOut({ fact: 'request.until', [operator]: '2026-12-31' }, { until: '2026-12-31' }, reach);
+    expect(day('gt')).toEqual([['request.until', '2027-01-01']]);
+    expect(day('lt')).toEqual([['request.until', '2026-12-30']]);
+  });
+
+  test('leads through derived facts, however they are compared', () => {
+    for (const isFalse of [
+      { fact: 'sure', neq: true },
+      { fact: 'sure', eq: false },
+      { not: 'sure' },
+    ])
+      expect(waysOut(isFalse, { yes: true, no: false }, isYes)).toEqual([['request.yes', false]]);
+    for (const isTrue of ['sure', { fact: 'sure', eq: true }, { fact: 'sure', neq: false }])
+      expect(waysOut(isTrue, { yes: false, no: false }, isYes)).toEqual([['request.yes', true]]);
+    expect(waysOut('sure', { yes: false, no: true }, isYes)).toEqual([]);
+    const same = { fact: 'sure', eq: { fact: 'request.yes' } };
+    expect(waysOut(same, { yes: true, no: true }, isYes)).toEqual([['request.yes', false]]);
+  });
+
+  test('makes exactly one of several true, or breaks that', () => {
+    const both = { ...isYes, 'request.count': [{ to: 'reach' }] };
+    const few = { fact: 'request.count', lt: 5 };
+    const one = { xone: ['request.yes', few] };
+    expect(waysOut(one, { yes: true, count: 3 }, both)).toEqual([
+      ['request.count', 5],
+      ['request.yes', false],
+    ]);
+    expect(waysOut(one, { yes: false, count: 7 }, both)).toEqual([
+      ['request.count', 4],
+      ['request.yes', true],
+    ]);
+    expect(waysOut({ not: one }, { yes: true, count: 7 }, both)).toEqual([
+      ['request.count', 4],
+      ['request.yes', false],
+    ]);
   });
 });
