@@ -383,6 +383,34 @@ describe('What is wrong with policies', () => {
         rule('R-3', { applies: 'request.no', outcome: 'deny' }),
       ],
     },
+    ...[{}, { combining: 'review_first' }].map((pack) => ({
+      pack,
+      rules: [
+        rule('R-1', { applies: 'request.yes', outcome: 'deny' }),
+        rule('R-2', { applies: { not: 'request.yes' }, outcome: 'deny' }),
+        rule('R-3', { applies: 'request.no', outcome: 'review' }),
+      ],
+    })),
+    {
+      of: { owner: 'nisr', target: { fact: 'dataset.publisher', eq: 'nisr' } },
+      rules: [rule('R-1', { applies: 'request.yes', outcome: 'review' })],
+    },
+    {
+      rules: [
+        rule('R-1', { applies: { and: ['request.yes', 'request.no'] }, outcome: 'deny' }),
+        rule('R-2', { applies: { and: ['request.no', 'request.yes'] }, outcome: 'deny' }),
+        rule('R-3', {
+          applies: 'request.yes',
+          holds: 'request.no',
+          then: 'permit',
+          otherwise: 'deny',
+        }),
+        rule('R-4', {
+          applies: 'request.no',
+          outcome: [{ when: 'request.yes', effect: 'deny' }, { effect: 'review' }],
+        }),
+      ],
+    },
     { limit: 0, rules: [rule('R-1', { applies: 'request.yes', outcome: 'deny' })] },
     { limit: 0, others: [], rules: [rule('R-1', { applies: few, outcome: 'deny' })] },
   ];
