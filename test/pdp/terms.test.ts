@@ -215,3 +215,57 @@ describe('Purposes that registers keep', () => {
     expect(purposeProblems(free, ['reserch'], path)).toEqual([]);
   });
 });
+
+describe('Terms in facts', () => {
+  test('are called by their codes, in a branch that is else the very same', () => {
+    const { vocabulary } = program;
+    const request = {
+      purpose: 'dpv:Care',
+      codes: ['x:care', 'research', 'care', 7],
+      words: ['dpv:Low', 'dpv:Care'],
+      other: 'dpv:Care',
+      paper: { until: '2026-01-01' },
+    };
+    expect(vocabulary.canonical('request', request)).toEqual({
+      ...request,
+      purpose: 'care',
+      codes: ['care', 'research', 7],
+      words: ['low', 'care'],
+    });
+    const same = { purpose: 'care', codes: ['research', 'else'], words: 7, paper: null };
+    expect(vocabulary.canonical('request', same)).toBe(same);
+    for (const odd of [null, 7, 'dpv:Care', ['dpv:Care']])
+      expect(vocabulary.canonical('request', odd)).toBe(odd);
+    expect(vocabulary.canonical('request.purpose', 'x:research')).toBe('research');
+    expect(vocabulary.canonical('request.far', request)).toBe(request);
+  });
+
+  test('of a register are of the list where it is closed; what was asked is looked at later', () => {
+    const { facts } = listed() as { facts: Record<string, object> };
+    const registered = {
+      ...facts,
+      'dataset.publisher': { ...facts['dataset.publisher'], terms: 'purposes', source: 'register' },
+      'request.codes': { ...facts['request.codes'], source: 'register' },
+      'request.words': { ...facts['request.words'], source: 'register' },
+    };
+    const { vocabulary } = built(
+      listed({ facts: registered, closed: ['purposes'] }),
+      policyDocument([permit]),
+    );
+    const problems = vocabulary.check({
+      dataset: { publisher: 'reserch' },
+      request: { purpose: 'far', codes: ['care', 'far', 'dpv:Care', 'x'], words: ['far'] },
+    });
+    expect(problems).toEqual([
+      {
+        path: '/dataset/publisher',
+        expected: 'a term of the pack\'s list "purposes" (did you mean research?)',
+      },
+      { path: '/request/codes/1', expected: expect.stringMatching(/^a term of the pack's list/) },
+      { path: '/request/codes/3', expected: 'a term of the pack\'s list "purposes"' },
+    ]);
+    expect(vocabulary.check({ dataset: { publisher: 7 } })).toHaveLength(1);
+    const many = Array.from({ length: 150 }, (_, i) => `far-${i}`);
+    expect(vocabulary.check({ request: { codes: many } })).toHaveLength(100);
+  });
+});
