@@ -77,9 +77,9 @@ const MAX_SIBLINGS = 16;
 
 /** Where it stands in the document: a rule's "applies" was joined with the policy's target. */
 function written({ owner, target }: PolicyDocument, path: Path): Path {
-  const [rules, index, key, and, branch, ...rest] = path;
+  const [, , key, and, branch, ...rest] = path;
   if (!target || key !== 'applies' || and !== 'and') return path;
-  if (branch === 1) return [rules ?? 'rules', index ?? 0, key, ...rest];
+  if (branch === 1) return [...path.slice(0, 3), ...rest];
   if (owner === undefined) return ['target', ...rest];
   return rest[0] === 'and' && rest[1] === 1 ? ['target', ...rest.slice(2)] : ['owner'];
 }
@@ -249,7 +249,7 @@ class Analyser {
         ...witnessOf(living[0]),
       });
     } else if (!rule.holds && rule.outcomes.every(({ effect }) => effect === 'deny')) {
-      const isTotal = living.length > 0 && this.#isImpossible(isNot(rule.applies));
+      const isTotal = this.#isImpossible(isNot(rule.applies));
       if (isTotal && this.#isImpossible({ condition: effectOf(subject, 'deny'), wanted: FALSE }))
         this.#say(subject, {
           kind: 'always_denies',

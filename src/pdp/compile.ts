@@ -516,12 +516,10 @@ export function scalarConstant(
   constant: Constant | undefined,
   path: Path,
 ): unknown {
+  // A number is no date, though dates are numbers of days in a frame.
+  const text = typeof constant === 'string' ? constant : '';
   const value =
-    type === 'date' && typeof constant === 'string'
-      ? parseDate(constant)
-      : type === 'datetime' && typeof constant === 'string'
-        ? parseInstant(constant)
-        : constant;
+    type === 'date' ? parseDate(text) : type === 'datetime' ? parseInstant(text) : constant;
   const expected = type === 'date' || type === 'datetime' ? 'number' : type;
   if (typeof value !== expected || Number.isNaN(value)) {
     throw new PolicyProblem(path, `expected a ${type}`);

@@ -21,9 +21,6 @@ interface SlotView {
 
 type Slots = readonly number[];
 
-// Cases and collections are counted in 32 bits; a case has at most ten thousand rules.
-const MOST_MARKS = 2 ** 30;
-
 /**
  * The rules of a program at work on one case after the other: what each came to, and which base
  * facts were read, through derived facts and through other rules. All that is said after `run` is
@@ -50,12 +47,13 @@ export class Tracer {
   readonly #blamed: (Slots | undefined)[];
   /** By slot, how it is shown, and in which case it was made. */
   readonly #readings: (FactReading | undefined)[];
-  readonly #madeIn: Int32Array;
+  // Cases and collections are counted without end: not in 32 bits.
+  readonly #madeIn: Float64Array;
   /** By slot, the last case in which a rule that applies has read it. */
-  readonly #readIn: Int32Array;
+  readonly #readIn: Float64Array;
   /** Slots under collection, and by slot the last collection that has it. */
   readonly #slots: Int32Array;
-  readonly #collectedIn: Int32Array;
+  readonly #collectedIn: Float64Array;
   #count = 0;
   #collection = 0;
   #case = 0;
@@ -81,10 +79,10 @@ export class Tracer {
     this.#behind = Array.from({ length: width });
     this.#blamed = Array.from({ length: width });
     this.#readings = Array.from({ length: width });
-    this.#madeIn = new Int32Array(width);
-    this.#readIn = new Int32Array(width);
+    this.#madeIn = new Float64Array(width);
+    this.#readIn = new Float64Array(width);
     this.#slots = new Int32Array(width);
-    this.#collectedIn = new Int32Array(width);
+    this.#collectedIn = new Float64Array(width);
     const ofRules = (): Int32Array => new Int32Array(rules.length);
     this.trace = {
       reads: new Int32Array(this.#tracers.reduce((sum, { reads }) => sum + reads, 0)),
@@ -99,7 +97,6 @@ export class Tracer {
   /** Decides a case. Its frame's rule slots are those of the rules gone through so far. */
   run(facts: Facts): Frame {
     const { vocabulary, width, derive, derivations } = this.#program;
-    if (this.#case >= MOST_MARKS || this.#collection >= MOST_MARKS) this.#restart();
     this.#case++;
     this.#facts = facts;
     this.#given = this.#unstated.slice();
@@ -171,12 +168,6 @@ export class Tracer {
   /** Has a rule that applies read this slot? */
   wasRead(slot: number): boolean {
     return this.#readIn[slot] === this.#case;
-  }
-
-  #restart(): void {
-    for (const marks of [this.#madeIn, this.#readIn, this.#collectedIn]) marks.fill(0);
-    this.#case = 0;
-    this.#collection = 0;
   }
 
   #begin(): void {

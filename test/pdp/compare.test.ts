@@ -18,6 +18,7 @@ import { loadFacts, type Program, scopeOf } from '../../src/pdp/program.ts';
 import { frames, small, tree } from './conditions.ts';
 import { ruleLists, smallFacts } from './policies.ts';
 import { built, policyDocument, program, ruleOf, smallPack } from './support.ts';
+import { inParts, vectorsOf, written } from './vectors.ts';
 
 const RUNS = Number(process.env['RUNS'] ?? 300);
 
@@ -160,6 +161,18 @@ describe('policies', () => {
     expect(counts.no).toBeGreaterThan(0);
     if (process.env['RUNS']) console.log(counts);
     expect(counts.unknown).toBeLessThan((counts.yes + counts.no) / 10);
+  });
+
+  const pairs = vectorsOf(
+    'compare',
+    () => fc.sample(fc.record({ a: ruleLists, b: ruleLists }), { numRuns: 40, seed: 12 }),
+    ({ a, b }) => relationOf([...a], [...b]),
+  );
+  test.each(inParts(pairs, 5))('relate as before, from %i on', (_, part) => {
+    for (const { asked, answer } of part)
+      expect(written(relationOf([...asked.a], [...asked.b])), JSON.stringify(asked)).toEqual(
+        answer,
+      );
   });
 
   test('an outcome after one without a condition is never come to', () => {

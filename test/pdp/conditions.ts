@@ -260,6 +260,49 @@ function compiles(condition: Condition): boolean {
   }
 }
 
+const LONG = ['care', 'KE', ...Array.from({ length: 9 }, (_, i) => `far-${i}`)];
+const RIGHTS: readonly { constant: Constant }[] = [
+  [1, 0.5, true, false, '2026-01-02', '2025-12-31T22:00:00Z'],
+  ['care', 'research', 'RW', 'low', 'middle', 'EAC'],
+  [[], ['care'], ['KE'], ['care', 'KE'], ['low', 'else'], LONG],
+]
+  .flat()
+  .map((constant) => ({ constant }));
+const OTHERS = [
+  ['request.count', 'request.limit', 'request.until', 'today', 'request.no', 'sure'],
+  ['request.purpose', 'request.other', 'request.place', 'dataset.allowed', 'home'],
+  ['request.codes', 'request.words', 'request.people.place', 'abroad', 'words'],
+].flat();
+
+const ORDERINGS: readonly Operator[] = ['eq', 'neq', 'lt', 'lteq', 'gt', 'gteq'];
+const OF_SETS: readonly Operator[] = ['hasPart', 'isPartOf', 'isAnyOf', 'isNoneOf', 'isAllOf'];
+const OPERATORS: readonly Operator[] = [...ORDERINGS, 'isA', 'overlaps', ...OF_SETS];
+
+/** One comparison of every kind of fact with every kind of constant and of fact. */
+function comparisons(operator: Operator): Condition[] {
+  return [...NUMBERS, ...DATE_FACTS, ...BOOLEANS, ...STRINGS, ...SETS, 'request.as_of']
+    .flatMap((of) =>
+      [...RIGHTS, ...OTHERS.map((other) => ({ fact: other }))].map(
+        (right): Condition => ({ kind: 'compare', fact: of, operator, right }),
+      ),
+    )
+    .filter(compiles);
+}
+
+/** Of every kind of fact, whether it is stated and whether it has members. */
+const PRESENCES: readonly Condition[] = [
+  ...[...STRINGS, ...SETS, ...DATE_FACTS, ...NUMBERS, ...BOOLEANS, ...OBJECTS].map(
+    (of): Condition => ({ kind: 'exists', fact: of }),
+  ),
+  ...SETS.map((of): Condition => ({ kind: 'nonempty', fact: of })),
+];
+
+/** Single conditions of every kind, by their operators. */
+export const KINDS: readonly (readonly [string, readonly Condition[]])[] = [
+  ...OPERATORS.map((operator) => [operator, comparisons(operator)] as const),
+  ['presence', PRESENCES],
+];
+
 export const tree: fc.Arbitrary<Condition> = fc.letrec<{ node: Condition }>((tie) => ({
   node: fc.oneof(
     { maxDepth: 3, depthSize: 'small' },

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseCondition } from '../../src/pdp/condition.ts';
 import type { FileProblem } from '../../src/pdp/document.ts';
-import { parsePolicy } from '../../src/pdp/document.ts';
+import { parsePolicy, readYaml } from '../../src/pdp/document.ts';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import { explain } from '../../src/pdp/explain.ts';
 import { buildProgram } from '../../src/pdp/build.ts';
@@ -736,6 +736,90 @@ describe('a document that is meant to hurt', () => {
     expect(spent).toBeLessThan(3);
     const tooMany = { fact: 'request.purpose', isAnyOf: codes };
     expect(() => parseCondition(tooMany, [])).toThrow('a list of at most 100000');
+  });
+});
+
+describe('a document at the limits', () => {
+  const mistakes = (text: string): string[] => {
+    const read = readYaml('x', text);
+    return read.ok
+      ? []
+      : read.problems.map(({ line, column, message }) => `${line}:${column} ${message}`);
+  };
+  const deep = 'at most 200 levels of nesting';
+  const lists = (levels: number): string => `${'['.repeat(levels)}${']'.repeat(levels)}`;
+
+  test.each<[string, string, string[]]>([
+    ['200 levels of lists', `# one\nx: ${lists(200)}`, []],
+    ['201 levels of lists', `# one\nx: ${lists(201)}`, [`2:1 ${deep}`]],
+    ['200 levels of maps', `x: ${'{a: '.repeat(200)}1${'}'.repeat(200)}`, []],
+    ['201 levels of maps', `x: ${'{a: '.repeat(201)}1${'}'.repeat(201)}`, [`1:1 ${deep}`]],
+    ['lists beside one another', `x: [${'[], '.repeat(300)}1]`, []],
+    ['brackets in texts', `x: '${'['.repeat(300)}'\ny: "${']'.repeat(300)}"`, []],
+    ['brackets in a block of text', `x: |\n  ${'{'.repeat(300)}\ny: a]b`, []],
+    ['an indent of 400', `# x\n${' '.repeat(400)}# y`, []],
+    ['an indent of 401', `# x\n${' '.repeat(401)}# y`, [`2:1 ${deep}`]],
+    ['200 dashes', `${'- '.repeat(200)}x`, []],
+    ['201 dashes', `${'- '.repeat(201)}x`, [`1:1 ${deep}`]],
+    ['dashes within a text', `- x${' -'.repeat(300)}`, []],
+    ['a bracket that nothing opened', 'x: 1\ny: 2]\nz: ]', ['3:1 ] closes nothing']],
+    ['a brace that nothing opened', 'x: [1]\n}', ['2:1 } closes nothing']],
+    ['commas after nothing', 'x: [1,\n , 2]', ['2:1 a comma after nothing']],
+    ['a comma at the start of a list', 'x: [, 1]', ['1:1 a comma after nothing']],
+    ['a comma at the start of a map', 'x:\n  {, a: 1}', ['2:1 a comma after nothing']],
+    ['a comma at the end', 'x: [1, 2, ]', []],
+    [
+      'an alias of nothing',
+      'x: 1\ny: [2, *z]',
+      ['2:8 Unresolved alias (the anchor must be set before the alias): z'],
+    ],
+    ['a zero in a text', 'x: 1\ny: "a\\0b"', ['2:4 a text without \\0 and half characters']],
+    ['half a character', 'x: "\\ud800"', ['1:4 a text without \\0 and half characters']],
+    ['a whole character', 'x: "\\ud83d\\ude00"', []],
+    ['a key twice', 'x: {a: 1, b: 2, a: 3}', ['1:17 Map keys must be unique']],
+  ])('with %s', (_, text, expected) => {
+    expect(mistakes(text)).toEqual(expected);
+  });
+
+  test.each([
+    ['keys that come twice', 'a: 1\n'.repeat(70)],
+    [
+      'texts that no database takes',
+      'a: ["\\0"]\n'.replace('["\\0"]', `[${'"\\0", '.repeat(70)}]`),
+    ],
+    ['marks that mean nothing', 'a: b: c\n'.repeat(70)],
+  ])('of very many %s names the first fifty', (_, text) => {
+    expect(mistakes(text)).toHaveLength(50);
+  });
+
+  test('of 250 rules names each mistake at its place, and no rule for what is in none', () => {
+    const place = (i: number): string => (i % 120 === 7 ? 'otherwise: dney' : 'otherwise: deny');
+    const rules = Array.from({ length: 250 }, (_, i) => {
+      const rule = GOOD.slice(GOOD.indexOf('  - id'));
+      return rule.replace('FIRST', `RULE-${i}`).replace('otherwise: deny', place(i));
+    });
+    const head = GOOD.slice(0, GOOD.indexOf('  - id'));
+    const text = `${head.replace('layer: statute', 'layer: law')}${rules.join('')}`;
+    const parsed = parsePolicy('x', text);
+    const found = (parsed.ok ? [] : parsed.problems).filter(({ message }) =>
+      message.includes('must be one of'),
+    );
+    const lines = text.split('\n');
+    expect(found.map(({ line, column, rule }) => [lines[line - 1]?.trim(), column, rule])).toEqual([
+      ['layer: law', 1, undefined],
+      ['otherwise: dney', 5, 'RULE-7'],
+      ['otherwise: dney', 5, 'RULE-127'],
+      ['otherwise: dney', 5, 'RULE-247'],
+    ]);
+  });
+
+  test('is in force from a day to the same day, and to no day before', () => {
+    const until = (day: string): readonly FileProblem[] =>
+      problemsOf(replaced('{from: 2026-01-01}', `{from: 2026-01-01, until: ${day}}`));
+    expect(until('2026-01-01')).toEqual([]);
+    expect(until('2025-12-31')).toMatchObject([
+      { line: 7, column: 30, message: '"until" is before "from"' },
+    ]);
   });
 });
 

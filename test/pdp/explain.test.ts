@@ -5,6 +5,8 @@ import { explain, type Explanation } from '../../src/pdp/explain.ts';
 import type { Facts } from '../../src/pdp/facts.ts';
 import { loadFacts, type Program } from '../../src/pdp/program.ts';
 import { compilePack } from '../../src/policies/files.ts';
+import { conditionSource as sourceOf } from '../../src/pdp/source.ts';
+import { CASES, KINDS, RULES, vocabulary as conditionPack } from './conditions.ts';
 import { explainPlainly } from './explain-plain.ts';
 import { ruleLists, smallFacts } from './policies.ts';
 import {
@@ -15,6 +17,7 @@ import {
   packFiles,
   policyDocument,
   program,
+  ruleOf,
   smallPack,
   valueOf,
   withFact,
@@ -109,6 +112,28 @@ describe('reasons, the facts that they read in order, and missing facts are thos
       ),
       { numRuns: 100 },
     );
+  });
+
+  test('for every kind of condition', () => {
+    // A document is held to the types of what a union unites; these conditions are not.
+    const all = KINDS.flatMap(([, each]) => each)
+      .map(sourceOf)
+      .filter((each, i) => i % 5 === 0 && !/"(abroad|words)"/.test(JSON.stringify(each)));
+    const own = all.map((applies, i) =>
+      ruleOf(`OWN-${i}`, {
+        applies,
+        holds: all[(i + 1) % all.length],
+        then: 'permit',
+        otherwise: [
+          { when: { and: [all[(i * 7) % all.length], { applies: 'R-TWO' }] }, effect: 'review' },
+          { when: { holds: 'R-ONE' }, effect: 'permit' },
+          { effect: 'deny' },
+        ],
+      }),
+    );
+    const many = built(conditionPack, policyDocument([...RULES, ...own]));
+    for (const facts of CASES.slice(0, 12))
+      expect(plainPart(many, explain(many, facts))).toEqual(explainPlainly(many, facts));
   });
 
   test('for the shipped pack', () => {

@@ -172,6 +172,23 @@ describe('A predicate', () => {
     });
   });
 
+  test('joins nothing of two facts, or of two readings', () => {
+    const of = new Predicates();
+    const [a, s] = [isIn(of, 'publisher', 'a'), isIn(of, 'sector', 's')];
+    const maybe = of.test({ kind: 'in', fact: facts.publisher, values: ['b'] }, 'not_false');
+    for (const other of [s, maybe]) {
+      expect(of.or(a, other)).toMatchObject({ kind: 'or', of: { length: 2 } });
+      expect(of.or(of.and(a, stated(of, 'id')), of.and(other, stated(of, 'id')))).toMatchObject({
+        kind: 'or',
+        of: { length: 2 },
+      });
+    }
+    for (const values of [['a'], ['b'], []])
+      expect(isTrueOf(of.or(a, s), { publisher: values[0], sector: values[0] })).toBe(
+        values[0] === 'a',
+      );
+  });
+
   test('asks first for the publisher where four branches or more each have their own', () => {
     const of = new Predicates();
     const branch = (i: number): Predicate =>

@@ -1,13 +1,18 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { compileCondition } from '../../src/pdp/compile.ts';
-import type { Condition, Constant, Operator } from '../../src/pdp/condition.ts';
+import {
+  type Condition,
+  type Constant,
+  type Operator,
+  parseCondition,
+} from '../../src/pdp/condition.ts';
 import { evaluate } from '../../src/pdp/evaluate.ts';
 import type { Facts } from '../../src/pdp/facts.ts';
 import { FALSE, TRUE, type Truth } from '../../src/pdp/logic.ts';
 import { loadFacts, type Program, scopeOf } from '../../src/pdp/program.ts';
 import { type Goal, satisfy } from '../../src/pdp/satisfy.ts';
-import { CASES, frames, small, tree } from './conditions.ts';
+import { CASES, frames, RULES, small, tree, vocabulary } from './conditions.ts';
 import { built, cases, cpuSeconds, policyDocument, program, ruleOf, smallPack } from './support.ts';
 
 const scope = scopeOf(small);
@@ -118,6 +123,89 @@ describe('what is asked at the limits', () => {
         isTrue(and(no(exists('request.paper')), compare('request.paper.pages', 'eq', 2))),
       ),
     ).toMatchObject({ possible: true, witness: {} });
+  });
+
+  const counted = (type: string, counts_as: unknown, more: object = {}): object => ({
+    type,
+    source: 'request',
+    title: { en: 'Title' },
+    basis: 'test',
+    ...more,
+    absent: { counts_as },
+  });
+  const pack = vocabulary as { facts: object };
+  const countedIn = built(
+    {
+      ...pack,
+      facts: {
+        ...pack.facts,
+        'request.paper.tags': counted('set', ['care', 'hiv_trial'], { of: 'code' }),
+        'request.paper.label': counted('code', 'hiv_care'),
+        'request.paper.grade': counted('enum', 'b', { values: ['a', 'b'] }),
+        'request.paper.seal': counted('boolean', true),
+        'request.paper.home': counted('country', 'KE'),
+        'request.paper.day': counted('date', '2026-01-02'),
+        'request.paper.at': counted('datetime', '2026-01-02T10:00:00Z'),
+        'request.paper.weight': counted('number', 0.5),
+      },
+    },
+    policyDocument(RULES),
+  );
+  test.each<[string, readonly unknown[], readonly unknown[]]>([
+    [
+      'tags',
+      [
+        { hasPart: 'care' },
+        { isAllOf: ['care', 'hiv_trial'] },
+        { isAnyOf: ['care', 'trade'] },
+        { isPartOf: ['care', 'hiv_trial', 'x'] },
+        { isNoneOf: ['trade'] },
+        { hasPart: { fact: 'request.purpose' } },
+      ],
+      [{ hasPart: 'trade' }, { isNoneOf: ['care'] }, { isPartOf: ['care'] }, { isPartOf: [] }],
+    ],
+    [
+      'label',
+      [{ eq: 'hiv_care' }, { isA: 'care' }, { neq: 'care' }],
+      [{ eq: 'care' }, { isA: 'trade' }],
+    ],
+    ['grade', [{ eq: 'b' }, { isAnyOf: ['a', 'b'] }], [{ eq: 'a' }, { isNoneOf: ['b'] }]],
+    ['seal', [{ eq: true }, { neq: false }], [{ eq: false }, { neq: true }]],
+    ['home', [{ eq: 'KE' }, { isPartOf: 'EAC' }], [{ eq: 'RW' }, { isNoneOf: ['KE'] }]],
+    [
+      'day',
+      [{ eq: '2026-01-02' }, { lt: '2026-01-03' }, { gteq: { fact: 'request.from' } }],
+      [{ gt: '2026-01-02' }, { neq: '2026-01-02' }],
+    ],
+    [
+      'at',
+      [{ lteq: '2026-01-02T10:00:00Z' }, { gt: '2026-01-02T09:59:59Z' }],
+      [{ gt: '2026-01-02T10:00:00Z' }, { eq: '2026-01-02T10:00:01Z' }],
+    ],
+    ['weight', [{ eq: 0.5 }, { gt: 0.4 }], [{ gt: 0.5 }, { neq: 0.5 }]],
+  ])('of what is not there, %s is what its absence counts as', (name, possible, impossible) => {
+    const asked = (comparison: unknown): Goal[] => [
+      {
+        condition: parseCondition(
+          {
+            and: [
+              { not: { exists: 'request.paper' } },
+              { fact: `request.paper.${name}`, ...(comparison as object) },
+            ],
+          },
+          [],
+        ),
+        wanted: TRUE,
+      },
+    ];
+    for (const each of possible)
+      expect(satisfy(countedIn, asked(each)), JSON.stringify(each)).toMatchObject({
+        possible: true,
+      });
+    for (const each of impossible)
+      expect(satisfy(countedIn, asked(each)), JSON.stringify(each)).toMatchObject({
+        possible: false,
+      });
   });
 
   test('a day begins and ends where the time zone says', () => {

@@ -32,10 +32,16 @@ describe('Whether conditions can be met together', () => {
     () => fc.sample(fc.array(goal, { minLength: 1, maxLength: 3 }), { numRuns: 400, seed: 3 }),
     (asked) => answer(asked),
   );
-  test.each(inParts(vectors, 20))('is answered as before, from %i on', (_, part) => {
-    for (const { asked, answer: expected } of part)
-      expect(written(answer(asked)), JSON.stringify(asked)).toEqual(expected);
-  });
+  const chosen = vectorsOf<Asked, Satisfaction>('satisfy-chosen', undefined, (asked) =>
+    answer(asked),
+  );
+  test.each(inParts([...chosen, ...vectors], 10))(
+    'is answered as before, from %i on',
+    (_, part) => {
+      for (const { asked, answer: expected } of part)
+        expect(written(answer(asked)), JSON.stringify(asked)).toEqual(expected);
+    },
+  );
 
   test('is left open as soon as the limit is reached, and not before', () => {
     for (const { asked, answer: expected } of vectors.filter((_, i) => i % 10 === 0)) {
@@ -169,6 +175,265 @@ describe('What is wrong with policies', () => {
     ({ rules, limit }) =>
       analyse(built(smallPack(), policyDocument([permit, ...rules])), { limit }),
   );
+  const count = (operator: string, value: number): object => ({
+    fact: 'request.count',
+    [operator]: value,
+  });
+  const allowed = (operator: string, value: string): object => ({
+    fact: 'dataset.allowed',
+    [operator]: value,
+  });
+  const rule = (id: string, parts: object): object =>
+    ruleOf(id, {
+      cites: [{ instrument: 'choice', article: 'x', confidence: 'high' }],
+      ...parts,
+    });
+  const few = { and: [count('lt', 1), count('gt', 2)] };
+  const total = { or: [count('gteq', 1), count('lt', 1)] };
+  const apart = Array.from({ length: 15 }, (_, i) => ({ fact: 'request.other', neq: `far-${i}` }));
+  interface Picked {
+    readonly of?: object;
+    readonly pack?: object;
+    readonly rules: Rules;
+    readonly others?: Rules;
+    readonly limit?: number;
+  }
+  /** One for each kind of place, and for each sentence. */
+  const PICKED: readonly Picked[] = [
+    { rules: [rule('R-1', { applies: { not: { or: [few, 'request.yes'] } }, outcome: 'deny' })] },
+    { rules: [rule('R-1', { applies: { xone: [few, 'request.yes'] }, outcome: 'deny' })] },
+    { rules: [rule('R-1', { outcome: [{ when: few, effect: 'review' }, { effect: 'deny' }] })] },
+    {
+      rules: [
+        rule('R-1', {
+          holds: 'request.no',
+          otherwise: [{ when: { or: ['request.yes', few] }, effect: 'review' }, { effect: 'deny' }],
+        }),
+      ],
+    },
+    { rules: [rule('R-1', { holds: { or: ['request.no', few] }, otherwise: 'deny' })] },
+    { rules: [rule('R-1', { holds: few, otherwise: 'deny' })] },
+    { rules: [rule('R-1', { applies: 'request.yes', holds: few, otherwise: 'deny' })] },
+    {
+      rules: [
+        rule('R-1', { applies: 'request.yes', holds: few, then: 'permit', otherwise: 'deny' }),
+      ],
+    },
+    {
+      rules: [
+        rule('R-1', {
+          applies: 'request.yes',
+          holds: few,
+          then: 'permit',
+          otherwise: [{ when: 'request.no', effect: 'review' }, { effect: 'deny' }],
+        }),
+      ],
+    },
+    { rules: [rule('R-1', { outcome: 'deny' })] },
+    { rules: [rule('R-1', { applies: total, outcome: 'deny' })] },
+    {
+      rules: [
+        rule('R-1', { outcome: [{ when: 'request.yes', effect: 'deny' }, { effect: 'deny' }] }),
+      ],
+    },
+    {
+      rules: [
+        rule('R-1', {
+          outcome: [
+            { when: total, effect: 'review' },
+            { when: 'request.yes', effect: 'permit' },
+            { effect: 'deny' },
+          ],
+        }),
+      ],
+    },
+    { rules: [rule('R-1', { applies: 'request.yes', holds: 'request.yes', otherwise: 'deny' })] },
+    {
+      rules: [
+        rule('R-1', {
+          applies: 'request.yes',
+          holds: 'request.yes',
+          otherwise: [{ when: 'request.no', effect: 'permit' }, { effect: 'deny' }],
+        }),
+      ],
+    },
+    {
+      rules: [
+        rule('R-1', {
+          applies: 'request.yes',
+          holds: 'request.no',
+          otherwise: [{ when: { not: 'request.yes' }, effect: 'review' }, { effect: 'deny' }],
+        }),
+      ],
+    },
+    {
+      of: { owner: 'nisr', target: { and: [allowed('eq', 'middle'), allowed('neq', 'highest')] } },
+      rules: [
+        rule('R-1', { applies: { and: [count('gt', 2), count('gt', 1)] }, outcome: 'review' }),
+      ],
+    },
+    {
+      of: { target: { and: [allowed('eq', 'middle'), allowed('neq', 'highest')] } },
+      rules: [
+        rule('R-1', { applies: { and: [count('gt', 2), count('gt', 1)] }, outcome: 'review' }),
+      ],
+    },
+    {
+      of: { owner: 'nisr', target: allowed('eq', 'middle') },
+      rules: [rule('R-1', { applies: { and: [few, 'request.yes'] }, outcome: 'review' })],
+    },
+    {
+      of: { owner: 'nisr' },
+      rules: [
+        rule('R-1', {
+          applies: { and: [count('gt', 2), { fact: 'dataset.publisher', eq: 'other' }] },
+          outcome: 'review',
+        }),
+      ],
+    },
+    {
+      rules: [
+        rule('R-1', { applies: { and: [count('gteq', 0), 'request.yes'] }, outcome: 'deny' }),
+      ],
+    },
+    {
+      rules: [
+        rule('R-1', {
+          holds: { not: { and: [count('gt', 1), count('gt', 0)] } },
+          otherwise: 'deny',
+        }),
+      ],
+    },
+    ...[apart, [...apart, { exists: 'request.paper' }]].flatMap((parts) => [
+      {
+        rules: [
+          rule('R-1', {
+            applies: { and: [...parts, { fact: 'request.other', eq: 'x' }] },
+            outcome: 'deny',
+          }),
+        ],
+      },
+      { rules: [rule('R-1', { applies: { and: [...parts, few] }, outcome: 'deny' })] },
+      {
+        rules: [
+          rule('R-1', {
+            applies: { and: [...parts, count('lt', 1), count('gt', 2)] },
+            outcome: 'deny',
+          }),
+        ],
+      },
+    ]),
+    {
+      rules: [
+        rule('R-1', {
+          applies: { exists: 'request.count' },
+          holds: count('lt', 2),
+          otherwise: 'deny',
+        }),
+        ...Array.from({ length: 5 }, (_, i) =>
+          rule(`S-${i}`, {
+            applies: { exists: 'request.count' },
+            holds: count('gt', i + 2),
+            otherwise: 'deny',
+          }),
+        ),
+      ],
+    },
+    {
+      rules: [
+        rule('R-1', { applies: 'request.yes', outcome: 'review' }),
+        rule('R-2', { applies: { or: ['request.yes', 'request.no'] }, outcome: 'deny' }),
+        rule('R-3', {
+          applies: 'request.no',
+          outcome: [{ when: 'request.yes', effect: 'deny' }, { effect: 'review' }],
+        }),
+      ],
+    },
+    ...[{}, { combining: 'review_first' }].flatMap((pack) => [
+      {
+        pack,
+        rules: [
+          rule('R-1', { applies: 'request.yes', outcome: 'review' }),
+          rule('R-2', { applies: 'request.yes', outcome: 'deny' }),
+          rule('R-3', { applies: { and: ['request.yes', 'request.no'] }, outcome: 'permit' }),
+          rule('R-4', { applies: { and: ['request.yes', 'request.no'] }, outcome: 'review' }),
+        ],
+      },
+      {
+        pack,
+        rules: [
+          rule('R-1', { applies: 'request.yes', outcome: 'deny' }),
+          rule('R-2', { applies: { not: 'request.yes' }, outcome: 'deny' }),
+        ],
+      },
+      {
+        pack,
+        others: [],
+        rules: [
+          rule('R-1', { applies: 'request.yes', outcome: 'review' }),
+          rule('R-2', { outcome: 'deny' }),
+        ],
+      },
+      { pack, others: [], rules: [rule('R-1', { applies: 'request.yes', outcome: 'deny' })] },
+    ]),
+    {
+      rules: [
+        rule('R-1', { applies: 'request.yes', outcome: 'deny' }),
+        rule('R-2', { applies: { not: 'request.yes' }, outcome: 'deny' }),
+        rule('R-3', { applies: 'request.no', outcome: 'deny' }),
+      ],
+    },
+    ...[{}, { combining: 'review_first' }].map((pack) => ({
+      pack,
+      rules: [
+        rule('R-1', { applies: 'request.yes', outcome: 'deny' }),
+        rule('R-2', { applies: { not: 'request.yes' }, outcome: 'deny' }),
+        rule('R-3', { applies: 'request.no', outcome: 'review' }),
+      ],
+    })),
+    {
+      of: { owner: 'nisr', target: { fact: 'dataset.publisher', eq: 'nisr' } },
+      rules: [rule('R-1', { applies: 'request.yes', outcome: 'review' })],
+    },
+    {
+      rules: [
+        rule('R-1', { applies: { and: ['request.yes', 'request.no'] }, outcome: 'deny' }),
+        rule('R-2', { applies: { and: ['request.no', 'request.yes'] }, outcome: 'deny' }),
+        rule('R-3', {
+          applies: 'request.yes',
+          holds: 'request.no',
+          then: 'permit',
+          otherwise: 'deny',
+        }),
+        rule('R-4', {
+          applies: 'request.no',
+          outcome: [{ when: 'request.yes', effect: 'deny' }, { effect: 'review' }],
+        }),
+      ],
+    },
+    { limit: 0, rules: [rule('R-1', { applies: 'request.yes', outcome: 'deny' })] },
+    { limit: 0, others: [], rules: [rule('R-1', { applies: few, outcome: 'deny' })] },
+  ];
+  const pickedAnswer = ({ of = {}, pack, rules, others = [permit], limit }: Picked): unknown =>
+    analyse(
+      built(
+        smallPack(pack as Record<string, unknown>),
+        ...(others.length > 0 ? [policyDocument(others, { policy: 'first' })] : []),
+        policyDocument(rules, {
+          policy: 'tested',
+          layer: 'owner' in of ? 'steward' : 'national_choice',
+          instrument: 'choice',
+          ...of,
+        }),
+      ),
+      limit === undefined ? {} : { limit },
+    );
+  const picked = vectorsOf('analyse-picked', () => PICKED, pickedAnswer);
+  test.each(inParts(picked, 1))('is found at each kind of place, in number %i', (_, part) => {
+    for (const { asked, answer } of part)
+      expect(written(pickedAnswer(asked)), JSON.stringify(asked)).toEqual(answer);
+  });
+
   test.each(inParts(bound, 5))('is found in an owner’s, from %i on', (_, part) => {
     for (const { asked, answer } of part)
       expect(written(owned(asked.rules, asked.of)), JSON.stringify(asked)).toEqual(answer);
@@ -330,8 +595,12 @@ describe('The ways out', () => {
     () => fc.sample(fc.record({ rules: policies, facts }), { numRuns: 200, seed: 8 }),
     answerTo,
   );
-  test.each(inParts(ofRules, 5))('of rules of any kind are as before, from %i on', (_, part) => {
-    for (const { asked, answer } of part)
-      expect(written(answerTo(asked)), JSON.stringify(asked)).toEqual(answer);
-  });
+  const chosen = vectorsOf('remedies-chosen', undefined, answerTo);
+  test.each(inParts([...chosen, ...ofRules], 5))(
+    'of rules of any kind are as before, from %i on',
+    (_, part) => {
+      for (const { asked, answer } of part)
+        expect(written(answerTo(asked)), JSON.stringify(asked)).toEqual(answer);
+    },
+  );
 });
