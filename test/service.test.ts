@@ -144,7 +144,10 @@ describe('with its own database', () => {
         list
           .trim()
           .split(' ')
-          .map(async (each) => [each, await readFile(`/proc/${each}/cmdline`, 'utf8')] as const),
+          .map(async (each) => {
+            const command = await readFile(`/proc/${each}/cmdline`, 'utf8').catch(() => '');
+            return [each, command] as const;
+          }),
       );
       return commands.flatMap(([each, text]) => (text.includes('main.ts') ? [each] : []));
     };
