@@ -81,18 +81,24 @@ export async function evaluateAll(
       throw new ServiceError('invalid_request', 'This is no evaluation.', [question.wrong]);
     return point.evaluate(question, explain);
   }
-  const ask = async (item: unknown): Promise<Answer> => {
-    const question = isObject(item) ? questionOf({ ...body, ...item }) : NO_QUESTION;
+  const ask = (item: unknown): Answer | Promise<Answer> => {
+    const question = isObject(item) ? questionOf(overDefaults(item, body)) : NO_QUESTION;
     if ('wrong' in question)
       return refused(400, `${question.wrong.path}: ${question.wrong.expected}`);
     try {
-      return await point.evaluate(question, explain);
+      const answer = point.evaluate(question, explain);
+      return answer instanceof Promise ? answer.catch(refusedBy) : answer;
     } catch (error) {
-      if (!(error instanceof ServiceError) || error.code === 'unavailable') throw error;
-      return refused(STATUS[error.code] ?? 400, messageOf(error));
+      return refusedBy(error);
     }
   };
-  if (semantic === 'execute_all') return { evaluations: await Promise.all(evaluations.map(ask)) };
+  if (semantic === 'execute_all') {
+    const asked = evaluations.map(ask);
+    // Waiting for what is there already costs as much as deciding it.
+    const waits = asked.some((answer) => answer instanceof Promise);
+    if (!waits) return { evaluations: asked as Answer[] };
+    return { evaluations: await Promise.all(asked.map(async (answer) => answer)) };
+  }
   const answers: Answer[] = [];
   for (const item of evaluations) {
     // One after the other: what comes after the item that decides must not be asked at all.
@@ -104,6 +110,27 @@ export async function evaluateAll(
     if (isLast) break;
   }
   return { evaluations: answers };
+}
+
+/** An item's members, and of those that it leaves out the ones beside the list. */
+function overDefaults(
+  item: Readonly<Record<string, unknown>>,
+  defaults: Evaluations,
+): Record<keyof Question, unknown> {
+  const of = (name: keyof Question): unknown =>
+    Object.hasOwn(item, name) ? item[name] : defaults[name];
+  return {
+    subject: of('subject'),
+    action: of('action'),
+    resource: of('resource'),
+    context: of('context'),
+  };
+}
+
+/** The answer to an item that cannot be asked. @throws what is no refusal of it. */
+function refusedBy(error: unknown): Answer {
+  if (!(error instanceof ServiceError) || error.code === 'unavailable') throw error;
+  return refused(STATUS[error.code] ?? 400, messageOf(error));
 }
 
 const STATUS: Partial<Record<ServiceError['code'], number>> = {

@@ -42,6 +42,13 @@ interface Compiled {
   readonly resource: Branch;
 }
 
+/** The question before, of which the next one may share the very objects; forgotten with any change. */
+interface Last extends Pick<Question, 'subject' | 'action'> {
+  readonly context: Question['context'] | undefined;
+  readonly program: Program;
+  readonly frame: Frame;
+}
+
 /**
  * A space as it answers: its policies compiled and its entities in memory. Pure but for that: the
  * instant of each question is given.
@@ -54,6 +61,7 @@ export class LiveSpace {
   readonly #sources;
   readonly #dayOf: (instant: number) => number;
   #compiled: Compiled | undefined;
+  #last: Last | undefined;
 
   /** @throws ServiceError `invalid_policy`. */
   constructor(space: Space, today: number, before?: LiveSpace) {
@@ -78,6 +86,7 @@ export class LiveSpace {
 
   /** Takes over changes of entities, in the order in which they were made. */
   learn(changes: readonly StoredEntity[]): void {
+    this.#last = undefined;
     for (const { type, id, properties, revision } of changes) {
       const known = this.#types.get(type);
       const of: OfType = known ?? { byId: new Map(), ordered: undefined };
@@ -91,9 +100,34 @@ export class LiveSpace {
 
   decide(question: Question, now: number): Verdict {
     const { program, asOf } = this.#at(now);
-    const frame = loadFacts(program, this.#facts(question));
+    const frame = this.#frameOf(program, question);
     frame[asOf] = now;
     return evaluate(program, frame);
+  }
+
+  /** Items of a batch have nearly all in common: of the next one only the resource is loaded. */
+  #frameOf(program: Program, question: Question): Frame {
+    const { subject, action, resource, context } = question;
+    const last = this.#last;
+    if (
+      last?.program !== program ||
+      last.subject !== subject ||
+      last.action !== action ||
+      last.context !== context
+    ) {
+      const frame = loadFacts(program, this.#facts(question));
+      this.#last = { program, subject, action, context, frame };
+      return frame;
+    }
+    const { type, id, properties: sent } = resource;
+    const { resource: branch } = this.#compiled as Compiled;
+    const stored = this.#entity(resource);
+    const values =
+      stored && !sent
+        ? this.#loaded(branch, type, stored)
+        : this.#load(branch, type, { id, properties: stored?.properties }, sent);
+    for (let i = 0; i < branch.slots.length; i++) last.frame[branch.slots[i] ?? 0] = values[i];
+    return last.frame;
   }
 
   explain(question: Question, now: number): Explanation {
@@ -187,7 +221,7 @@ export class LiveSpace {
   #load(
     { side, slots }: Branch,
     type: string,
-    { id, properties }: LiveEntity,
+    { id, properties }: { readonly id: string; readonly properties: Properties | undefined },
     sent: Properties | undefined,
   ): readonly unknown[] {
     const counted = propertiesOf(this.#sources[side], sent, properties);
