@@ -496,6 +496,58 @@ describe('a search', () => {
   });
 });
 
+describe('a batch', () => {
+  test('answers each item as the question by itself, whatever its items share', async () => {
+    const id = await makeSpace();
+    const level = fc.integer({ min: 0, max: 4 });
+    const name = fc.constantFrom('a', 'b', 'c', 'unknown');
+    const properties = fc.record(
+      { level, owner_id: fc.constantFrom('a', 'b') },
+      { requiredKeys: [] },
+    );
+    const sent = fc.option(properties, { nil: undefined });
+    const part = (type: string) =>
+      fc.record(
+        {
+          type: fc.constant(type),
+          id: name,
+          properties: sent.filter((each) => each !== undefined),
+        },
+        { requiredKeys: ['type', 'id'] },
+      );
+    const action = fc.record({ name: fc.constantFrom('read', 'publish', 'nothing') });
+    const item = fc.record(
+      { subject: part('user'), action, resource: part('record') },
+      { requiredKeys: ['resource'] },
+    );
+    const ask = async (path: string, body: object) =>
+      (await service.ask('POST', `/spaces/${id}/access/v1/${path}`, { ...KEEPER, body })).body;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(properties, { minLength: 6, maxLength: 6 }),
+        part('user'),
+        action,
+        fc.array(item, { minLength: 1, maxLength: 12 }),
+        async (stored, subject, common, evaluations) => {
+          const put = stored.map((each, i) => ({
+            type: i < 3 ? 'user' : 'record',
+            id: 'abc'[i % 3],
+            properties: each,
+          }));
+          await service.ask('POST', `/v1/spaces/${id}/entities`, { ...KEEPER, body: { put } });
+          const defaults = { subject, action: common };
+          const { evaluations: all } = await ask('evaluations', { ...defaults, evaluations });
+          for (const [i, each] of evaluations.entries()) {
+            // oxlint-disable-next-line no-await-in-loop -- one at a time is the point
+            expect(all[i]).toEqual(await ask('evaluation', { ...defaults, ...each }));
+          }
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
+});
+
 describe('ODRL as it is', () => {
   const duo = readFileSync(
     join(import.meta.dirname, '../vectors/duo-odrl-dpv/DUO_0000022.ttl'),
