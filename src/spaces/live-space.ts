@@ -99,14 +99,14 @@ export class LiveSpace {
   }
 
   decide(question: Question, now: number): Verdict {
-    const { program, asOf } = this.#at(now);
-    const frame = this.#frameOf(program, question);
+    const { program, asOf, resource } = this.#at(now);
+    const frame = this.#frameOf(program, resource, question);
     frame[asOf] = now;
     return evaluate(program, frame);
   }
 
   /** Items of a batch have nearly all in common: of the next one only the resource is loaded. */
-  #frameOf(program: Program, question: Question): Frame {
+  #frameOf(program: Program, branch: Branch, question: Question): Frame {
     const { subject, action, resource, context } = question;
     const last = this.#last;
     if (
@@ -119,14 +119,9 @@ export class LiveSpace {
       this.#last = { program, subject, action, context, frame };
       return frame;
     }
-    const { type, id, properties: sent } = resource;
-    const { resource: branch } = this.#compiled as Compiled;
-    const stored = this.#entity(resource);
-    const values =
-      stored && !sent
-        ? this.#loaded(branch, type, stored)
-        : this.#load(branch, type, { id, properties: stored?.properties }, sent);
-    for (let i = 0; i < branch.slots.length; i++) last.frame[branch.slots[i] ?? 0] = values[i];
+    const { id } = resource;
+    const entity = this.#entity(resource) ?? { id, properties: {}, loaded: undefined };
+    this.#place(last.frame, branch, entity, resource);
     return last.frame;
   }
 
@@ -204,12 +199,22 @@ export class LiveSpace {
     const frame = loadFacts(program, this.#facts({ ...question, [side]: { type, id: '' } }));
     frame[asOf] = now;
     return (entity) => {
-      const values = sent
-        ? this.#load(branch, type, entity, sent)
-        : this.#loaded(branch, type, entity);
-      for (let i = 0; i < branch.slots.length; i++) frame[branch.slots[i] ?? 0] = values[i];
+      this.#place(frame, branch, entity, { type, properties: sent });
       return evaluate(program, frame).effect === 'permit';
     };
+  }
+
+  /** Puts an entity's own facts into a frame, with what the caller sent of it. */
+  #place(
+    frame: Frame,
+    branch: Branch,
+    entity: LiveEntity,
+    { type, properties: sent }: Pick<Entity, 'type'> & { properties?: Properties | undefined },
+  ): void {
+    const values = sent
+      ? this.#load(branch, type, entity, sent)
+      : this.#loaded(branch, type, entity);
+    for (let i = 0; i < branch.slots.length; i++) frame[branch.slots[i] ?? 0] = values[i];
   }
 
   #loaded(branch: Branch, type: string, entity: LiveEntity): readonly unknown[] {
@@ -221,7 +226,7 @@ export class LiveSpace {
   #load(
     { side, slots }: Branch,
     type: string,
-    { id, properties }: { readonly id: string; readonly properties: Properties | undefined },
+    { id, properties }: LiveEntity,
     sent: Properties | undefined,
   ): readonly unknown[] {
     const counted = propertiesOf(this.#sources[side], sent, properties);
