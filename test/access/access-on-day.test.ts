@@ -1,6 +1,7 @@
 /** Who had access to a dataset on a day: what was permitted by then and had not ended. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { AT_HOME } from '../support/access-request.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
 
 const OVERSEER = { role: 'authority' } as const;
@@ -12,20 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => service[Symbol.asyncDispose]());
 
-const REQUEST = {
-  dataset: 'clinic-visits',
-  project: 'idsr-forecasting',
-  agreement: 'agr-illus-16',
-  role: 'processor',
-  purpose: 'outbreak_forecasting',
-  locations: { storage: ['RW'], processing: ['RW'], access_from: ['RW'] },
-  hosting: { operator_jurisdiction: 'RW' },
-  recipients: [],
-  onward_transfer: false,
-  fields_scope: 'minimum',
-  output: { type: 'statistics', release_to: ['RW'] },
-  automated_decision: 'none',
-};
+const REQUEST = { dataset: 'clinic-visits', ...AT_HOME };
 
 async function ask(
   change: object = {},

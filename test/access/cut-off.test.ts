@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { AT_HOME } from '../support/access-request.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
 
 const AUDITOR = { role: 'auditor' } as const;
@@ -40,20 +41,6 @@ const DATASET = {
   sovereignty: { outputs_allowed: ['statistics'], foreign_jurisdiction: 'forbid' },
 };
 
-const REQUEST = {
-  project: 'idsr-forecasting',
-  agreement: 'agr-illus-16',
-  role: 'processor',
-  purpose: 'outbreak_forecasting',
-  locations: { storage: ['RW'], processing: ['RW'], access_from: ['RW'] },
-  hosting: { operator_jurisdiction: 'RW' },
-  recipients: [],
-  onward_transfer: false,
-  fields_scope: 'minimum',
-  output: { type: 'statistics', release_to: ['RW'] },
-  automated_decision: 'none',
-};
-
 async function good(answer: Promise<Answer>): Promise<Answer> {
   const { status, text } = await answer;
   expect(status, text).toBeLessThan(300);
@@ -71,7 +58,7 @@ async function newDataset(): Promise<string> {
 
 /** Returns the event. */
 async function say(dataset: string, subject: string, status: string): Promise<string> {
-  const body = { purpose: REQUEST.purpose, subject, status, at: now.toISOString() };
+  const body = { purpose: AT_HOME.purpose, subject, status, at: now.toISOString() };
   const path = `/v1/datasets/${dataset}/consent-records`;
   return (await good(service.ask('POST', path, { ...STEWARD, body }))).body.event_id;
 }
@@ -92,7 +79,7 @@ async function patch(path: string, body: object, ask: object = AUTHORITY): Promi
 }
 
 async function decide(dataset: string, changes: object = {}) {
-  const body = { ...REQUEST, dataset, ...changes };
+  const body = { ...AT_HOME, dataset, ...changes };
   const answer = await good(service.ask('POST', '/v1/access-requests', { role: 'partner', body }));
   return { id: answer.body.id as string, decision: answer.body.decision };
 }

@@ -2,12 +2,12 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AsyncBuffer, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
-import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EXPORT_FORMAT, type ExportHeader, type ExportRow } from '../../src/audit/export-form.ts';
 import { joinDisclosures, putBack } from '../../src/audit/disclosures.ts';
 import { PARQUET } from '../../src/audit/export-parquet.ts';
 import { sealEvent } from '../../src/audit/event.ts';
+import { withoutEvent } from '../support/postgres.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { samples } from '../http/samples.ts';
 import { ocsfProblems } from './ocsf-schema.ts';
@@ -181,28 +181,14 @@ describe('an export of an event that is gone', () => {
       [format, FILTER],
     ]),
   )('fails in %s with "%s", and does not end', async (format, query) => {
-    const client = new Client(service.config.databaseUrl ?? '');
-    await client.connect();
-    const { rows } = await client.query(
-      "select e.* from audit_event e join log_leaf using (event_id) where idx between 100 and 200 and type = 'registerDataset' limit 1",
-    );
-    try {
-      await client.query('set session_replication_role = replica');
-      await client.query('delete from audit_event where event_id = $1', [rows[0].event_id]);
+    const where = "idx between 100 and 200 and type = 'registerDataset'";
+    await withoutEvent(service.config.databaseUrl ?? '', where, async () => {
       const headers = { authorization: `Bearer ${await service.token('authority')}` };
       const asked = `${service.url}/v1/audit/export?size=${size}&format=${format}&${query}`;
       await expect(fetch(asked, { headers }).then((answer) => answer.text())).rejects.toThrow(
         'terminated',
       );
-    } finally {
-      const columns = Object.keys(rows[0]);
-      const places = columns.map((_, i) => `$${i + 1}`).join(', ');
-      await client.query(
-        `insert into audit_event (${columns.join(', ')}) values (${places})`,
-        Object.values(rows[0]),
-      );
-      await client.end();
-    }
+    });
   });
 });
 

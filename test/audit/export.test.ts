@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { withoutEvent } from '../support/postgres.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { shell } from '../cli/shell.ts';
 
@@ -183,26 +183,11 @@ describe('a JSONL export', () => {
   });
 
   test('fails, and does not end, when an event is gone', async () => {
-    const client = new Client(service.config.databaseUrl ?? '');
-    await client.connect();
-    const { rows } = await client.query(
-      'select e.* from audit_event e join log_leaf using (event_id) where idx = 100',
-    );
-    try {
-      await client.query('set session_replication_role = replica');
-      await client.query('delete from audit_event where event_id = $1', [rows[0].event_id]);
+    await withoutEvent(service.config.databaseUrl ?? '', 'idx = 100', async () => {
       const headers = { authorization: `Bearer ${await service.token('authority')}` };
       const answer = await fetch(`${service.url}/v1/audit/export?size=${size}`, { headers });
       await expect(answer.text()).rejects.toThrow('terminated');
-    } finally {
-      const columns = Object.keys(rows[0]);
-      const places = columns.map((_, i) => `$${i + 1}`).join(', ');
-      await client.query(
-        `insert into audit_event (${columns.join(', ')}) values (${places})`,
-        Object.values(rows[0]),
-      );
-      await client.end();
-    }
+    });
     expect((await verified(await exported(`size=${size}`)))[0]).toBe(0);
   });
 });

@@ -7,6 +7,21 @@ export const ACCESS_REQUEST = {
   purpose: 'outbreak_forecasting',
 } as const;
 
+/** What the same partner asks of a dataset, to be worked on in Rwanda. */
+export const AT_HOME = {
+  project: 'idsr-forecasting',
+  agreement: 'agr-illus-16',
+  role: 'processor',
+  purpose: 'outbreak_forecasting',
+  locations: { storage: ['RW'], processing: ['RW'], access_from: ['RW'] },
+  hosting: { operator_jurisdiction: 'RW' },
+  recipients: [],
+  onward_transfer: false,
+  fields_scope: 'minimum',
+  output: { type: 'statistics', release_to: ['RW'] },
+  automated_decision: 'none',
+} as const;
+
 /** What the service has promised. */
 export interface Acknowledged {
   readonly id: string;

@@ -70,3 +70,29 @@ function withDatabase(url: string, database: string): string {
   changed.pathname = `/${database}`;
   return changed.href;
 }
+
+/** The first event that `where` finds (of `e` and `log_leaf`) is gone while `work` runs, and comes back. */
+export async function withoutEvent(
+  url: string,
+  where: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  const client = new Client(url);
+  await client.connect();
+  const { rows } = await client.query(
+    `select e.* from audit_event e join log_leaf using (event_id) where ${where} limit 1`,
+  );
+  try {
+    await client.query('set session_replication_role = replica');
+    await client.query('delete from audit_event where event_id = $1', [rows[0].event_id]);
+    await work();
+  } finally {
+    const columns = Object.keys(rows[0]);
+    const places = columns.map((_, i) => `$${i + 1}`).join(', ');
+    await client.query(
+      `insert into audit_event (${columns.join(', ')}) values (${places})`,
+      Object.values(rows[0]),
+    );
+    await client.end();
+  }
+}
