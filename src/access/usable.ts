@@ -11,7 +11,7 @@ import { boundTo, withExtensions } from '../pdp/compose.ts';
 import { evaluate } from '../pdp/evaluate.ts';
 import { type Predicate, Predicates, sizeOf, type StoredFact } from '../pdp/predicate.ts';
 import { loadFacts, type Program } from '../pdp/program.ts';
-import { type Residual, residual } from '../pdp/residual.ts';
+import { residual } from '../pdp/residual.ts';
 import type { Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import {
@@ -139,15 +139,17 @@ export async function usability(
   const predicates = new Predicates();
   const { and, or, not } = predicates;
   const request = requestFor({ program, registers, asked, now });
-  const { left, leftOut } = fairly(program, request(null), predicates);
+  const left = (of: Program): Left => {
+    const rest = residual(of, request(null), { 'request.sector': 'sector' }, predicates);
+    if (!isReview) return { usable: and(rest.clear, rest.permitted), review: predicates.never };
+    return { usable: and(rest.allowed, or(rest.permitted, rest.review)), review: rest.review };
+  };
+  const { usable, review, leftOut } = fairly(program, left);
   const nameable = known.includes(purpose) ? predicates.always : namedBy(purpose, predicates);
-  const allowed = and(left.allowed, nameable, not(publishedBy(leftOut, predicates)));
   const { pack, packSha256: sha256 } = program;
   return {
-    usable: isReview
-      ? and(allowed, or(left.permitted, left.review))
-      : and(allowed, left.permitted, not(left.review)),
-    review: isReview ? left.review : predicates.never,
+    usable: and(usable, nameable, not(publishedBy(leftOut, predicates))),
+    review,
     purpose,
     exceptions: await exceptions(tx, { program, registers, request, purpose, isReview }),
     as_of: now.toISOString(),
@@ -157,6 +159,9 @@ export async function usability(
   };
 }
 
+/** What is left to the dataset of the question. */
+type Left = Pick<Usability, 'usable' | 'review'>;
+
 /** Tests that the policies of one organisation may take, where all together take too many. */
 const SHARE = 2_000;
 
@@ -164,28 +169,21 @@ const SHARE = 2_000;
  * What the policies leave to the dataset. A list is everybody's: where it gets too long, those
  * organisations are left out whose policies take more than their share, and named.
  */
-function fairly(
-  program: Program,
-  request: unknown,
-  predicates: Predicates,
-): { left: Residual; leftOut: string[] } {
+function fairly(program: Program, left: (of: Program) => Left): Left & { leftOut: string[] } {
   // The program itself where nothing is left out: what residual has prepared of it is kept by it.
-  const ask = (of: Program): Residual =>
-    residual(of, request, { 'request.sector': 'sector' }, predicates);
-  const askOnly = (isAsked: (owner: string | undefined) => boolean): Residual => {
+  const askOnly = (isAsked: (owner: string | undefined) => boolean): Left => {
     const asked = program.extensions.filter(({ owner }) => isAsked(owner));
-    return ask(withExtensions(program, asked));
+    return left(withExtensions(program, asked));
   };
-  const sizeOfAll = ({ allowed, permitted, review }: Residual): number =>
-    sizeOf(allowed) + sizeOf(permitted) + sizeOf(review);
-  const whole = ask(program);
-  if (sizeOfAll(whole) <= MAX_TESTS / 2) return { left: whole, leftOut: [] };
+  const sizeOfAll = ({ usable, review }: Left): number => sizeOf(usable) + sizeOf(review);
+  const whole = left(program);
+  if (sizeOfAll(whole) <= MAX_TESTS / 2) return { ...whole, leftOut: [] };
   const common = sizeOfAll(askOnly((owner) => owner === undefined));
   const owners = new Set(program.extensions.flatMap(({ owner }) => owner ?? []));
   const leftOut = [...owners].filter(
     (each) => sizeOfAll(askOnly((owner) => owner === undefined || owner === each)) - common > SHARE,
   );
-  return { left: askOnly((owner) => owner === undefined || !leftOut.includes(owner)), leftOut };
+  return { ...askOnly((owner) => owner === undefined || !leftOut.includes(owner)), leftOut };
 }
 
 function publishedBy(owners: readonly string[], predicates: Predicates): Predicate {

@@ -36,6 +36,8 @@ export interface Residual {
   readonly permitted: Predicate;
   /** A rule asks for a person. */
   readonly review: Predicate;
+  /** No rule denies and none asks for a person: with `permitted`, the answer is `permit`. */
+  readonly clear: Predicate;
 }
 
 /**
@@ -116,6 +118,8 @@ class Reading {
   readonly #deny: Predicate[] = [];
   readonly #review: Predicate[] = [];
   readonly #permitted: Predicate[] = [];
+  /** Where a rule denies or asks for a person; shorter than the two together. */
+  readonly #stopped: Predicate[] = [];
 
   constructor(program: Program, { request, mirrored, predicates }: Given) {
     this.#program = program;
@@ -131,12 +135,22 @@ class Reading {
 
   residual(): Residual {
     const { or, not } = this.#make;
-    const [undenied, review] = [not(or(...this.#deny)), or(...this.#review)];
+    const review = once(() => or(...this.#review));
+    const undenied = once(() => not(or(...this.#deny)));
     const isReviewFirst = this.#program.pack.combining === 'review_first';
+    const clear = once(() => not(or(...this.#stopped)));
+    // Each is put together when it is read: most questions need two of them.
     return {
-      allowed: isReviewFirst ? or(undenied, review) : undenied,
+      get allowed() {
+        return isReviewFirst ? or(undenied(), review()) : undenied();
+      },
       permitted: or(...this.#permitted),
-      review,
+      get review() {
+        return review();
+      },
+      get clear() {
+        return clear();
+      },
     };
   }
 
@@ -155,8 +169,11 @@ class Reading {
       if (!holds) this.#outcomes(rule, applies, may, known);
       else {
         this.#add(rule.then, applies, held);
+        const before = this.#stopped.length;
         this.#add('review', applies, and(may, this.#unknown(holds)));
         this.#outcomes(rule, applies, and(may, holds.isFalse), known);
+        // Unknown or not held, it is one or the other.
+        if (isStop(rule)) this.#stopped.splice(before, Infinity, and(may, not(holds.isTrue)));
       }
     }
     return known;
@@ -176,12 +193,13 @@ class Reading {
 
   #add(effect: Effect | undefined, applies: Three, where: Predicate): void {
     const { and, not } = this.#make;
-    if (effect === 'deny') this.#deny.push(where);
-    else if (effect === 'review') this.#review.push(where);
-    else if (effect === 'permit') {
-      // A permission of which it is unknown whether it applies is for a person to look at.
+    if (effect === 'permit') {
       this.#permitted.push(and(where, applies.isTrue));
-      this.#review.push(and(where, not(applies.isTrue)));
+      // A permission of which it is unknown whether it applies is for a person to look at.
+      this.#add('review', applies, and(where, not(applies.isTrue)));
+    } else if (effect === 'deny' || effect === 'review') {
+      (effect === 'deny' ? this.#deny : this.#review).push(where);
+      this.#stopped.push(where);
     }
   }
 
@@ -615,6 +633,20 @@ class Reading {
     }
     return undefined;
   }
+}
+
+/** Does a rule that does not hold deny or ask for a person, whichever of its outcomes it comes to? */
+function isStop({ outcomes }: Rule): boolean {
+  const last = outcomes.findIndex(({ when }) => !when);
+  return (
+    last >= 0 &&
+    outcomes.slice(0, last + 1).every(({ effect }) => effect === 'deny' || effect === 'review')
+  );
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 const LOADS: Readonly<Record<FactSpec['type'], Load>> = {

@@ -600,25 +600,27 @@ interface Part {
   readonly exceptions?: ReadonlyMap<string, Effect>;
   readonly after?: Dataset | undefined;
   readonly limit?: number;
+  /** Only what is permitted at once. */
+  readonly isPermit?: boolean;
 }
 
 /** Usable datasets by SQL over the residual, newest first. */
 async function listed(
   program: Program,
   asked: Record<string, unknown>,
-  { exceptions = new Map(), after, limit = DATASETS + RWANDAN + 1 }: Part = {},
+  { exceptions = new Map(), after, limit = DATASETS + RWANDAN + 1, isPermit = false }: Part = {},
 ): Promise<readonly UsableDataset[]> {
   const predicates = new Predicates();
-  const { and, or } = predicates;
-  const { allowed, permitted, review } = residual(
+  const { and, or, never } = predicates;
+  const { allowed, permitted, review, clear } = residual(
     program,
     { ...asked, as_of: AS_OF },
     { 'request.sector': 'sector' },
     predicates,
   );
   const question = {
-    usable: and(allowed, or(permitted, review)),
-    review,
+    usable: isPermit ? and(clear, permitted) : and(allowed, or(permitted, review)),
+    review: isPermit ? never : review,
     purpose: String(asked['purpose']),
     exceptions,
   };
@@ -634,6 +636,11 @@ async function bySql(
 ): Promise<Map<string, Effect>> {
   const effects = new Map<string, Effect>(datasets.map(({ id }) => [id, 'deny']));
   for (const { id, usable } of await listed(program, asked)) effects.set(id, usable);
+  const permitted = await listed(program, asked, { isPermit: true });
+  expect(permitted.every(({ usable }) => usable === 'permit')).toBe(true);
+  expect(permitted.map(({ id }) => id).toSorted()).toEqual(
+    [...effects].flatMap(([id, effect]) => (effect === 'permit' ? id : [])).toSorted(),
+  );
   return effects;
 }
 

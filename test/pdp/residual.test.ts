@@ -52,6 +52,7 @@ describe('A known request', () => {
     const program = built(smallPack(), policyDocument([permitting, deny]));
     expect(left(program, { yes: true })).toEqual({
       allowed: { kind: 'constant', value: true },
+      clear: { kind: 'constant', value: true },
       permitted: { kind: 'constant', value: true },
       review: { kind: 'constant', value: false },
     });
@@ -205,9 +206,10 @@ describe('What is left', () => {
           const { dataset } = withFact(storedFacts(each), 'dataset.publisher', publisher);
           const facts = { dataset, request: asked.request };
           const bound = boundTo(program, facts);
-          expect(answerOf(rest, dataset), JSON.stringify(dataset)).toBe(
-            evaluate(bound, loadFacts(bound, facts)).effect,
-          );
+          const { effect } = evaluate(bound, loadFacts(bound, facts));
+          expect(answerOf(rest, dataset), JSON.stringify(dataset)).toBe(effect);
+          const isPermitted = isTrueOf(rest.clear, dataset) && isTrueOf(rest.permitted, dataset);
+          expect(isPermitted, JSON.stringify(dataset)).toBe(effect === 'permit');
         }
       }),
       { numRuns: 400 },
