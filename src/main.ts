@@ -55,6 +55,12 @@ function stopOnSignal(starting: Promise<Service>): void {
   process.on('SIGTERM', stop);
 }
 
+// Whoever read what it says may be gone: that is no reason to end.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+
 try {
   const config = readConfig(process.env, new Date());
   const start = (): Promise<Service> => startService(config, () => new Date(), voice);

@@ -133,6 +133,17 @@ describe('with its own database', () => {
     expect(await databasesOf(dataDir)).toEqual([]);
   });
 
+  test('it goes on, and stops cleanly, when nobody reads any more what it says', async () => {
+    await using service = spawnService({ DATA_DIR: dataDir, PORT: '0' });
+    const url = await service.url;
+    service.child.stdout?.destroy();
+    service.child.stderr?.destroy();
+    service.child.kill('SIGINT');
+    expect(await service.ended).toBe(0);
+    await expect(fetch(`${url}/readyz`)).rejects.toThrow('fetch failed');
+    expect(await databasesOf(dataDir)).toEqual([]);
+  });
+
   test('several processes share one port, one that is killed is replaced, and all of them stop', async () => {
     const dir = await folder();
     await using service = spawnService({ DATA_DIR: dir, PORT: '0', PROCESSES: '3' });
@@ -191,7 +202,7 @@ describe('with its own database', () => {
     await service.url;
     await service.end('SIGINT');
     expect(left).toEqual([]);
-  });
+  }, 120_000);
 
   test('a start that was interrupted is finished by the next one', async () => {
     const fresh = await folder();
@@ -205,7 +216,7 @@ describe('with its own database', () => {
     expect(ids).toHaveLength((first as { ids: string[] }).ids.length - 1);
     expect(await service.end('SIGINT')).toBe(0);
     expect(await databasesOf(fresh)).toEqual([]);
-  });
+  }, 120_000);
 });
 
 describe('the configuration', () => {
