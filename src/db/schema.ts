@@ -225,6 +225,8 @@ export interface RegisterRevisionTable {
 export interface DecisionTable {
   id: string;
   simulation: boolean;
+  /** Asked at the decision point: no request was made of it. */
+  evaluation: Generated<boolean>;
   effect: 'permit' | 'deny' | 'review';
   dataset: string | null;
   project: string | null;
@@ -307,9 +309,11 @@ export interface CutOffTable {
   event_id: string;
 }
 
-export interface CutOffRequestTable {
+export interface CutOffDecisionTable {
   run: string;
-  access_request: string;
+  /** Null: an evaluation. */
+  access_request: string | null;
+  decision: string;
   outcome: 'cut_off' | 'refused_before' | 'ended' | 'unknown';
   effect: 'permit' | 'deny' | 'review' | null;
   rules: string[];
@@ -507,7 +511,7 @@ export interface Schema {
   impact: ImpactTable;
   impact_change: ImpactChangeTable;
   cut_off: CutOffTable;
-  cut_off_request: CutOffRequestTable;
+  cut_off_decision: CutOffDecisionTable;
   idempotency_key: IdempotencyKeyTable;
   audit_event: AuditEventTable;
   audit_pending: AuditPendingTable;

@@ -1574,13 +1574,13 @@ export interface paths {
          * Find which decisions an event cut off
          * @description For an event that withdrew consent, brought policies into force or out of it, or changed an
          *     agreement, a registration, an authorisation, a project, an organisation or a dataset: which
-         *     requests that had been permitted would not be any more after it. Each of them is decided
-         *     twice as of the event's instant, from what the caller had asked, by the policies and
+         *     requests that had been permitted, and which evaluations of the nation's decision point (each
+         *     is a decision of its own), would not be any more after it. Each of them is decided twice as
+         *     of the event's instant, from what the caller had asked, by the policies and
          *     registers just before the event and just after it. Those that were refused already, for
          *     another reason, and those whose answer had ended are told apart; where it is not known any
          *     more what a register said then, that is the outcome. A version that was approved before its
-         *     first day counts from that day on. Evaluations at a decision point are answers of a moment
-         *     and are not among the requests. The answer comes when it is done, or after two seconds with
+         *     first day counts from that day on. The answer comes when it is done, or after two seconds with
          *     what is done by then; read the run until it is no longer `running`. 409 `wrong_status` for
          *     an event of another kind.
          */
@@ -1625,7 +1625,7 @@ export interface paths {
             readonly cookie?: never;
         };
         /**
-         * The permitted requests that do not stand after the event
+         * The permitted requests and evaluations that do not stand after the event
          * @description By outcome, oldest first. While the run is under way, those found so far.
          */
         readonly get: operations["getCutOffRequests"];
@@ -2589,7 +2589,7 @@ export interface components {
             readonly event: string;
             /**
              * Format: date-time
-             * @description When what it changed began to count; requests are decided as of then.
+             * @description When what it changed began to count; everything is decided as of then.
              */
             readonly at: string;
             /** @enum {string} */
@@ -2600,17 +2600,17 @@ export interface components {
              * @enum {string|null}
              */
             readonly failure: "service_stopped" | "abandoned" | "error" | null;
-            /** @description Permitted requests decided so far. */
+            /** @description Permitted requests and evaluations decided so far. */
             readonly done: number;
-            /** @description Permitted requests in all; null until counted. */
+            /** @description Permitted requests and evaluations in all; null until counted. */
             readonly total: number | null;
-            /** @description Requests that are permitted after it as well. */
+            /** @description Those that are permitted after it as well. */
             readonly stands: number;
             readonly cut_off: number;
             readonly refused_before: number;
             readonly ended: number;
             readonly unknown: number;
-            /** @description Because of which rules requests were cut off; several may cut off one. */
+            /** @description Because of which rules they were cut off; several may cut off one. */
             readonly rules: readonly {
                 readonly rule: string;
                 readonly count: number;
@@ -2624,12 +2624,22 @@ export interface components {
         readonly CutOffStarted: components["schemas"]["CutOff"] & components["schemas"]["Recorded"];
         readonly CutOffRequestPage: {
             readonly items: readonly {
-                readonly access_request: components["schemas"]["Uuid"];
+                /**
+                 * @description An access request, or an evaluation of the nation's decision point.
+                 * @enum {string}
+                 */
+                readonly kind: "access_request" | "evaluation";
+                /**
+                 * Format: uuid
+                 * @description Null of an evaluation.
+                 */
+                readonly access_request: string | null;
                 readonly decision_id: components["schemas"]["Uuid"];
                 readonly dataset: string;
                 readonly project: string;
                 readonly agreement: string | null;
-                readonly purpose: string;
+                /** @description An evaluation may have been asked for none. */
+                readonly purpose: string | null;
                 readonly created_at: components["schemas"]["Instant"];
                 readonly outcome: components["schemas"]["CutOffOutcome"];
                 /**
@@ -6339,7 +6349,7 @@ export interface operations {
         };
         readonly requestBody?: never;
         readonly responses: {
-            /** @description A page of requests. */
+            /** @description A page of requests and evaluations. */
             readonly 200: {
                 headers: {
                     readonly Link: components["headers"]["Link"];
