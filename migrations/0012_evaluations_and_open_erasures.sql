@@ -13,3 +13,15 @@ update cut_off_decision c set decision = r.decision from access_request r where 
 alter table cut_off_decision drop constraint cut_off_request_pkey;
 alter table cut_off_decision add primary key (run, outcome, decision);
 alter table cut_off_decision alter column access_request drop not null;
+
+-- A request for an erasure that is not carried out ends all the same, and names nobody after that.
+alter table erasure
+  drop constraint erasure_status_check,
+  add check (status in ('requested', 'done', 'refused', 'withdrawn', 'expired')),
+  add column refusal text, -- a code
+  add column ended_by text,
+  add column ended_at timestamptz,
+  add column end_event uuid,
+  add check ((status in ('refused', 'withdrawn', 'expired')) = (end_event is not null)),
+  add check ((status = 'refused') = (refusal is not null));
+create index erasure_open on erasure (id) where status = 'requested'; -- those that may have expired

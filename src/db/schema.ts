@@ -366,7 +366,7 @@ export interface ErasedValueTable {
 
 export interface ErasureTable {
   id: string;
-  status: 'requested' | 'done';
+  status: 'requested' | 'done' | 'refused' | 'withdrawn' | 'expired';
   scope: Json<ErasureScope>;
   reason: string;
   reference: string | null;
@@ -377,9 +377,13 @@ export interface ErasureTable {
   approved_at: Instant | null;
   event_id: string | null;
   erased: Generated<number>;
+  refusal: 'not_founded' | 'has_to_be_kept' | 'not_the_person' | 'asked_in_error' | null;
+  ended_by: string | null;
+  ended_at: Instant | null;
+  end_event: string | null;
 }
 
-/** Exactly one of these: what is to be erased. A person's name is gone once they are. */
+/** Exactly one of these: what is to be erased. A person's name is gone once that has ended. */
 export interface ErasureScope {
   readonly values?: readonly { readonly event_id: string; readonly paths?: readonly string[] }[];
   readonly actor?: string | null;

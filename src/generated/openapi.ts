@@ -1675,7 +1675,9 @@ export interface paths {
         /**
          * Ask that values go out of the record
          * @description Values beside events' bodies, whole bodies, the name of an actor wherever it stands, or the
-         *     records of a person who no longer consents. Nothing goes until another person approves it.
+         *     records of a person who no longer consents. Nothing goes until another person approves it;
+         *     what nobody approves within the days of the pack's `retention.open_request` expires. However
+         *     it ends, the request names no person after that.
          *     `reason` is one of those under `retention.erasure` of the pack, each with its legal ground.
          */
         readonly post: operations["requestErasure"];
@@ -1724,6 +1726,51 @@ export interface paths {
          *     1,000 events at most: while the erasure stays `requested`, approve it again.
          */
         readonly post: operations["approveErasure"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/erasures/{id}/refuse": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Refuse an erasure, as its second person
+         * @description Nothing goes; of one that was carried out in part what is gone stays gone. The request
+         *     names no person after that.
+         */
+        readonly post: operations["refuseErasure"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/erasures/{id}/withdraw": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Withdraw an erasure that one has asked for
+         * @description As a refusal. 403 `forbidden` for anybody but who asked.
+         */
+        readonly post: operations["withdrawErasure"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -2317,6 +2364,11 @@ export interface components {
             /** @description Years for which who did what stays on record. */
             readonly record_years: number;
             readonly cites: readonly components["schemas"]["Citation"][];
+            /** @description How long a request for an erasure waits for its second person; left out, until somebody ends it. */
+            readonly open_request?: {
+                readonly days: number;
+                readonly cites: readonly components["schemas"]["Citation"][];
+            };
             /** @description Grounds by the code of the reason. */
             readonly erasure: {
                 readonly [key: string]: {
@@ -3401,7 +3453,7 @@ export interface components {
         readonly Erasure: {
             readonly id: components["schemas"]["Uuid"];
             /** @enum {string} */
-            readonly status: "requested" | "done";
+            readonly status: "requested" | "done" | "refused" | "withdrawn" | "expired";
             readonly scope: components["schemas"]["ErasureScope"];
             readonly reason: string;
             readonly reference: string | null;
@@ -3414,6 +3466,25 @@ export interface components {
             readonly event_id: string | null;
             /** @description Values and consent records that went. */
             readonly erased: number;
+            /** @description Why it was refused. */
+            readonly refusal: components["schemas"]["ErasureRefusal"] | null;
+            /** @description Who refused or withdrew it; `umutungo` where it expired. */
+            readonly ended_by: string | null;
+            /** Format: date-time */
+            readonly ended_at: string | null;
+            /** @description The event of its end, where it was not done. */
+            readonly end_event: string | null;
+        };
+        /**
+         * @description `not_founded`: the ground does not hold. `has_to_be_kept`: a duty or a claim needs it.
+         *     `not_the_person`: who asked is not shown to be the one concerned. `asked_in_error`: it is
+         *     about the wrong values.
+         * @enum {string}
+         */
+        readonly ErasureRefusal: "not_founded" | "has_to_be_kept" | "not_the_person" | "asked_in_error";
+        readonly ErasureRefusalInput: {
+            readonly reason: components["schemas"]["ErasureRefusal"];
+            readonly reference?: components["schemas"]["CaseReference"];
         };
         readonly ErasureChange: components["schemas"]["Recorded"] & {
             readonly erasure: components["schemas"]["Erasure"];
@@ -6467,6 +6538,58 @@ export interface operations {
         };
     };
     readonly approveErasure: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The erasure. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErasureChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly refuseErasure: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ErasureRefusalInput"];
+            };
+        };
+        readonly responses: {
+            /** @description The erasure. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErasureChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly withdrawErasure: {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;
