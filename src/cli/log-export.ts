@@ -30,9 +30,10 @@ const VERIFIER = join(import.meta.dirname, '../../verifier/verify.mjs');
 /**
  * Fetches events into a file, with the verifier beside it. JSONL, which has the proofs, is what is
  * fetched; any other form is made of it here, and it stays beside it as `FILE.jsonl`. What was
- * broken off lies in `FILE.part`, and the same command goes on: with the rest of the JSONL, or with
- * the other form from its beginning, without fetching anything again. The file itself is whole or
- * not there. 0 done, 2 no answer.
+ * broken off lies in `FILE.part`, and the same command goes on: with the rest of the JSONL, or, as it
+ * says, with the other form from its beginning, without fetching anything again (a Parquet file has
+ * its index at its end, and is nothing without it). The file itself is whole or not there. 0 done,
+ * 2 no answer.
  */
 export async function runLogExport(api: string, options: LogExportOptions): Promise<number> {
   const { out, format, token = '', filter = [] } = options;
@@ -43,6 +44,11 @@ export async function runLogExport(api: string, options: LogExportOptions): Prom
   if (known) sameExport(known, asked, jsonl);
   else await fetchWhole(api, token, asked, jsonl);
   if (format !== 'jsonl') {
+    if (await isThere(`${out}.part`)) {
+      console.log(
+        `${out}.part: only JSONL goes on where it was broken off. The ${format} is written anew from ${jsonl}; nothing is fetched again.`,
+      );
+    }
     await writeAs(EXPORT_FORMS[format], jsonl, `${out}.part`);
     await rename(`${out}.part`, out);
   }
