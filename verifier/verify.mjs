@@ -232,7 +232,13 @@ function verifyFolder(folder, keys, keptFiles) {
   } else if (!tree.root().equals(checkpoint.root)) {
     problems.add('root_mismatch', undefined, 'the entries have another root than the checkpoint');
   }
-  return { problems, checkpoint, checked: tree.size, kept: kept.length, what: 'entries' };
+  return {
+    problems,
+    checkpoint,
+    checked: tree.size,
+    kept: kept.length,
+    what: tree.size === 1 ? 'entry' : 'entries',
+  };
 }
 
 /** An entry that stands where another one belongs was moved; else it was edited. */
@@ -309,13 +315,16 @@ async function verifyExport(file, keys, keptFiles) {
   if (!end) problems.add('export_truncated', undefined, 'the last line is missing');
   else judgeEnd(walk, end, problems);
   if (walk) judgeValues(walk, problems);
-  const what = header.filtered ? 'entries that a filter chose' : 'entries, all of their range,';
+  const one = walk.count === 1;
+  const what = header.filtered
+    ? `${one ? 'entry' : 'entries'} that a filter chose`
+    : `${one ? 'entry, all of its' : 'entries, all of their'} range,`;
   const { values } = walk;
   const elsewhere = values.waiting.size;
   const note =
     values.erased === 0
       ? ''
-      : ` ${values.erased} values are erased${elsewhere > 0 ? `, ${elsewhere} of them by events that are not in this export` : ', as its events say'}.`;
+      : ` ${values.erased} ${values.erased === 1 ? 'value is' : 'values are'} erased${elsewhere > 0 ? `, ${elsewhere} of them by events that are not in this export` : ', as its events say'}.`;
   return { problems, checkpoint, checked: walk.count, kept: keptFiles.length, what, note };
 }
 
@@ -479,7 +488,7 @@ async function main() {
   const proof =
     keys.length === 0
       ? 'self-consistent only: give --vkey with a key that you kept'
-      : `signed by the key given${kept > 0 ? ', extends the checkpoints given' : ''}`;
+      : `signed by the key given${kept > 0 ? `, extends the checkpoint${kept === 1 ? '' : 's'} given` : ''}`;
   console.log(`OK ${checked} ${what} under the checkpoint of ${size}: ${proof}.${note}`);
   return 0;
 }

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { checkpointIn, type ExportHeader } from '../audit/export-form.ts';
 import { EXPORT_FORMS, type ExportFormat } from '../audit/export-forms.ts';
+import { counted } from '../counted.ts';
 import { readHeader, writeAs } from './export-file.ts';
 import { progressLine } from './progress.ts';
 
@@ -85,7 +86,7 @@ async function fetchWhole(
   if (!response.ok) throw new Error(`${url.pathname}: ${response.status} ${await response.text()}`);
   const count = await append(partFile, response, part);
   await rename(partFile, out);
-  console.log(`${out}: ${count} events, whole.`);
+  console.log(`${out}: ${counted(count, 'event')}, whole.`);
 }
 
 /** Appends the answer as it comes; the number of events that the last line counts. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { counted } from '../counted.ts';
 import { decodeEntryBundle } from '../tlog/bundle.ts';
 import { parseCheckpoint } from '../tlog/checkpoint-text.ts';
 import { HASH_SIZE } from '../tlog/leaf.ts';
@@ -28,7 +29,7 @@ export async function runLogMirror(
   const kept = await readFile(join(folder, 'checkpoint')).catch(() => undefined);
   if (kept && sizeOf(kept) > size) {
     throw new Error(
-      `The log has ${size} entries, the copy in ${folder} has ${sizeOf(kept)}: the log was truncated. Nothing was changed.`,
+      `The log has ${counted(size, 'entry', 'entries')}, the copy in ${folder} has ${sizeOf(kept)}: the log was truncated. Nothing was changed.`,
     );
   }
   const tiles = [...newTiles(0, size)].flatMap((tile): TilePath[] =>
@@ -48,7 +49,10 @@ export async function runLogMirror(
   await write(folder, `checkpoint.${size}`, note);
   await write(folder, 'checkpoint', note);
   progress(undefined);
-  console.log(`${folder}: ${size} entries; ${copied} of ${tiles.length} tiles were new.`);
+  const all = counted(tiles.length, 'tile');
+  console.log(
+    `${folder}: ${counted(size, 'entry', 'entries')}; ${copied} of ${all} ${copied === 1 ? 'was' : 'were'} new.`,
+  );
   return 0;
 }
 

@@ -42,7 +42,8 @@ beforeAll(async () => {
   const folder = join(work, 'whole');
   const token = await service.token('authority');
   const args = ['log', 'mirror', `${service.url}/log`, folder, '--token', token];
-  expect(await umutungo(args, {})).toMatchObject({ code: 0 });
+  const { code, stderr } = await umutungo(args, {});
+  if (code !== 0) throw new Error(stderr);
   whole = await filesIn(folder);
   // From here on the log is those files: nothing is new while it is copied.
   server = createServer((request, response) => {
