@@ -135,7 +135,7 @@ describe('a JSONL export', () => {
     expect(rowsOf(text)).toHaveLength(1);
     expect(await verified(text)).toEqual([
       0,
-      expect.stringContaining('entries that a filter chose'),
+      expect.stringContaining('OK 1 entry that a filter chose'),
     ]);
     expect(await verified(text.replace('registerDataset', 'retireDataset'))).toEqual([
       1,
