@@ -45,4 +45,4 @@ grant insert, update, delete on consent_record to umutungo_service;
 
 -- What can be made again, or is forgotten by itself.
 grant insert, update, delete on event_block, event_term, idempotency_key, impact, impact_change,
-  cut_off, cut_off_request to umutungo_service;
+  cut_off, cut_off_decision to umutungo_service;

@@ -27,6 +27,7 @@ import { createHandlers, type Deps } from './http/handlers.ts';
 import { logTiles } from './http/log-tiles.ts';
 import { pages } from './http/pages.ts';
 import { witnessDoor } from './http/witness.ts';
+import { expireErasures } from './erasure/commands.ts';
 import { forgetKeys } from './idempotency.ts';
 import { sha256 } from './ids.ts';
 import type { Program } from './pdp/program.ts';
@@ -127,8 +128,14 @@ export async function startService(
       witnessDoor({ db, witness, clock, report }),
     ],
   });
-  const timer = setInterval(() => void housekeeping(db, clock), HOUSEKEEPING_MS);
-  stack.defer(() => clearInterval(timer));
+  let keeping = housekeeping(deps);
+  const timer = setInterval(() => {
+    keeping = housekeeping(deps);
+  }, HOUSEKEEPING_MS);
+  stack.defer(() => {
+    clearInterval(timer);
+    return keeping;
+  });
   const server = createAdaptorServer({ fetch: app.fetch });
   const port = await listen(server, config);
   stack.defer(() => close(server));
@@ -213,11 +220,14 @@ async function issuerOf(config: Config) {
   return { issuer: DEMO_ISSUER, audience: DEMO_AUDIENCE, keys: await demoKeys(config.dataDir) };
 }
 
-async function housekeeping(db: Db, clock: () => Date): Promise<void> {
+async function housekeeping({ db, clock, log }: Deps): Promise<void> {
+  const programs = new Programs();
   const before = new Date(clock().getTime() - KEEP_MS).toISOString();
   // Next hour again; a database that is away is said elsewhere.
   await forgetKeys(db, before).catch(() => {});
   await forgetRuns(db, before).catch(() => {});
+  const inForce = (from: Db): Promise<Program> => programs.inForce(from, clock());
+  await expireErasures({ db, clock, log, inForce }).catch(() => {});
 }
 
 function listen(server: ServerType, { host, port }: Config): Promise<number> {

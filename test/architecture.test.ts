@@ -13,7 +13,17 @@ const FLOORS: readonly (readonly string[])[] = [
   ['odrl'],
   ['db'],
   // Ground files: what every floor above speaks in.
-  ['errors', 'principal', 'ids', 'operation', 'paging', 'versions', 'idempotency', 'config'],
+  [
+    'errors',
+    'principal',
+    'ids',
+    'counted',
+    'operation',
+    'paging',
+    'versions',
+    'idempotency',
+    'config',
+  ],
   ['audit'],
   ['parties'],
   ['policies'],

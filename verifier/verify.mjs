@@ -232,7 +232,13 @@ function verifyFolder(folder, keys, keptFiles) {
   } else if (!tree.root().equals(checkpoint.root)) {
     problems.add('root_mismatch', undefined, 'the entries have another root than the checkpoint');
   }
-  return { problems, checkpoint, checked: tree.size, kept: kept.length, what: 'entries' };
+  return {
+    problems,
+    checkpoint,
+    checked: tree.size,
+    kept: kept.length,
+    what: tree.size === 1 ? 'entry' : 'entries',
+  };
 }
 
 /** An entry that stands where another one belongs was moved; else it was edited. */
@@ -308,14 +314,17 @@ async function verifyExport(file, keys, keptFiles) {
   if (!header) throw new Unreadable('the file is empty');
   if (!end) problems.add('export_truncated', undefined, 'the last line is missing');
   else judgeEnd(walk, end, problems);
-  if (walk) judgeValues(walk, problems);
-  const what = header.filtered ? 'entries that a filter chose' : 'entries, all of their range,';
+  if (walk) await judgeValues(file, walk.values, problems);
+  const one = walk.count === 1;
+  const what = header.filtered
+    ? `${one ? 'entry' : 'entries'} that a filter chose`
+    : `${one ? 'entry, all of its' : 'entries, all of their'} range,`;
   const { values } = walk;
   const elsewhere = values.waiting.size;
   const note =
     values.erased === 0
       ? ''
-      : ` ${values.erased} values are erased${elsewhere > 0 ? `, ${elsewhere} of them by events that are not in this export` : ', as its events say'}.`;
+      : ` ${values.erased} ${values.erased === 1 ? 'value is' : 'values are'} erased${elsewhere > 0 ? `, ${elsewhere} of them by events that are not in this export` : ', as its events say'}.`;
   return { problems, checkpoint, checked: walk.count, kept: keptFiles.length, what, note };
 }
 
@@ -338,7 +347,7 @@ function startWalk(header, checkpoint, kept) {
     header.filtered ? [] : kept.filter(({ size }) => size >= header.from && size <= header.to),
     checkpoint.signed > 0 ? checkpoint.size : -1,
   );
-  const values = { erased: 0, waiting: new Map(), events: new Set() };
+  const values = { erased: 0, waiting: new Map() };
   return { header, checkpoint, tree, watch, values, count: 0, next: header.from };
 }
 
@@ -365,15 +374,27 @@ function walkValues({ values }, { index, leaf, body, disclosures = [], erased = 
     }
   }
   if (type !== ERASURE || said === null) return;
-  values.events.add(event_id);
   for (const each of said.erased ?? []) {
     values.waiting.delete(`${event_id} ${each.event_id} ${each.digest}`);
   }
 }
 
-function judgeValues({ values }, problems) {
-  for (const { index, by } of values.waiting.values()) {
-    if (!values.events.has(by)) continue;
+/**
+ * Of values that no event of the export says it erased: is the event that is named in it, then it
+ * should have. The file is read again for that, which is seldom: the ids of all events would not fit.
+ */
+async function judgeValues(file, { waiting }, problems) {
+  if (waiting.size === 0) return;
+  const named = new Set([...waiting.values()].map(({ by }) => by));
+  const there = new Set();
+  const lines = createInterface({ input: createReadStream(file), crlfDelay: Infinity });
+  for await (const line of lines) {
+    const { leaf } = parse(line);
+    const id = leaf === undefined ? undefined : JSON.parse(leaf).event_id;
+    if (named.has(id)) there.add(id);
+  }
+  for (const { index, by } of waiting.values()) {
+    if (!there.has(by)) continue;
     problems.add('erasure_unfounded', index, `the event ${by} does not say that it erased this`);
   }
 }
@@ -479,7 +500,7 @@ async function main() {
   const proof =
     keys.length === 0
       ? 'self-consistent only: give --vkey with a key that you kept'
-      : `signed by the key given${kept > 0 ? ', extends the checkpoints given' : ''}`;
+      : `signed by the key given${kept > 0 ? `, extends the checkpoint${kept === 1 ? '' : 's'} given` : ''}`;
   console.log(`OK ${checked} ${what} under the checkpoint of ${size}: ${proof}.${note}`);
   return 0;
 }

@@ -17,7 +17,7 @@ export interface AssessedCutOff {
 }
 
 /**
- * Stores the run that finds which permitted requests an event cut off.
+ * Stores the run that finds which permitted requests and evaluations an event cut off.
  * @throws ServiceError `not_found`, `wrong_status` for an event that changes no decision.
  */
 export async function assessCutOff(

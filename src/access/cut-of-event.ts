@@ -99,7 +99,7 @@ function beginningOf(day: string, zone: string): string {
   return new Date(at).toISOString();
 }
 
-/** The requests that a change of a register may touch; undefined for what is no such change. */
+/** The requests and evaluations that a change of a register may touch; undefined for what is no such change. */
 async function scopeOf(db: Db, event: EventRow, body: Body): Promise<Scope | undefined> {
   const row = <Kind extends PartyKind>(kind: Kind) => body[kind] as Parties[Kind];
   switch (event.type) {

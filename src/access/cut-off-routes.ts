@@ -34,11 +34,11 @@ export function cutOffHandlers(deps: CutOffRoutes): Handlers<CutOffOperation> {
     getCutOff: async ({ path }) => ({ status: 200, body: viewOf(await readable(deps, path)) }),
     getCutOffRequests: async ({ path, query }) => {
       const { outcome, limit = DEFAULT_LIMIT } = query;
-      const [reached, access_request] = readCursor(query.cursor, ['text', 'uuid']) ?? [];
+      const [reached, decision] = readCursor(query.cursor, ['text', 'uuid']) ?? [];
       const after =
-        reached === undefined || access_request === undefined
+        reached === undefined || decision === undefined
           ? undefined
-          : { outcome: reached, access_request };
+          : { outcome: reached, decision };
       const { id } = await readable(deps, path);
       const rows = await readFallen(deps.db, id, { outcome, after }, limit + 1);
       return {
@@ -46,8 +46,13 @@ export function cutOffHandlers(deps: CutOffRoutes): Handlers<CutOffOperation> {
         body: toPage(
           rows,
           limit,
-          ({ decision, ...row }) => ({ ...row, decision_id: decision }),
-          (row) => [row.outcome, row.access_request],
+          ({ decision: decision_id, ...row }) => ({
+            kind:
+              row.access_request === null ? ('evaluation' as const) : ('access_request' as const),
+            ...row,
+            decision_id,
+          }),
+          (row) => [row.outcome, row.decision],
         ),
       };
     },

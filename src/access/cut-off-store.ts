@@ -1,8 +1,14 @@
 import { type Insertable, type Selectable, sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
-import type { CutOffRequestTable, CutOffTable } from '../db/schema.ts';
+import type { CutOffDecisionTable, CutOffTable } from '../db/schema.ts';
 import type { CutOffTally, Fallen } from './cut-off.ts';
-import { inScope, type Progress, type Scope, updateRun } from './run-store.ts';
+import {
+  inScope,
+  type Progress,
+  REQUESTS_AND_EVALUATIONS,
+  type Scope,
+  updateRun,
+} from './run-store.ts';
 import type { Range } from './runs.ts';
 
 export type CutOff = Selectable<CutOffTable>;
@@ -24,18 +30,21 @@ export function updateCutOff(
   return updateRun(db, 'cut_off', id, { ...changed, rules: JSON.stringify(rules) });
 }
 
-/** A permitted request, as it was asked, and the last day of its answer. */
+/** What was asked and permitted, and the last day of its answer. */
 export interface PermittedInScope {
   readonly id: string;
+  readonly decision: string;
+  readonly is_evaluation: boolean;
   readonly dataset: string;
   readonly project: string;
   readonly agreement: string | null;
+  /** What the caller sent; of an evaluation all facts of the request. */
   readonly request: Readonly<Record<string, unknown>>;
   /** `YYYY-MM-DD`; null where nothing that it rests on ends. */
   readonly until: string | null;
 }
 
-/** Permitted requests of a scope, oldest first. */
+/** Permitted requests and evaluations of a scope, oldest first. */
 export async function readPermittedInScope(
   db: Db,
   scope: Scope,
@@ -43,9 +52,10 @@ export async function readPermittedInScope(
   limit: number,
 ): Promise<PermittedInScope[]> {
   const { rows } = await sql<PermittedInScope>`
-    select r.id, r.dataset, r.project, r.agreement, r.request,
+    select r.id, r.decision, r.is_evaluation, r.dataset, r.project, r.agreement,
+      coalesce(r.request, d.document::jsonb #> '{facts,request}') as request,
       d.document::jsonb #>> '{expiry,date}' as until
-    from access_request r join decision d on d.id = r.decision
+    from ${REQUESTS_AND_EVALUATIONS} join decision d on d.id = r.decision
     where ${inScope(scope)}
       ${after === null ? sql`` : sql`and r.id > ${after}`}
       ${upTo === null ? sql`` : sql`and r.id <= ${upTo}`}
@@ -57,20 +67,20 @@ export async function insertFallen(db: Db, run: string, fallen: readonly Fallen[
   if (fallen.length === 0) return;
   const rows = fallen.map((each) => ({ run, ...each }));
   await sql`
-    insert into cut_off_request
-    select * from json_populate_recordset(null::cut_off_request, ${JSON.stringify(rows)}::json)`.execute(
+    insert into cut_off_decision (run, access_request, decision, outcome, effect, rules, rules_removed, refusal, until)
+    select run, access_request, decision, outcome, effect, rules, rules_removed, refusal, until
+    from json_populate_recordset(null::cut_off_decision, ${JSON.stringify(rows)}::json)`.execute(
     db,
   );
 }
 
-type Outcome = CutOffRequestTable['outcome'];
+type Outcome = CutOffDecisionTable['outcome'];
 
-export type FallenRequest = Fallen & {
+export type FallenDecision = Fallen & {
   readonly dataset: string;
   readonly project: string;
   readonly agreement: string | null;
-  readonly purpose: string;
-  readonly decision: string;
+  readonly purpose: string | null;
   readonly created_at: string;
 };
 
@@ -83,17 +93,19 @@ export async function readFallen(
     after,
   }: {
     readonly outcome: Outcome | undefined;
-    readonly after: { readonly outcome: string; readonly access_request: string } | undefined;
+    readonly after: { readonly outcome: string; readonly decision: string } | undefined;
   },
   limit: number,
-): Promise<FallenRequest[]> {
-  const { rows } = await sql<FallenRequest>`
-    select c.access_request, r.dataset, r.project, r.agreement, r.purpose, r.decision, r.created_at,
+): Promise<FallenDecision[]> {
+  const { rows } = await sql<FallenDecision>`
+    select c.access_request, c.decision, d.dataset, d.project, d.created_at,
+      d.document::jsonb #>> '{facts,request,agreement,id}' as agreement,
+      d.document::jsonb #>> '{facts,request,purpose}' as purpose,
       c.outcome, c.effect, c.rules, c.rules_removed, c.refusal, c.until
-    from cut_off_request c join access_request r on r.id = c.access_request
+    from cut_off_decision c join decision d on d.id = c.decision
     where c.run = ${run}
       ${outcome === undefined ? sql`` : sql`and c.outcome = ${outcome}`}
-      ${after ? sql`and (c.outcome, c.access_request) > (${after.outcome}, ${after.access_request}::uuid)` : sql``}
-    order by c.outcome, c.access_request limit ${limit}`.execute(db);
+      ${after ? sql`and (c.outcome, c.decision) > (${after.outcome}, ${after.decision}::uuid)` : sql``}
+    order by c.outcome, c.decision limit ${limit}`.execute(db);
   return rows;
 }

@@ -1,4 +1,4 @@
-/** The thread that looks at permitted requests on both sides of an event; `runs.ts` feeds it. */
+/** The thread that looks at what was permitted on both sides of an event; `runs.ts` feeds it. */
 import { workerData } from 'node:worker_threads';
 import { connect } from '../db/connection.ts';
 import { Programs } from '../policies/programs.ts';

@@ -1,12 +1,13 @@
 import type { Moment } from '../audit/moment.ts';
 import type { Db } from '../db/connection.ts';
-import type { CutOffRequestTable, CutOffRule } from '../db/schema.ts';
+import type { CutOffDecisionTable, CutOffRule } from '../db/schema.ts';
 import { ServiceError } from '../errors.ts';
 import { boundTo } from '../pdp/compose.ts';
 import { evaluate } from '../pdp/evaluate.ts';
 import { loadFacts, type Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import { type PermittedInScope, readPermittedInScope } from './cut-off-store.ts';
+import { askedBy } from './questions.ts';
 import { checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
 import { type Evaluated, turnBetween, winning } from './impact.ts';
 import { type Names, readRegistersAt, type RegistersAt } from './moment.ts';
@@ -24,7 +25,7 @@ export interface Cut {
   readonly day: string;
   /** The sets of policies in force before and after it; the same where it is about a register. */
   readonly generations: { readonly before: string; readonly after: string };
-  /** The requests that it may have touched. */
+  /** The requests and evaluations that it may have touched. */
   readonly scope: Scope;
 }
 
@@ -33,10 +34,10 @@ export interface CutPrograms {
   readonly after: Program;
 }
 
-/** A permitted request that does not stand after an event, and why. */
-export type Fallen = Omit<CutOffRequestTable, 'run'>;
+/** A permitted request or evaluation that does not stand after an event, and why. */
+export type Fallen = Omit<CutOffDecisionTable, 'run'>;
 
-/** How many requests stand and fall. Sums of tallies can be added. */
+/** How many requests and evaluations stand and fall. Sums of tallies can be added. */
 export interface CutOffTally {
   readonly done: number;
   readonly stands: number;
@@ -100,7 +101,7 @@ function sumOf(rules: readonly CutOffRule[]): CutOffRule[] {
 const PAGE = 500;
 
 /**
- * Decides each permitted request in a range twice, as of the instant of an event: by the policies
+ * Decides each permitted request and evaluation in a range twice, as of the instant of an event: by the policies
  * and registers just before it, and just after it. Gives what fell, page by page.
  */
 export async function* fellBy(
@@ -119,7 +120,9 @@ export async function* fellBy(
         before: { program: programs.before, ...before },
         after: { program: programs.after, ...next },
       });
-      return found ? [{ ...NO_CAUSE, access_request: row.id, ...found }] : [];
+      const { id, decision, is_evaluation } = row;
+      const access_request = is_evaluation ? null : id;
+      return found ? [{ ...NO_CAUSE, access_request, decision, ...found }] : [];
     });
     yield { done: rows.length, fallen };
     after = last.id;
@@ -198,18 +201,31 @@ function isUnknown(
 /** Sees every register: what the partner saw when it asked is not the question. */
 const OVERSEER: Principal = { actor: '', role: 'auditor', organisation: null, projects: [] };
 
+/**
+ * What was asked. Of an evaluation only the facts are kept: what a register said of them is passed
+ * over, as it was when it was asked.
+ */
+function askedIn(
+  { vocabulary }: Program,
+  { is_evaluation, dataset, project, agreement, request }: PermittedInScope,
+): Readonly<Record<string, unknown>> {
+  if (!is_evaluation) return vocabulary.canonical('request', request);
+  const { action, ...facts } = request;
+  return askedBy(vocabulary, {
+    subject: { type: 'project', id: project },
+    resource: { type: 'dataset', id: dataset },
+    action: { name: String(action) },
+    context: { ...facts, agreement },
+  }).request;
+}
+
 /** What a request would be answered at a moment, or the code of the problem why it could not be asked. */
 function evaluatedAt(
-  { id, request }: PermittedInScope,
+  row: PermittedInScope,
   { at }: Cut,
   { program, snapshot }: Side,
 ): Evaluated | { readonly refusal: string } {
-  const {
-    dataset: datasetId,
-    project,
-    agreement,
-    ...asked
-  } = program.vocabulary.canonical('request', request);
+  const { dataset: datasetId, project, agreement, ...asked } = askedIn(program, row);
   const { purpose } = asked;
   try {
     const { dataset, totals } = datasetFor(snapshot, OVERSEER, String(datasetId)).said;
@@ -222,7 +238,7 @@ function evaluatedAt(
     if (problems.length > 0) return { refusal: 'invalid_facts' };
     const said = factsOfDataset(dataset, totals, purpose);
     const facts = factsOfCase(program, asked, {
-      id,
+      id: row.id,
       asOf: at,
       registers,
       dataset: dataset.id,

@@ -1,5 +1,6 @@
 import { canonicalObject, canonicalText, fixedCanonicalText } from '../audit/canonical.ts';
 import type { Recorded } from '../audit/record.ts';
+import { counted } from '../counted.ts';
 import { boundTo } from '../pdp/compose.ts';
 import { explain, type Explanation, type Expiry } from '../pdp/explain.ts';
 import type { Facts } from '../pdp/facts.ts';
@@ -140,7 +141,7 @@ export function summaryOf(
     case 'permit': {
       const duties =
         obligations.length > 0
-          ? ` with ${obligations.length} obligations (${obligations.join(', ')})`
+          ? ` with ${counted(obligations.length, 'obligation')} (${obligations.join(', ')})`
           : '';
       const end = expiry
         ? `, at the longest until ${expiry.date} (${expiry.name.replaceAll('_', ' ')})`

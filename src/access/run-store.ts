@@ -54,7 +54,7 @@ export async function forgetRuns(db: Db, before: string): Promise<void> {
   await db.deleteFrom('cut_off').where('created_at', '<', before).execute();
 }
 
-/** Which recorded requests: all, of one publisher's datasets, or that name one of some things. */
+/** Which of what was decided: all, of one publisher's datasets, or that name one of some things. */
 export interface Scope {
   readonly publisher?: string | null;
   readonly dataset?: string;
@@ -65,7 +65,22 @@ export interface Scope {
   readonly permittedBy?: string;
 }
 
-/** The condition on the rows `r` of `access_request`. */
+/** The requests that were made, as rows `r`. */
+export const REQUESTS: RawBuilder<unknown> = sql`access_request r`;
+
+/**
+ * The requests, and the evaluations of the decision point, as rows `r`; an evaluation has no
+ * `request`, and its id is that of its decision.
+ */
+export const REQUESTS_AND_EVALUATIONS: RawBuilder<unknown> = sql`(
+  select id, decision, dataset, project, agreement, effect, created_at, request, false as is_evaluation
+  from access_request
+  union all
+  select id, id, dataset, project, document::jsonb #>> '{facts,request,agreement,id}', effect, created_at,
+    null, true
+  from decision where evaluation) r`;
+
+/** The condition on such rows `r`. */
 export function inScope(scope: Scope): RawBuilder<boolean> {
   const { publisher, dataset, agreement, projects, organisations, permittedBy } = scope;
   const conditions = [
@@ -91,18 +106,18 @@ export function inScope(scope: Scope): RawBuilder<boolean> {
 }
 
 /**
- * Where to cut the recorded requests into parts of `size`: the last id of each part, and how many
- * there are up to it.
+ * Where to cut such rows into parts of `size`: the last id of each part, and how many there are up
+ * to it.
  */
 export async function readCuts(
   db: Db,
-  scope: Scope,
+  { of, scope }: { readonly of: RawBuilder<unknown>; readonly scope: Scope },
   size: number,
 ): Promise<{ id: string; upTo: number }[]> {
   const { rows } = await sql<{ id: string; upTo: number }>`
     select id, n as "upTo" from (
       select id, row_number() over (order by id) as n, lead(id) over (order by id) is null as is_last
-      from access_request r where ${inScope(scope)}
+      from ${of} where ${inScope(scope)}
     ) numbered where n % ${size} = 0 or is_last order by n`.execute(db);
   return rows;
 }

@@ -106,8 +106,8 @@ const MAKE = `
       else array[id::text, decision::text, dataset, project] end as subject_ids from holding
     where key is null or id::text in (select resource from claimed)
   ), new_decision as (
-    insert into decision (id, simulation, effect, dataset, project, created_by, created_at, document, event_id)
-    select decision, false, outcome, dataset, project, created_by, time, document, event_id from made
+    insert into decision (id, simulation, evaluation, effect, dataset, project, created_by, created_at, document, event_id)
+    select decision, false, id = decision, outcome, dataset, project, created_by, time, document, event_id from made
   ), new_request as (
     insert into access_request (id, dataset, dataset_version, project, agreement, purpose, request, decision,
       effect, created_at, created_by)

@@ -1,4 +1,4 @@
-import type { Db } from '../db/connection.ts';
+import { type Db, transact } from '../db/connection.ts';
 import type { Log, LogHealth } from './record.ts';
 import { countPending, readHead, readNewestCheckpoint } from './store.ts';
 
@@ -15,12 +15,16 @@ export interface LogStatus extends LogHealth {
   readonly quorum: string;
 }
 
+/**
+ * All of one moment: an event that is sequenced meanwhile is still waiting or in the tree already,
+ * so that with none waiting, and the tree published, everything that was acknowledged is.
+ */
 export async function readStatus(db: Db, log: Log): Promise<LogStatus> {
-  const [head, newest, pending] = await Promise.all([
-    readHead(db),
-    readNewestCheckpoint(db),
-    countPending(db),
-  ]);
+  const [head, newest, pending] = await transact(
+    db,
+    (tx) => Promise.all([readHead(tx), readNewestCheckpoint(tx), countPending(tx)]),
+    'repeatable read',
+  );
   return {
     origin: log.origin,
     size: head?.size ?? 0,

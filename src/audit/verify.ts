@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import type { Db } from '../db/connection.ts';
 import { HASH_SIZE } from '../tlog/leaf.ts';
 import type { NoteVerifier } from '../tlog/note-key.ts';
@@ -74,12 +75,12 @@ export async function verifyStoredLog(
   if (beyond > 0)
     problems.push({
       code: 'entries_beyond_head',
-      detail: `the head does not count ${beyond} entries that are there`,
+      detail: `the head does not count ${counted(beyond, 'entry that is', 'entries that are')} there`,
     });
   if (lost > 0)
     problems.push({
       code: 'event_lost',
-      detail: `${lost} events are neither in the tree nor waiting for it`,
+      detail: `${counted(lost, 'event is', 'events are')} neither in the tree nor waiting for it`,
     });
   for (const problem of report.problems) {
     const [row] = problem.index === undefined ? [] : await readEntries(db, problem.index, 1);

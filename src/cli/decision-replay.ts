@@ -1,6 +1,7 @@
 import { type ReplayReport, replayDecision } from '../access/replay.ts';
 import { readDecision } from '../access/store.ts';
 import type { Config } from '../config.ts';
+import { counted } from '../counted.ts';
 import { connect } from '../db/connection.ts';
 import { Programs } from '../policies/programs.ts';
 import { openStoredDatabase } from './stored-database.ts';
@@ -24,8 +25,9 @@ export async function runDecisionReplay(
 
 function linesOf({ decision, same, stored_sha256, versions, differences }: ReplayReport): string {
   if (same) {
-    const policies = versions.filter(({ kind }) => kind === 'policy').length;
-    return `SAME ${decision}: decided again from the pack and ${policies} policies that it names, the same bytes (SHA-256 ${stored_sha256}), which its event bound. Whether the event is in the log is for "umutungo log verify".`;
+    const count = versions.filter(({ kind }) => kind === 'policy').length;
+    const policies = counted(count, 'policy', 'policies');
+    return `SAME ${decision}: decided again from the pack and ${policies} that it names, the same bytes (SHA-256 ${stored_sha256}), which its event bound. Whether the event is in the log is for "umutungo log verify".`;
   }
   return differences
     .map(({ code, at, detail }) => `DIFFERENT ${code} at ${at}: ${detail}`)

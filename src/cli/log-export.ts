@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { checkpointIn, type ExportHeader } from '../audit/export-form.ts';
 import { EXPORT_FORMS, type ExportFormat } from '../audit/export-forms.ts';
+import { counted } from '../counted.ts';
 import { readHeader, writeAs } from './export-file.ts';
 import { progressLine } from './progress.ts';
 
@@ -30,9 +31,10 @@ const VERIFIER = join(import.meta.dirname, '../../verifier/verify.mjs');
 /**
  * Fetches events into a file, with the verifier beside it. JSONL, which has the proofs, is what is
  * fetched; any other form is made of it here, and it stays beside it as `FILE.jsonl`. What was
- * broken off lies in `FILE.part`, and the same command goes on: with the rest of the JSONL, or with
- * the other form from its beginning, without fetching anything again. The file itself is whole or
- * not there. 0 done, 2 no answer.
+ * broken off lies in `FILE.part`, and the same command goes on: with the rest of the JSONL, or, as it
+ * says, with the other form from its beginning, without fetching anything again (a Parquet file has
+ * its index at its end, and is nothing without it). The file itself is whole or not there. 0 done,
+ * 2 no answer.
  */
 export async function runLogExport(api: string, options: LogExportOptions): Promise<number> {
   const { out, format, token = '', filter = [] } = options;
@@ -43,6 +45,11 @@ export async function runLogExport(api: string, options: LogExportOptions): Prom
   if (known) sameExport(known, asked, jsonl);
   else await fetchWhole(api, token, asked, jsonl);
   if (format !== 'jsonl') {
+    if (await isThere(`${out}.part`)) {
+      console.log(
+        `${out}.part: only JSONL goes on where it was broken off. The ${format} is written anew from ${jsonl}; nothing is fetched again.`,
+      );
+    }
     await writeAs(EXPORT_FORMS[format], jsonl, `${out}.part`);
     await rename(`${out}.part`, out);
   }
@@ -79,7 +86,7 @@ async function fetchWhole(
   if (!response.ok) throw new Error(`${url.pathname}: ${response.status} ${await response.text()}`);
   const count = await append(partFile, response, part);
   await rename(partFile, out);
-  console.log(`${out}: ${count} events, whole.`);
+  console.log(`${out}: ${counted(count, 'event')}, whole.`);
 }
 
 /** Appends the answer as it comes; the number of events that the last line counts. */

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { verifyStoredLog } from '../audit/verify.ts';
 import type { Config } from '../config.ts';
+import { counted } from '../counted.ts';
 import { connect } from '../db/connection.ts';
 import { type NoteVerifier, parseVerifierKey } from '../tlog/note-key.ts';
 import { parsePolicy, type Policy } from '../tlog/policy.ts';
@@ -148,10 +149,19 @@ function lineOf(report: Report, from: string | undefined, trust: Trust): string 
       .join('\n');
   }
   const what =
-    from === undefined ? 'events, their hashes and bodies' : 'entries, the tiles over them';
-  const checked = `${entriesChecked} ${what}, the root ${Buffer.from(root).toString('base64')} of size ${size}, ${checkpointsChecked} checkpoints`;
-  const waiting = pending > 0 ? `; ${pending} events wait for their index` : '';
-  const gone = erased > 0 ? `; ${erased} values are erased, as events of the log say` : '';
+    from === undefined
+      ? `${counted(entriesChecked, 'event')}, their hashes and bodies`
+      : `${counted(entriesChecked, 'entry', 'entries')}, the tiles over them`;
+  const checkpoints = counted(checkpointsChecked, 'checkpoint');
+  const checked = `${what}, the root ${Buffer.from(root).toString('base64')} of size ${size}, ${checkpoints}`;
+  const waiting =
+    pending > 0
+      ? `; ${counted(pending, 'event waits for its index', 'events wait for their index')}`
+      : '';
+  const gone =
+    erased > 0
+      ? `; ${counted(erased, 'value is', 'values are')} erased, as events of the log say`
+      : '';
   return `OK ${checked}${waiting}${gone}: ${proofOf(trust)}.`;
 }
 

@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import { checkPolicy, findingsOf, type FindingView } from '../policies/check.ts';
 import { type PackFiles, readPackFolder } from '../policies/files.ts';
 import { packWith, readCasesBeside, readPolicyFile, sayError } from './policy-files.ts';
@@ -28,7 +29,11 @@ function checkPack(pack: PackFiles): number {
   for (const { line } of findings) console.log(line);
   const errors = findings.filter(({ isError }) => isError).length;
   console.log(
-    `${program.pack.pack}: ${program.rules.length} rules in ${pack.policies.length} policies, ${errors} errors, ${findings.length - errors} other findings`,
+    [
+      `${program.pack.pack}: ${counted(program.rules.length, 'rule')} in ${counted(pack.policies.length, 'policy', 'policies')}`,
+      counted(errors, 'error'),
+      counted(findings.length - errors, 'other finding'),
+    ].join(', '),
   );
   return errors > 0 ? 1 : 0;
 }
@@ -53,7 +58,7 @@ async function checkFile(pack: PackFiles, file: string): Promise<number> {
     );
   const { total, failed } = report.cases;
   console.log(
-    `${file}: ${report.passed ? 'may be approved' : 'may not be approved'}, ${total - failed.length} of ${total} cases pass`,
+    `${file}: ${report.passed ? 'may be approved' : 'may not be approved'}, ${total - failed.length} of ${counted(total, 'case')} pass`,
   );
   return report.passed ? 0 : 1;
 }

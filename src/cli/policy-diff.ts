@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { counted } from '../counted.ts';
 import { casesOf, type PolicyCase } from '../pdp/cases.ts';
 import { boundTo } from '../pdp/compose.ts';
 import { type DiffLine, diffPolicies } from '../pdp/diff.ts';
@@ -65,9 +66,11 @@ export async function runPolicyDiff(
     const changed = cases.flatMap((each) => changeOf(programs, each));
     for (const line of changed) console.log(line);
     const same = policy.length === 0 && rules.length === 0;
-    console.log(
-      `${same ? 'the text reads the same' : `${rules.length} ${rules.length === 1 ? 'rule differs' : 'rules differ'}`}; ${changed.length} of ${cases.length} cases are decided otherwise`,
-    );
+    const text = same
+      ? 'the text reads the same'
+      : counted(rules.length, 'rule differs', 'rules differ');
+    const otherwise = `${changed.length} of ${counted(cases.length, 'case')}`;
+    console.log(`${text}; ${otherwise} ${changed.length === 1 ? 'is' : 'are'} decided otherwise`);
     return same && changed.length === 0 ? 0 : 1;
   } catch (error) {
     return sayError(error);

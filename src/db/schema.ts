@@ -225,6 +225,8 @@ export interface RegisterRevisionTable {
 export interface DecisionTable {
   id: string;
   simulation: boolean;
+  /** Asked at the decision point: no request was made of it. */
+  evaluation: Generated<boolean>;
   effect: 'permit' | 'deny' | 'review';
   dataset: string | null;
   project: string | null;
@@ -307,9 +309,11 @@ export interface CutOffTable {
   event_id: string;
 }
 
-export interface CutOffRequestTable {
+export interface CutOffDecisionTable {
   run: string;
-  access_request: string;
+  /** Null: an evaluation. */
+  access_request: string | null;
+  decision: string;
   outcome: 'cut_off' | 'refused_before' | 'ended' | 'unknown';
   effect: 'permit' | 'deny' | 'review' | null;
   rules: string[];
@@ -362,7 +366,7 @@ export interface ErasedValueTable {
 
 export interface ErasureTable {
   id: string;
-  status: 'requested' | 'done';
+  status: 'requested' | 'done' | 'refused' | 'withdrawn' | 'expired';
   scope: Json<ErasureScope>;
   reason: string;
   reference: string | null;
@@ -373,9 +377,13 @@ export interface ErasureTable {
   approved_at: Instant | null;
   event_id: string | null;
   erased: Generated<number>;
+  refusal: 'not_founded' | 'has_to_be_kept' | 'not_the_person' | 'asked_in_error' | null;
+  ended_by: string | null;
+  ended_at: Instant | null;
+  end_event: string | null;
 }
 
-/** Exactly one of these: what is to be erased. A person's name is gone once they are. */
+/** Exactly one of these: what is to be erased. A person's name is gone once that has ended. */
 export interface ErasureScope {
   readonly values?: readonly { readonly event_id: string; readonly paths?: readonly string[] }[];
   readonly actor?: string | null;
@@ -507,7 +515,7 @@ export interface Schema {
   impact: ImpactTable;
   impact_change: ImpactChangeTable;
   cut_off: CutOffTable;
-  cut_off_request: CutOffRequestTable;
+  cut_off_decision: CutOffDecisionTable;
   idempotency_key: IdempotencyKeyTable;
   audit_event: AuditEventTable;
   audit_pending: AuditPendingTable;

@@ -1,6 +1,6 @@
 import { joinDisclosures, readDisclosure, seal, splitDisclosures } from '../audit/disclosures.ts';
 import { erase, type Taken, takenFrom, type Target } from '../audit/erase.ts';
-import { bodyOf } from '../audit/event.ts';
+import { bodyOf, type EventInput } from '../audit/event.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { eachEvent } from '../audit/search.ts';
 import { lockForErasing } from '../audit/search-store.ts';
@@ -11,14 +11,14 @@ import { notFound, ServiceError, unknownReference } from '../errors.ts';
 import { newId } from '../ids.ts';
 import type { Retention } from '../pdp/document.ts';
 import type { Program } from '../pdp/program.ts';
-import type { Principal } from '../principal.ts';
+import { type Principal, SERVICE } from '../principal.ts';
 import { holds, holdsConsent } from './hold.ts';
 import {
+  changeErasure,
   deleteConsents,
   type Erasure,
   eraseActor,
   eraseFromVersions,
-  finishErasure,
   insertErasure,
   insertHold,
   type LegalHold,
@@ -28,6 +28,7 @@ import {
   lockHold,
   lockHolds,
   readErasure,
+  readNeglected,
 } from './store.ts';
 
 export interface ErasureWriter extends Writer {
@@ -71,7 +72,7 @@ export async function requestErasure(
       outcome: 'success',
       body: { erasure: id, reason, reference, scope: unnamed(scope) },
     });
-    const erasure = {
+    const erasure: Erasure = {
       id,
       status: 'requested',
       scope,
@@ -80,10 +81,17 @@ export async function requestErasure(
       requested_by: actor,
       requested_at: now,
       request_event: recorded.event_id,
-    } as const;
+      approved_by: null,
+      approved_at: null,
+      event_id: null,
+      erased: 0,
+      refusal: null,
+      ended_by: null,
+      ended_at: null,
+      end_event: null,
+    };
     await insertErasure(tx, erasure);
-    const open = { approved_by: null, approved_at: null, event_id: null, erased: 0 };
-    return { erasure: { ...erasure, ...open }, recorded };
+    return { erasure, recorded };
   });
 }
 
@@ -104,10 +112,7 @@ export async function approveErasure(
   if (!asked) throw notFound();
   const found = await eventsOf(writer, asked.scope);
   return change(writer, async (tx) => {
-    const erasure = await lockErasure(tx, id);
-    if (!erasure) throw notFound();
-    if (erasure.status === 'done')
-      throw new ServiceError('wrong_status', 'It has been carried out.');
+    const erasure = await lockOpen(tx, id);
     if (erasure.requested_by === principal.actor) {
       throw new ServiceError(
         'second_person_required',
@@ -115,6 +120,8 @@ export async function approveErasure(
       );
     }
     const retention = await retentionOf(writer, tx);
+    if (isNeglected(erasure, retention, writer.clock()))
+      throw new ServiceError('wrong_status', 'It has expired: ask for it again.');
     const ground = groundOf(retention, erasure.reason);
     const standing = await lockHolds(tx);
     await lockForErasing(tx);
@@ -143,9 +150,131 @@ export async function approveErasure(
       event_id: found.more ? null : recorded.event_id,
       erased: erasure.erased + taken.length + consents,
     } as const;
-    await finishErasure(tx, id, done);
+    await changeErasure(tx, id, done);
     return { erasure: { ...erasure, ...done }, recorded };
   });
+}
+
+/** @throws ServiceError `not_found`, `wrong_status`. */
+async function lockOpen(tx: Tx, id: string): Promise<Erasure> {
+  const erasure = await lockErasure(tx, id);
+  if (!erasure) throw notFound();
+  if (erasure.status === 'requested') return erasure;
+  throw new ServiceError('wrong_status', `The erasure is not open: it is ${erasure.status}.`);
+}
+
+/**
+ * Refuses an erasure, as its second person. Nothing goes (what had gone stays gone); whom it was
+ * about is no longer said.
+ * @throws ServiceError `second_person_required`, `wrong_status`.
+ */
+export async function refuseErasure(
+  writer: Writer,
+  { actor, role }: Principal,
+  id: string,
+  { refusal, reference }: { readonly refusal: Refusal; readonly reference: string | null },
+): Promise<{ readonly erasure: Erasure; readonly recorded: Recorded }> {
+  return change(writer, async (tx) => {
+    const erasure = await lockOpen(tx, id);
+    if (erasure.requested_by === actor) {
+      throw new ServiceError(
+        'second_person_required',
+        'Nobody refuses what they asked for themselves: they withdraw it.',
+      );
+    }
+    const event = { type: 'refuseErasure', actor, role, body: { reason: refusal, reference } };
+    return endErasure(tx, writer, erasure, { status: 'refused', refusal, event });
+  });
+}
+
+/** Withdraws an erasure, as whoever asked for it. @throws ServiceError `forbidden`, `wrong_status`. */
+export async function withdrawErasure(
+  writer: Writer,
+  { actor, role }: Principal,
+  id: string,
+): Promise<{ readonly erasure: Erasure; readonly recorded: Recorded }> {
+  return change(writer, async (tx) => {
+    const erasure = await lockOpen(tx, id);
+    if (erasure.requested_by !== actor)
+      throw new ServiceError('forbidden', 'Only who asked for it withdraws it; others refuse it.');
+    const event = { type: 'withdrawErasure', actor, role, body: {} };
+    return endErasure(tx, writer, erasure, { status: 'withdrawn', refusal: null, event });
+  });
+}
+
+const EXPIRED_AT_ONCE = 100;
+
+/**
+ * Ends the erasures that waited for their second person longer than the pack lets them. Any number
+ * of replicas may do so at once, and as often as they like: each ends once.
+ */
+export async function expireErasures(writer: ErasureWriter): Promise<void> {
+  const now = writer.clock();
+  // Mostly nothing is open, and no policies have to be compiled to know it.
+  if ((await readNeglected(writer.db, now.toISOString(), 1)).length === 0) return;
+  const { retention } = (await writer.inForce(writer.db)).pack;
+  const before = retention && neglectedSince(retention, now);
+  if (before === undefined) return;
+  const { actor, role } = SERVICE;
+  for (const id of await readNeglected(writer.db, before.toISOString(), EXPIRED_AT_ONCE)) {
+    // oxlint-disable-next-line no-await-in-loop -- each in a transaction of its own
+    await change(writer, async (tx) => {
+      const erasure = await lockErasure(tx, id);
+      // Somebody was faster.
+      if (erasure?.status !== 'requested' || lastMoved(erasure) > before) return;
+      const event = { type: 'expireErasure', actor, role, body: {} };
+      await endErasure(tx, writer, erasure, { status: 'expired', refusal: null, event });
+    });
+  }
+}
+
+function isNeglected(erasure: Erasure, retention: Retention, now: Date): boolean {
+  const since = neglectedSince(retention, now);
+  return since !== undefined && lastMoved(erasure) <= since;
+}
+
+/** What nobody has carried on since then has expired; undefined where the pack sets no time. */
+function neglectedSince({ open_request }: Retention, now: Date): Date | undefined {
+  return open_request && new Date(now.getTime() - open_request.days * 86_400_000);
+}
+
+/** One of many events is carried out in several steps. */
+function lastMoved({ approved_at, requested_at }: Erasure): Date {
+  return new Date(approved_at ?? requested_at);
+}
+
+export type Refusal = NonNullable<Erasure['refusal']>;
+
+interface Ending extends Pick<Erasure, 'refusal'> {
+  readonly status: 'refused' | 'withdrawn' | 'expired';
+  readonly event: Pick<EventInput, 'type' | 'actor' | 'role' | 'body'>;
+}
+
+/** Ends one that is not carried out: it says no longer whom it was about. */
+async function endErasure(
+  tx: Tx,
+  { log, clock }: Writer,
+  erasure: Erasure,
+  { status, refusal, event }: Ending,
+): Promise<{ readonly erasure: Erasure; readonly recorded: Recorded }> {
+  const { id } = erasure;
+  const now = clock().toISOString();
+  const recorded = await record(tx, log, now, {
+    ...event,
+    subject_ids: [id],
+    outcome: 'success',
+    body: { erasure: id, ...event.body },
+  });
+  const ended = {
+    status,
+    scope: unnamed(erasure.scope),
+    refusal,
+    ended_by: event.actor,
+    ended_at: now,
+    end_event: recorded.event_id,
+  };
+  await changeErasure(tx, id, ended);
+  return { erasure: { ...erasure, ...ended }, recorded };
 }
 
 interface Carried {

@@ -6,7 +6,9 @@ import {
   type ErasureWriter,
   liftHold,
   placeHold,
+  refuseErasure,
   requestErasure,
+  withdrawErasure,
 } from './commands.ts';
 import { readErasure, readErasures, readHolds } from './store.ts';
 
@@ -15,6 +17,8 @@ type ErasureOperation =
   | 'requestErasure'
   | 'getErasure'
   | 'approveErasure'
+  | 'refuseErasure'
+  | 'withdrawErasure'
   | 'listHolds'
   | 'placeHold'
   | 'liftHold';
@@ -45,6 +49,17 @@ export function erasureHandlers(deps: ErasureWriter): Handlers<ErasureOperation>
     },
     approveErasure: async ({ principal, path }) => {
       const { erasure, recorded } = await approveErasure(deps, principal, path.id);
+      return { status: 200, body: { erasure, ...recorded } };
+    },
+    refuseErasure: async ({ principal, path, body: { reason: refusal, reference = null } }) => {
+      const { erasure, recorded } = await refuseErasure(deps, principal, path.id, {
+        refusal,
+        reference,
+      });
+      return { status: 200, body: { erasure, ...recorded } };
+    },
+    withdrawErasure: async ({ principal, path }) => {
+      const { erasure, recorded } = await withdrawErasure(deps, principal, path.id);
       return { status: 200, body: { erasure, ...recorded } };
     },
     listHolds: async ({ query: { cursor, limit = DEFAULT_LIMIT } }) => {

@@ -1,29 +1,11 @@
-import { sql } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
-import type { ConsentStatus, ErasureScope, HoldScope } from '../db/schema.ts';
+import type { ConsentStatus, ErasureTable, HoldScope } from '../db/schema.ts';
 
 /** What is asked to be erased, by whom and why, and what came of it. */
-export interface Erasure {
-  readonly id: string;
-  readonly status: 'requested' | 'done';
-  readonly scope: ErasureScope;
-  /** A code of the pack's. */
-  readonly reason: string;
-  readonly reference: string | null;
-  readonly requested_by: string;
-  readonly requested_at: string;
-  readonly request_event: string;
-  readonly approved_by: string | null;
-  readonly approved_at: string | null;
-  readonly event_id: string | null;
-  /** Values that went. */
-  readonly erased: number;
-}
+export type Erasure = Readonly<Selectable<ErasureTable>>;
 
-export async function insertErasure(
-  tx: Tx,
-  { scope, ...row }: Omit<Erasure, 'approved_by' | 'approved_at' | 'event_id' | 'erased'>,
-): Promise<void> {
+export async function insertErasure(tx: Tx, { scope, ...row }: Erasure): Promise<void> {
   await tx
     .insertInto('erasure')
     .values({ ...row, scope: JSON.stringify(scope) })
@@ -49,19 +31,30 @@ export async function readErasures(
   return query.execute();
 }
 
-export async function finishErasure(
+/** Says what became of one: carried out, wholly or so far, or ended. */
+export async function changeErasure(
   tx: Tx,
   id: string,
-  {
-    scope,
-    ...done
-  }: Pick<Erasure, 'status' | 'scope' | 'approved_by' | 'approved_at' | 'event_id' | 'erased'>,
+  { scope, ...changed }: Partial<Erasure> & Pick<Erasure, 'status' | 'scope'>,
 ): Promise<void> {
   await tx
     .updateTable('erasure')
-    .set({ ...done, scope: JSON.stringify(scope) })
+    .set({ ...changed, scope: JSON.stringify(scope) })
     .where('id', '=', id)
     .execute();
+}
+
+/** Open ones that nobody has carried on since `before` (RFC 3339), the oldest first. */
+export async function readNeglected(db: Db, before: string, limit: number): Promise<string[]> {
+  const rows = await db
+    .selectFrom('erasure')
+    .select('id')
+    .where('status', '=', 'requested')
+    .where((row) => row.fn.coalesce(row.ref('approved_at'), row.ref('requested_at')), '<=', before)
+    .orderBy('id')
+    .limit(limit)
+    .execute();
+  return rows.map(({ id }) => id);
 }
 
 /** What must stay, and since when. */
@@ -170,6 +163,12 @@ export async function eraseActor(
     where ${actor} = any(editors) or ${actor} in (approved_by, withdrawal_asked_by, withdrawn_by)`.execute(
     tx,
   );
+  // Who asked for one that is open may not be its second person: that is told by the name.
+  await sql`update erasure set
+      requested_by = case when requested_by = ${actor} then ${pseudonym} else requested_by end,
+      approved_by = case when approved_by = ${actor} then ${pseudonym} else approved_by end,
+      ended_by = case when ended_by = ${actor} then ${pseudonym} else ended_by end
+    where id = any(${ids}::uuid[]) and status <> 'requested'`.execute(tx);
   await sql`delete from idempotency_key where actor = ${actor}`.execute(tx);
 }
 

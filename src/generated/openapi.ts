@@ -1574,13 +1574,13 @@ export interface paths {
          * Find which decisions an event cut off
          * @description For an event that withdrew consent, brought policies into force or out of it, or changed an
          *     agreement, a registration, an authorisation, a project, an organisation or a dataset: which
-         *     requests that had been permitted would not be any more after it. Each of them is decided
-         *     twice as of the event's instant, from what the caller had asked, by the policies and
+         *     requests that had been permitted, and which evaluations of the nation's decision point (each
+         *     is a decision of its own), would not be any more after it. Each of them is decided twice as
+         *     of the event's instant, from what the caller had asked, by the policies and
          *     registers just before the event and just after it. Those that were refused already, for
          *     another reason, and those whose answer had ended are told apart; where it is not known any
          *     more what a register said then, that is the outcome. A version that was approved before its
-         *     first day counts from that day on. Evaluations at a decision point are answers of a moment
-         *     and are not among the requests. The answer comes when it is done, or after two seconds with
+         *     first day counts from that day on. The answer comes when it is done, or after two seconds with
          *     what is done by then; read the run until it is no longer `running`. 409 `wrong_status` for
          *     an event of another kind.
          */
@@ -1625,7 +1625,7 @@ export interface paths {
             readonly cookie?: never;
         };
         /**
-         * The permitted requests that do not stand after the event
+         * The permitted requests and evaluations that do not stand after the event
          * @description By outcome, oldest first. While the run is under way, those found so far.
          */
         readonly get: operations["getCutOffRequests"];
@@ -1675,7 +1675,9 @@ export interface paths {
         /**
          * Ask that values go out of the record
          * @description Values beside events' bodies, whole bodies, the name of an actor wherever it stands, or the
-         *     records of a person who no longer consents. Nothing goes until another person approves it.
+         *     records of a person who no longer consents. Nothing goes until another person approves it;
+         *     what nobody approves within the days of the pack's `retention.open_request` expires. However
+         *     it ends, the request names no person after that.
          *     `reason` is one of those under `retention.erasure` of the pack, each with its legal ground.
          */
         readonly post: operations["requestErasure"];
@@ -1724,6 +1726,51 @@ export interface paths {
          *     1,000 events at most: while the erasure stays `requested`, approve it again.
          */
         readonly post: operations["approveErasure"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/erasures/{id}/refuse": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Refuse an erasure, as its second person
+         * @description Nothing goes; of one that was carried out in part what is gone stays gone. The request
+         *     names no person after that.
+         */
+        readonly post: operations["refuseErasure"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/v1/audit/erasures/{id}/withdraw": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Withdraw an erasure that one has asked for
+         * @description As a refusal. 403 `forbidden` for anybody but who asked.
+         */
+        readonly post: operations["withdrawErasure"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -2317,6 +2364,11 @@ export interface components {
             /** @description Years for which who did what stays on record. */
             readonly record_years: number;
             readonly cites: readonly components["schemas"]["Citation"][];
+            /** @description How long a request for an erasure waits for its second person; left out, until somebody ends it. */
+            readonly open_request?: {
+                readonly days: number;
+                readonly cites: readonly components["schemas"]["Citation"][];
+            };
             /** @description Grounds by the code of the reason. */
             readonly erasure: {
                 readonly [key: string]: {
@@ -2589,7 +2641,7 @@ export interface components {
             readonly event: string;
             /**
              * Format: date-time
-             * @description When what it changed began to count; requests are decided as of then.
+             * @description When what it changed began to count; everything is decided as of then.
              */
             readonly at: string;
             /** @enum {string} */
@@ -2600,17 +2652,17 @@ export interface components {
              * @enum {string|null}
              */
             readonly failure: "service_stopped" | "abandoned" | "error" | null;
-            /** @description Permitted requests decided so far. */
+            /** @description Permitted requests and evaluations decided so far. */
             readonly done: number;
-            /** @description Permitted requests in all; null until counted. */
+            /** @description Permitted requests and evaluations in all; null until counted. */
             readonly total: number | null;
-            /** @description Requests that are permitted after it as well. */
+            /** @description Those that are permitted after it as well. */
             readonly stands: number;
             readonly cut_off: number;
             readonly refused_before: number;
             readonly ended: number;
             readonly unknown: number;
-            /** @description Because of which rules requests were cut off; several may cut off one. */
+            /** @description Because of which rules they were cut off; several may cut off one. */
             readonly rules: readonly {
                 readonly rule: string;
                 readonly count: number;
@@ -2624,12 +2676,22 @@ export interface components {
         readonly CutOffStarted: components["schemas"]["CutOff"] & components["schemas"]["Recorded"];
         readonly CutOffRequestPage: {
             readonly items: readonly {
-                readonly access_request: components["schemas"]["Uuid"];
+                /**
+                 * @description An access request, or an evaluation of the nation's decision point.
+                 * @enum {string}
+                 */
+                readonly kind: "access_request" | "evaluation";
+                /**
+                 * Format: uuid
+                 * @description Null of an evaluation.
+                 */
+                readonly access_request: string | null;
                 readonly decision_id: components["schemas"]["Uuid"];
                 readonly dataset: string;
                 readonly project: string;
                 readonly agreement: string | null;
-                readonly purpose: string;
+                /** @description An evaluation may have been asked for none. */
+                readonly purpose: string | null;
                 readonly created_at: components["schemas"]["Instant"];
                 readonly outcome: components["schemas"]["CutOffOutcome"];
                 /**
@@ -3391,7 +3453,7 @@ export interface components {
         readonly Erasure: {
             readonly id: components["schemas"]["Uuid"];
             /** @enum {string} */
-            readonly status: "requested" | "done";
+            readonly status: "requested" | "done" | "refused" | "withdrawn" | "expired";
             readonly scope: components["schemas"]["ErasureScope"];
             readonly reason: string;
             readonly reference: string | null;
@@ -3404,6 +3466,25 @@ export interface components {
             readonly event_id: string | null;
             /** @description Values and consent records that went. */
             readonly erased: number;
+            /** @description Why it was refused. */
+            readonly refusal: components["schemas"]["ErasureRefusal"] | null;
+            /** @description Who refused or withdrew it; `umutungo` where it expired. */
+            readonly ended_by: string | null;
+            /** Format: date-time */
+            readonly ended_at: string | null;
+            /** @description The event of its end, where it was not done. */
+            readonly end_event: string | null;
+        };
+        /**
+         * @description `not_founded`: the ground does not hold. `has_to_be_kept`: a duty or a claim needs it.
+         *     `not_the_person`: who asked is not shown to be the one concerned. `asked_in_error`: it is
+         *     about the wrong values.
+         * @enum {string}
+         */
+        readonly ErasureRefusal: "not_founded" | "has_to_be_kept" | "not_the_person" | "asked_in_error";
+        readonly ErasureRefusalInput: {
+            readonly reason: components["schemas"]["ErasureRefusal"];
+            readonly reference?: components["schemas"]["CaseReference"];
         };
         readonly ErasureChange: components["schemas"]["Recorded"] & {
             readonly erasure: components["schemas"]["Erasure"];
@@ -6339,7 +6420,7 @@ export interface operations {
         };
         readonly requestBody?: never;
         readonly responses: {
-            /** @description A page of requests. */
+            /** @description A page of requests and evaluations. */
             readonly 200: {
                 headers: {
                     readonly Link: components["headers"]["Link"];
@@ -6457,6 +6538,58 @@ export interface operations {
         };
     };
     readonly approveErasure: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The erasure. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErasureChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly refuseErasure: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly id: components["parameters"]["Uuid"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ErasureRefusalInput"];
+            };
+        };
+        readonly responses: {
+            /** @description The erasure. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ErasureChange"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly withdrawErasure: {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;

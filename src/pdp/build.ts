@@ -313,9 +313,12 @@ class Builder {
   #checkRetention(): void {
     const { retention } = this.#pack.content;
     if (!retention) return;
-    const { cites, erasure } = retention;
+    const { cites, open_request, erasure } = retention;
     const all = [
       { cites, path: ['retention', 'cites'] },
+      ...(open_request
+        ? [{ cites: open_request.cites, path: ['retention', 'open_request', 'cites'] }]
+        : []),
       ...Object.entries(erasure).map(([reason, ground]) => ({
         cites: ground.cites,
         path: ['retention', 'erasure', reason, 'cites'],

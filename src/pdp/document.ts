@@ -128,6 +128,8 @@ export interface Retention {
   /** Years for which who did what stays on record. */
   readonly record_years: number;
   readonly cites: readonly Citation[];
+  /** How long a request for an erasure waits for its second person; left out, for ever. */
+  readonly open_request?: { readonly days: number; readonly cites: readonly Citation[] };
   /** By the code of a reason. */
   readonly erasure: Readonly<
     Record<

@@ -1,5 +1,7 @@
 /** Which permitted requests an event cut off: as the service itself answers just before it and just after it. */
 
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -90,8 +92,25 @@ async function permitted(dataset: string, changes: object = {}): Promise<string>
   return id;
 }
 
+/** The same, asked at the decision point, with what a register knows better than the caller. */
+async function evaluated(dataset: string, { agreement }: { readonly agreement: string } = AT_HOME) {
+  const { project, agreement: _agreement, purpose, ...context } = AT_HOME;
+  const body = {
+    subject: { type: 'project', id: project },
+    action: { name: 'use', properties: { purpose } },
+    resource: { type: 'dataset', id: dataset },
+    context: { ...context, agreement, sector: 'tax' },
+    options: { explain: true },
+  };
+  const ask = { role: 'partner', body } as const;
+  const { body: answer } = await good(service.ask('POST', '/access/v1/evaluation', ask));
+  return { decision: answer.decision, id: answer.context.evaluation_id as string };
+}
+
 interface Fell {
+  readonly kind: 'access_request' | 'evaluation';
   readonly access_request: string;
+  readonly decision_id: string;
   readonly outcome: string;
   readonly [other: string]: unknown;
 }
@@ -236,6 +255,63 @@ describe('a withdrawal of consent', () => {
     const { run, fell } = await cutOff(event);
     expect(counts(run)).toEqual({ ...NONE, total: 1, unknown: 1 });
     expect(fell).toMatchObject([{ access_request: asked, outcome: 'unknown', effect: null }]);
+  });
+});
+
+describe('an evaluation of the decision point', () => {
+  test('is cut off by a withdrawal as the request that asks for the same is, and says what it is', async () => {
+    now = new Date('2026-07-08T10:00:00Z');
+    const dataset = await newDataset();
+    const request = await permitted(dataset);
+    const evaluation = await evaluated(dataset);
+    await evaluated(await newDataset());
+    expect(evaluation.decision).toBe(true);
+    const withdrawal = await say(dataset, 'p-2', 'withdrawn');
+    expect(await evaluated(dataset)).toMatchObject({ decision: false });
+    const { at, run, fell } = await cutOff(withdrawal);
+    expect(counts(run)).toEqual({ ...NONE, total: 2, cut_off: 2 });
+    expect(run.rules).toEqual([{ rule: 'RW-DPP-WITHDRAW', count: 2 }]);
+    const [asked, own] = ['access_request', 'evaluation'].map((each) =>
+      fell.find(({ kind }) => kind === each),
+    );
+    expect(asked).toMatchObject({ kind: 'access_request', access_request: request });
+    expect(own).toEqual({
+      ...asked,
+      kind: 'evaluation',
+      access_request: null,
+      decision_id: evaluation.id,
+    });
+    for (const limit of [1, 2]) expect(await pages(`${at}/requests`, limit)).toEqual(fell);
+  });
+
+  test('is cut off by the end of the agreement that it named, and was refused already after that', async () => {
+    const dataset = await newDataset();
+    const agreement = await newAgreement();
+    const { id, decision } = await evaluated(dataset, { agreement });
+    expect(decision).toBe(true);
+    const other = await evaluated(dataset);
+    const ended = await patch(`/v1/agreements/${agreement}`, { valid_until: '2026-07-07' });
+    const { run, fell } = await cutOff(ended);
+    expect(counts(run)).toEqual({ ...NONE, total: 1, cut_off: 1 });
+    expect(fell).toMatchObject([{ kind: 'evaluation', decision_id: id, agreement }]);
+    const withdrawal = await cutOff(await say(dataset, 'p-2', 'withdrawn'));
+    expect(withdrawal.fell).toMatchObject([
+      { decision_id: other.id, outcome: 'cut_off' },
+      { decision_id: id, outcome: 'refused_before', purpose: AT_HOME.purpose },
+    ]);
+  });
+
+  test('of before its kind was kept is found by its event', async () => {
+    const dataset = await newDataset();
+    const { id } = await evaluated(dataset);
+    await client.query('update decision set evaluation = false');
+    const migration = await readFile(
+      join(import.meta.dirname, '../../migrations/0012_evaluations_and_open_erasures.sql'),
+      'utf8',
+    );
+    await client.query(/^update decision d[^;]+;/m.exec(migration)?.[0] ?? '');
+    const { fell } = await cutOff(await say(dataset, 'p-2', 'withdrawn'));
+    expect(fell).toMatchObject([{ kind: 'evaluation', decision_id: id }]);
   });
 });
 

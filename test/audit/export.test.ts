@@ -1,7 +1,8 @@
 /** Exports: whole or said to be broken off, named, and proved by a program that shares no code. */
 
-import { execFile } from 'node:child_process';
-import { copyFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,6 +14,7 @@ import { withoutEvent } from '../support/postgres.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { shell } from '../cli/shell.ts';
 
+const ROOT = join(import.meta.dirname, '../..');
 const OVERSEER = { role: 'authority' } as const;
 const FILTER = 'dataset=exported-7';
 
@@ -133,7 +135,7 @@ describe('a JSONL export', () => {
     expect(rowsOf(text)).toHaveLength(1);
     expect(await verified(text)).toEqual([
       0,
-      expect.stringContaining('entries that a filter chose'),
+      expect.stringContaining('OK 1 entry that a filter chose'),
     ]);
     expect(await verified(text.replace('registerDataset', 'retireDataset'))).toEqual([
       1,
@@ -273,8 +275,10 @@ describe('umutungo log export', () => {
       const out = join(work, `made.${format}`);
       const token = await service.token('authority');
       const filter = ['--filter', `size=${size}`, '--filter', 'type=registerDataset'];
-      const { code, stderr } = await run(service.url, out, token, ...filter, '--format', format);
+      const args = [...filter, '--format', format];
+      const { code, stdout, stderr } = await run(service.url, out, token, ...args);
       expect([code, stderr]).toEqual([0, '']);
+      expect(stdout).not.toContain('anew');
       const query = `size=${size}&type=registerDataset`;
       expect(await readFile(`${out}.jsonl`, 'utf8')).toBe(await exported(query));
       expect(await readFile(out)).toEqual(await exportedBytes(`${query}&format=${format}`));
@@ -284,6 +288,7 @@ describe('umutungo log export', () => {
       await writeFile(`${out}.part`, 'half of it');
       const again = await run('http://127.0.0.1:9', out, token, ...filter, '--format', format);
       expect([again.code, again.stderr]).toEqual([0, '']);
+      expect(again.stdout).toContain(`The ${format} is written anew from ${out}.jsonl`);
       expect(await readFile(out)).toEqual(await exportedBytes(`${query}&format=${format}`));
       await rm(out);
       const other = await run(service.url, out, token, '--format', format);
@@ -293,6 +298,34 @@ describe('umutungo log export', () => {
       ]);
     },
   );
+
+  test('that is killed in the middle of a Parquet file makes the same one anew', async () => {
+    const out = join(work, 'killed.parquet');
+    await writeFile(`${out}.jsonl`, await exported(`size=${size}`));
+    // What it writes stops in a pipe until somebody reads on: it is killed in the middle.
+    execFileSync('mkfifo', [`${out}.part`]);
+    const options = ['--filter', `size=${size}`, '--format', 'parquet', '--out', out];
+    const args = ['src/cli/main.ts', 'log', 'export', 'http://127.0.0.1:9', ...options];
+    const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'ignore' });
+    const ended = once(child, 'close');
+    const pipe = await open(`${out}.part`, 'r');
+    const { buffer, bytesRead } = await pipe.read(Buffer.alloc(1_000));
+    child.kill('SIGKILL');
+    expect(await ended).toEqual([null, 'SIGKILL']);
+    await pipe.close();
+    await rm(`${out}.part`);
+    await writeFile(`${out}.part`, buffer.subarray(0, bytesRead));
+    const token = await service.token('authority');
+    const again = await run('http://127.0.0.1:9', out, token, ...options.slice(0, 4));
+    expect([again.code, again.stderr]).toEqual([0, '']);
+    expect(again.stdout).toContain('The parquet is written anew');
+    const bytes = await exportedBytes(`size=${size}&format=parquet`);
+    // More than a pipe holds.
+    expect(bytes.length).toBeGreaterThan(100_000);
+    expect(await readFile(out)).toEqual(bytes);
+    expect(buffer.subarray(0, bytesRead)).toEqual(bytes.subarray(0, bytesRead));
+    await expect(stat(`${out}.part`)).rejects.toThrow('ENOENT');
+  });
 
   test('makes nothing of a JSONL that is not whole', async () => {
     const out = join(work, 'cut.parquet');

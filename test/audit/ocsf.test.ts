@@ -25,6 +25,7 @@ const NO_EVENT: Readonly<Record<string, string>> = {
 /** Types that are no operation of the contract, and where they come from. */
 const NO_OPERATION: Readonly<Record<string, string>> = {
   enterPolicyVersion: 'a reload of the pack leaves one for each policy',
+  expireErasure: 'a request for an erasure that nobody approved in time',
   readEntries: 'the bundles of the log, beside the contract',
 };
 

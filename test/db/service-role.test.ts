@@ -1,9 +1,14 @@
 /** The service as a role that owns nothing: all of its work, and none of what would rewrite the record. */
 
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { digestOf } from '../../src/audit/disclosures.ts';
 import { verifyStoredLog } from '../../src/audit/verify.ts';
 import { connect } from '../../src/db/connection.ts';
 import { prepareDatabase } from '../../src/db/migrate.ts';
@@ -12,6 +17,7 @@ import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
 const ROLE = `t_service_${randomBytes(4).toString('hex')}`;
+const VERIFIER = join(import.meta.dirname, '../../verifier/verify.mjs');
 const PASSWORD = randomBytes(12).toString('hex');
 
 let database: TestDatabase;
@@ -138,5 +144,101 @@ describe('what is recorded stays', () => {
       await role.query('rollback');
     }
     expect((await owner.query('select count(*) from audit_event')).rows).toEqual(before.rows);
+  });
+});
+
+/**
+ * What a service in wrong hands may do all the same: take a value out and say that it was erased. No
+ * event of the log says so, and both verifiers look for it. An export says nothing of what is not in
+ * it: there the second one counts what it cannot judge. Last here: the log is damaged after it.
+ */
+describe('an erasure that is pretended with the rights of the service', () => {
+  let folder: string;
+  let real: { event_id: string; erased_by: string };
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'umutungo-role-'));
+    const { rows } = await role.query('select event_id, erased_by from erased_value limit 1');
+    real = rows[0];
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  /** An event whose values are all there, with the digests of what lies beside it. */
+  async function victim(): Promise<{ event_id: string; idx: number; digests: string[] }> {
+    const { rows } = await role.query<{ event_id: string; idx: string; disclosures: string }>(
+      `select event_id, idx, disclosures from audit_event join log_leaf using (event_id)
+       where disclosures <> '' and type = 'registerDataset'
+         and not exists (select from erased_value v where v.event_id = audit_event.event_id)
+       order by idx limit 1`,
+    );
+    const [row] = rows;
+    if (!row) throw new Error('there is no event to be robbed');
+    return { ...row, idx: Number(row.idx), digests: row.disclosures.split('~').map(digestOf) };
+  }
+
+  async function pretend(
+    event_id: string,
+    digests: readonly string[],
+    by: string,
+    gone = 'disclosures = null',
+  ): Promise<void> {
+    for (const digest of digests) {
+      await role.query(
+        `insert into erased_value (event_id, digest, path, erased_at, erased_by)
+         values ($1, $2, '/actor', now(), $3)`,
+        [event_id, digest, by],
+      );
+    }
+    await role.query(`update audit_event set ${gone} where event_id = $1`, [event_id]);
+  }
+
+  /** What both verifiers find at an index: that of the database, and that of an export. */
+  async function found(idx: number): Promise<{ ours: string[]; theirs: string }> {
+    await using connection = connect(service.config.databaseUrl ?? '', 1);
+    const { problems } = await verifyStoredLog(connection.db, {});
+    const file = join(folder, `${idx}.jsonl`);
+    const exported = await service.ask('GET', '/v1/audit/export', { role: 'authority' });
+    await writeFile(file, exported.text);
+    const { text: vkey } = await service.ask('GET', '/log/vkey');
+    const theirs = await new Promise<string>((resolve) => {
+      execFile(process.execPath, [VERIFIER, file, '--vkey', vkey.trim()], (_error, stdout) =>
+        resolve(stdout),
+      );
+    });
+    const ours = problems.filter(({ index }) => index === idx).map(({ code }) => code);
+    return { ours: [...new Set(ours)], theirs };
+  }
+
+  const named = (idx: number) => ({
+    ours: ['erasure_unfounded'],
+    theirs: expect.stringContaining(`DAMAGED erasure_unfounded at index ${idx}:`),
+  });
+
+  test('by an event that is not there is found in the database, and counted in an export', async () => {
+    const { event_id, idx, digests } = await victim();
+    await pretend(event_id, digests, '00000000-0000-7000-8000-000000000001');
+    const { ours, theirs } = await found(idx);
+    expect(ours).toEqual(['erasure_unfounded']);
+    expect(theirs).toContain(`${digests.length} of them by events that are not in this export`);
+  });
+
+  test.each([
+    ['an event that is none of an erasure', (own: string) => own],
+    ['the event of another erasure', () => real.erased_by],
+  ])('by %s is found', async (_name, byOf) => {
+    const { event_id, idx, digests } = await victim();
+    await pretend(event_id, digests, byOf(event_id));
+    expect(await found(idx)).toEqual(named(idx));
+  });
+
+  test('of a whole body is found', async () => {
+    const { event_id, idx } = await victim();
+    const { rows } = await role.query<{ leaf: Buffer }>(
+      'select leaf from audit_event where event_id = $1',
+      [event_id],
+    );
+    const { body_sha256 } = JSON.parse(String(rows[0]?.leaf));
+    await pretend(event_id, [body_sha256], real.erased_by, 'body = null, disclosures = null');
+    expect(await found(idx)).toEqual(named(idx));
   });
 });

@@ -11,6 +11,7 @@ import { canonicalText } from '../../src/audit/canonical.ts';
 import { bodyOf, readLeaf } from '../../src/audit/event.ts';
 import { verifyStoredLog } from '../../src/audit/verify.ts';
 import { connect, type Database } from '../../src/db/connection.ts';
+import { counted } from '../../src/counted.ts';
 import { newId, sha256 } from '../../src/ids.ts';
 import { leafHash } from '../../src/tlog/leaf.ts';
 import { accessRequest, consent } from '../http/samples.ts';
@@ -211,7 +212,9 @@ describe('a value that is erased', () => {
     const text = await exported(await publishedSize());
     expect(await verified(text)).toEqual([
       0,
-      expect.stringContaining(`${report.erased} values are erased, as its events say.`),
+      expect.stringContaining(
+        `${counted(report.erased, 'value is', 'values are')} erased, as its events say.`,
+      ),
     ]);
     const elsewhere = text.replaceAll(answer.body.event_id, '00000000-0000-7000-8000-000000000001');
     expect((await verified(elsewhere))[0]).toBe(1);

@@ -64,6 +64,40 @@ test.runIf(mayMount())(
 );
 
 test.runIf(mayMount())(
+  'a copy of the log that does not fit leaves no half of a file, and goes on where there is room',
+  async () => {
+    await using service = spawnService(env);
+    const url = await service.url;
+    const token = await demoToken(dataDir, 'authority');
+    const folder = join(dataDir, 'copy');
+    const umutungo = `'${process.execPath}' src/cli/main.ts log`;
+    const mirror = `${umutungo} mirror ${url}/log ${folder} --token ${token}`;
+    const isPublished = async (): Promise<boolean> =>
+      (await (await fetch(`${url}/log/checkpoint`)).text()).includes('\n');
+    await until(isPublished);
+    const script = [
+      small(folder),
+      `head -c 48k /dev/zero > ${folder}/ballast`,
+      `${mirror}; echo "ended with $?"`,
+      `echo "left:" $(cd ${folder}; find . -type f | sort)`,
+      `mount -o remount,size=64m ${folder}`,
+      `${mirror}; echo "ended with $?"`,
+      `${umutungo} verify ${folder} --vkey ${folder}/vkeys; echo "verified with $?"`,
+    ];
+    const output = execFileSync('unshare', ['-rm', 'sh', '-c', script.join('; ')], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    expect(output).toMatch(/^ended with 2$/m);
+    expect(output).toMatch(/^left: \.\/ballast( \.\/tile\/\S+)*$/m);
+    expect(output).not.toContain('.part');
+    expect(output).toMatch(/^ended with 0$/m);
+    expect(output).toMatch(/^verified with 0$/m);
+  },
+  60_000,
+);
+
+test.runIf(mayMount())(
   'while checkpoints cannot be kept none is signed and decisions go on; then the log catches up',
   async () => {
     const signed = join(dataDir, 'signed');

@@ -284,6 +284,23 @@ export const samples: Readonly<Record<string, (service: TestService) => Promise<
     const path = `/v1/audit/erasures/${body.erasure.id}/approve`;
     return { method: 'POST', path, role: 'authority' };
   },
+  refuseErasure: async (service) => {
+    const { body } = await service.ask('POST', '/v1/audit/erasures', {
+      role: 'authority',
+      claims: { subject: 'another-person' },
+      body: await erasureAsked(service),
+    });
+    const path = `/v1/audit/erasures/${body.erasure.id}/refuse`;
+    return { method: 'POST', path, role: 'authority', body: { reason: 'not_founded' } };
+  },
+  withdrawErasure: async (service) => {
+    const { body } = await service.ask('POST', '/v1/audit/erasures', {
+      role: 'authority',
+      body: await erasureAsked(service),
+    });
+    const path = `/v1/audit/erasures/${body.erasure.id}/withdraw`;
+    return { method: 'POST', path, role: 'authority' };
+  },
   placeHold: async () => ({
     method: 'POST',
     path: '/v1/audit/holds',

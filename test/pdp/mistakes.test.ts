@@ -334,12 +334,13 @@ test('retention rests on instruments that the pack has', () => {
   const cites = (instrument: string): object[] => [
     { instrument, article: '1', confidence: 'high' },
   ];
-  const retention = (record: string, ground: string): string =>
+  const retention = (record: string, ground: string, open = record): string =>
     JSON.stringify(
       smallPack({
         retention: {
           record_years: 6,
           cites: cites(record),
+          open_request: { days: 60, cites: cites(open) },
           erasure: {
             error: { title: { en: 'x' }, during_retention: true, cites: cites(ground) },
           },
@@ -351,8 +352,9 @@ test('retention rests on instruments that the pack has', () => {
     return result.ok ? [] : result.problems.map(({ message }) => message);
   };
   expect(messagesOf(retention('choice', 'choice'))).toEqual([]);
-  expect(messagesOf(retention('nobody', 'none'))).toEqual([
+  expect(messagesOf(retention('nobody', 'none', 'no'))).toEqual([
     'there is no instrument "nobody" in the pack',
+    'there is no instrument "no" in the pack',
     'there is no instrument "none" in the pack',
   ]);
 });
