@@ -138,12 +138,12 @@ describe('A remedy', () => {
     );
   });
 
-  test('is the same each time, and whether the verdict is given or not', () => {
+  test('is the same each time, and leaves the facts as they are', () => {
     fc.assert(
       fc.property(mutatedFacts, (facts) => {
         const before = structuredClone(facts);
         const found = remedies(program, facts);
-        expect(remedies(program, facts, decide(facts))).toEqual(found);
+        expect(remedies(program, facts)).toEqual(found);
         expect(facts).toEqual(before);
       }),
       { numRuns: 200 },
@@ -456,6 +456,170 @@ describe('A pack', () => {
   ])('is refused where a remedy of %s makes no sense', (fact, own, message) => {
     const result = build(withRemedies(fact, {}, own), policy);
     expect(result.ok ? [] : result.problems.map((problem) => problem.message)).toContain(message);
+  });
+});
+
+describe('Of several ways out', () => {
+  const title = { en: 'Title' };
+  const changes = (id: string, remedies: readonly object[], more: object = {}): object => ({
+    [`request.${id}`]: {
+      type: 'boolean',
+      source: 'request',
+      title,
+      basis: 'test',
+      ...more,
+      remedies,
+    },
+  });
+  const to = (more: object): object => ({ to: 'value', sentence: { en: 'Do it.' }, ...more });
+  const lacking = (id: string, holds: unknown, otherwise: unknown = 'deny'): object =>
+    ruleOf(id, { holds, otherwise });
+  const of = (facts: object, rules: readonly object[], pack: object = {}): Program => {
+    const { facts: others } = smallPack() as { facts: object };
+    return built(
+      smallPack({ facts: { ...others, ...facts }, ...pack }),
+      policyDocument([ruleOf('PP', { outcome: 'permit' }), ...rules]),
+    );
+  };
+  /** Each remedy as its changes. */
+  const changesOf = (by: Program, request: object): unknown[][] => {
+    const found = remedies(by, { request });
+    expectSound({ request }, found, by);
+    return found.map((remedy) => remedy.changes.map(({ fact, to: value }) => [fact, value]));
+  };
+  /** `count` facts that are to be true. */
+  const many = (count: number): string[] => Array.from({ length: count }, (_, i) => `fact_${i}`);
+
+  test('the value that the pack names first is taken', () => {
+    const stated = [lacking('AA', { exists: 'request.asked' })];
+    for (const values of [
+      ['high', 'low'],
+      ['low', 'high'],
+    ]) {
+      const asked = { type: 'enum', values: ['low', 'high'] };
+      const by = of(changes('asked', [to({ values })], asked), stated);
+      expect(changesOf(by, {})).toEqual([[['request.asked', values[0]]]]);
+    }
+  });
+
+  test('a value that is named late costs less than a loss', () => {
+    const asked = { type: 'enum', values: ['low', 'high'] };
+    const by = of(
+      {
+        ...changes('asked', [to({ values: ['low', 'high'] })], asked),
+        ...changes('lost', [to({ values: [true], loss: 1 })]),
+      },
+      [lacking('AA', { or: ['request.lost', { fact: 'request.asked', eq: 'high' }] })],
+    );
+    expect(changesOf(by, { lost: false })).toEqual([
+      [['request.asked', 'high']],
+      [['request.lost', true]],
+    ]);
+  });
+
+  test('what others must grant is theirs to do, and the rest of whoever asks', () => {
+    const words = { type: 'set', of: 'code', absent: 'none' };
+    const paper = { type: 'object', absent: 'none' };
+    const by = of(
+      {
+        ...changes('words', [to({ to: 'add' }), to({ to: 'remove', by: 'authority' })], words),
+        ...changes('paper', [to({ to: 'obtain' })], paper),
+        ...changes('yes', [to({ values: [true] })]),
+      },
+      [
+        lacking('AA', {
+          and: [
+            { fact: 'request.words', isAllOf: ['new'] },
+            { fact: 'request.words', isNoneOf: ['old'] },
+          ],
+        }),
+        lacking('BB', { exists: 'request.paper' }),
+        lacking('CC', 'request.yes'),
+      ],
+    );
+    const [found] = remedies(by, { request: { words: ['old', 'kept'], yes: false } });
+    expect(found?.changes.map(({ fact, by: actor }) => [fact, actor]).toSorted()).toEqual([
+      ['request.paper', 'requester'],
+      ['request.words', 'authority'],
+      ['request.yes', 'requester'],
+    ]);
+  });
+
+  test('those rules turn that no longer deny, and not those that still do', () => {
+    const by = of(
+      Object.assign({}, ...many(3).map((name) => changes(name, [to({ values: [true] })]))),
+      [
+        lacking('AA', { or: ['request.fact_0', 'request.fact_1'] }),
+        lacking('BB', 'request.no', [
+          { when: 'request.fact_2', effect: 'review' },
+          { effect: 'deny' },
+        ]),
+      ],
+      { combining: 'review_first' },
+    );
+    const facts = { request: { no: false, fact_0: false, fact_1: false, fact_2: false } };
+    const found = remedies(by, facts);
+    expectSound(facts, found, by);
+    expect(found).toMatchObject([{ effect: 'review', turns: ['BB'], remaining: ['BB'] }]);
+  });
+
+  test('what would be asked anyway is left out', () => {
+    const said = { type: 'enum', values: ['x', 'z'] };
+    const kind = { type: 'enum', values: ['x', 'y', 'z'] };
+    const by = of(
+      {
+        ...changes('kind', [to({ values: ['x', 'y', 'z'] })], kind),
+        ...changes('said', [to({ to: 'state' })], said),
+      },
+      [
+        lacking('AA', 'request.no', [
+          {
+            when: {
+              and: [
+                { fact: 'request.said', eq: 'z' },
+                { fact: 'request.kind', neq: 'z' },
+              ],
+            },
+            effect: 'review',
+          },
+          { effect: 'deny' },
+        ]),
+      ],
+    );
+    // Of what is not said a person is asked too.
+    expect(changesOf(by, { no: false, kind: 'z' })).toEqual([[['request.kind', 'x']]]);
+    expect(changesOf(by, { no: false, kind: 'z', said: 'x' })).toEqual([]);
+  });
+
+  test('of more than eight changes there is none: that is another request', () => {
+    for (const count of [8, 9]) {
+      const names = many(count);
+      const by = of(
+        Object.assign({}, ...names.map((name) => changes(name, [to({ values: [true] })]))),
+        names.map((name) => lacking(name.toUpperCase().replace('_', '-'), `request.${name}`)),
+      );
+      const request = Object.fromEntries(names.map((name) => [name, false]));
+      const found = remedies(by, { request });
+      expect(found.map((remedy) => remedy.changes.length)).toEqual(count === 8 ? [8] : []);
+    }
+  });
+
+  test('where each of nine rules has four of its own, the search ends all the same', () => {
+    const names = many(36);
+    const by = of(
+      Object.assign({}, ...names.map((name) => changes(name, [to({ values: [true] })]))),
+      Array.from({ length: 9 }, (_, i) =>
+        lacking(`R-${i}`, { or: names.slice(4 * i, 4 * i + 4).map((name) => `request.${name}`) }),
+      ),
+    );
+    let evaluations = 0;
+    const counting = {
+      ...by,
+      runners: [() => void evaluations++, ...by.runners],
+    };
+    const request = Object.fromEntries(names.map((name) => [name, false]));
+    expect(remedies(counting, { request })).toEqual([]);
+    expect(evaluations * by.rules.length).toBeLessThan(61_000);
   });
 });
 
