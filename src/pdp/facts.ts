@@ -247,7 +247,7 @@ export class Vocabulary {
   termsOf({ terms, source }: FactSpec): ReadonlySet<string> | undefined {
     // What was asked for is looked at with what the registers know of it.
     if (terms === undefined || source !== 'register') return undefined;
-    return this.#taxonomy.isClosed(terms) ? this.#taxonomy.termsOf(terms) : undefined;
+    return this.#taxonomy.closedTermsOf(terms);
   }
 
   /**

@@ -60,9 +60,9 @@ export class Taxonomy {
     return this.#lists.get(list);
   }
 
-  /** Are the terms of a list all that there are? */
-  isClosed(list: string): boolean {
-    return this.#terms.closed?.includes(list) === true;
+  /** The terms of a list, where they are all that there are. */
+  closedTermsOf(list: string): ReadonlySet<string> | undefined {
+    return this.#terms.closed?.includes(list) ? this.#lists.get(list) : undefined;
   }
 
   /** Is `term` a kind of `kind`? A code that is no term is a kind of itself alone. */

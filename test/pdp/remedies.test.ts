@@ -490,6 +490,13 @@ describe('Of several ways out', () => {
   /** `count` facts that are to be true. */
   const many = (count: number): string[] => Array.from({ length: count }, (_, i) => `fact_${i}`);
 
+  const flags = (...names: readonly string[]): object =>
+    Object.assign({}, ...names.map((name) => changes(name, [to({ values: [true] })])));
+  const read = (names: readonly string[]): string[] => names.map((name) => `request.${name}`);
+  const anyOf = (...names: readonly string[]): object => ({ or: read(names) });
+  const notYet = (...names: readonly string[]): object =>
+    Object.fromEntries(names.map((name) => [name, false]));
+
   test('the value that the pack names first is taken', () => {
     const stated = [lacking('AA', { exists: 'request.asked' })];
     for (const values of [
@@ -524,7 +531,7 @@ describe('Of several ways out', () => {
       {
         ...changes('words', [to({ to: 'add' }), to({ to: 'remove', by: 'authority' })], words),
         ...changes('paper', [to({ to: 'obtain' })], paper),
-        ...changes('yes', [to({ values: [true] })]),
+        ...flags('yes'),
       },
       [
         lacking('AA', {
@@ -547,7 +554,7 @@ describe('Of several ways out', () => {
 
   test('those rules turn that no longer deny, and not those that still do', () => {
     const by = of(
-      Object.assign({}, ...many(3).map((name) => changes(name, [to({ values: [true] })]))),
+      flags(...many(3)),
       [
         lacking('AA', { or: ['request.fact_0', 'request.fact_1'] }),
         lacking('BB', 'request.no', [
@@ -595,31 +602,137 @@ describe('Of several ways out', () => {
     for (const count of [8, 9]) {
       const names = many(count);
       const by = of(
-        Object.assign({}, ...names.map((name) => changes(name, [to({ values: [true] })]))),
+        flags(...names),
         names.map((name) => lacking(name.toUpperCase().replace('_', '-'), `request.${name}`)),
       );
-      const request = Object.fromEntries(names.map((name) => [name, false]));
-      const found = remedies(by, { request });
+      const found = remedies(by, { request: notYet(...names) });
       expect(found.map((remedy) => remedy.changes.length)).toEqual(count === 8 ? [8] : []);
     }
   });
 
-  test('where each of nine rules has four of its own, the search ends all the same', () => {
-    const names = many(36);
-    const by = of(
-      Object.assign({}, ...names.map((name) => changes(name, [to({ values: [true] })]))),
-      Array.from({ length: 9 }, (_, i) =>
-        lacking(`R-${i}`, { or: names.slice(4 * i, 4 * i + 4).map((name) => `request.${name}`) }),
-      ),
+  test('what is not said is to be said, and may be whatever turns the answer', () => {
+    const said = { type: 'enum', values: ['w', 'x', 'y', 'z'] };
+    const by = of({ ...changes('said', [to({ to: 'state' })], said), ...flags('yes') }, [
+      lacking('AA', { fact: 'request.said', isAnyOf: ['x', 'y', 'z'] }),
+      lacking('BB', { fact: 'request.said', neq: 'y' }),
+      lacking('CC', 'request.yes'),
+    ]);
+    const found = remedies(by, { request: { yes: false } }).find(
+      ({ effect }) => effect === 'permit',
     );
-    let evaluations = 0;
-    const counting = {
-      ...by,
-      runners: [() => void evaluations++, ...by.runners],
+    expect(found?.changes).toMatchObject([
+      { fact: 'request.yes', to: true },
+      { fact: 'request.said', to: 'x', one_of: ['x', 'z'] },
+    ]);
+    expect(found?.changes.map((change) => 'one_of' in change)).toEqual([false, true]);
+  });
+
+  test('that to a permission is found where nothing forbids', () => {
+    const by = built(
+      smallPack({ facts: { ...(smallPack() as { facts: object }).facts, ...flags('yes') } }),
+      policyDocument([ruleOf('PP', { applies: 'request.yes', outcome: 'permit' })]),
+    );
+    expect(changesOf(by, { yes: false })).toEqual([[['request.yes', true]]]);
+  });
+
+  test('many by one fact do not hide one by others', () => {
+    const values = Array.from({ length: 12 }, (_, i) => `value_${i}`);
+    const kind = { type: 'enum', values: ['none', ...values] };
+    const by = of({ ...changes('kind', [to({ values })], kind), ...flags('a', 'b') }, [
+      lacking('AA', {
+        or: [{ fact: 'request.kind', neq: 'none' }, { and: ['request.a', 'request.b'] }],
+      }),
+    ]);
+    expect(changesOf(by, { kind: 'none', a: false, b: false })).toEqual([
+      [['request.kind', 'value_0']],
+      [
+        ['request.a', true],
+        ['request.b', true],
+      ],
+    ]);
+  });
+
+  describe('none is looked for', () => {
+    /** The facts of which the rules are asked, those of the request first. */
+    const triesOf = (by: Program, request: object): string[] => {
+      const tries: string[] = [];
+      const asked = (frame: readonly unknown[]): void => {
+        tries.push(JSON.stringify(frame.slice(0, by.vocabulary.specs.length)));
+      };
+      remedies({ ...by, runners: [asked, ...by.runners] }, { request });
+      return tries;
     };
-    const request = Object.fromEntries(names.map((name) => [name, false]));
-    expect(remedies(counting, { request })).toEqual([]);
-    expect(evaluations * by.rules.length).toBeLessThan(61_000);
+
+    test('after a permit', () => {
+      const more = ruleOf('QQ', { applies: 'request.more', outcome: 'permit' });
+      const by = of(flags('yes', 'more'), [lacking('AA', 'request.yes'), more]);
+      expect(triesOf(by, { yes: true, more: false })).toHaveLength(1);
+      expect(triesOf(by, { yes: false, more: false })).toHaveLength(2);
+    });
+
+    test('where one rule cannot be helped', () => {
+      const helped = lacking('AA', anyOf('a', 'b'));
+      const never = lacking('BB', 'request.no');
+      for (const rules of [
+        [helped, never],
+        [never, helped],
+      ])
+        expect(triesOf(of(flags('a', 'b'), rules), { a: false, b: false, no: false })).toHaveLength(
+          1,
+        );
+    });
+
+    test('that was looked at before', () => {
+      // Of two facts one is wanted, not one alone, and not both.
+      const by = of(flags('a', 'b'), [
+        lacking('AA', anyOf('a', 'b')),
+        lacking('BB', { not: { xone: ['request.a', 'request.b'] } }),
+        ruleOf('CC', { applies: { and: ['request.a', 'request.b'] }, outcome: 'deny' }),
+      ]);
+      const tries = triesOf(by, { a: false, b: false });
+      expect(tries).toHaveLength(4);
+      expect(new Set(tries).size).toBe(4);
+    });
+
+    test('of more changes than ten that are found', () => {
+      const names = many(9);
+      const rules = [
+        lacking('AA', anyOf(...names, 'seen')),
+        ruleOf('BB', { applies: 'request.seen', holds: 'request.more', otherwise: 'review' }),
+      ];
+      const by = of(flags(...names, 'seen', 'more'), rules);
+      const request = notYet(...names, 'seen', 'more');
+      expect(remedies(by, { request }).map(({ effect }) => effect)).toEqual([
+        ...names.map(() => 'permit'),
+        'review',
+      ]);
+      expect(triesOf(by, request)).toHaveLength(1 + 10);
+    });
+
+    test('after ten, or after very many that are not listed', () => {
+      const names = many(48);
+      const by = of(flags(...names), [
+        lacking('AA', anyOf(...names.slice(0, 24))),
+        lacking('BB', anyOf(...names.slice(24))),
+      ]);
+      const request = notYet(...names);
+      expect(remedies(by, { request })).toHaveLength(10);
+      expect(triesOf(by, request).length).toBeLessThan(300);
+      const one = of(flags(...names), [lacking('AA', anyOf(...names.slice(0, 12)))]);
+      expect(remedies(one, { request })).toHaveLength(10);
+    });
+
+    test('without end, where each of nine rules has four of its own', () => {
+      const names = many(36);
+      const rules = Array.from({ length: 9 }, (_, i) =>
+        lacking(`R-${i}`, anyOf(...names.slice(4 * i, 4 * i + 4))),
+      );
+      const by = of(flags(...names), rules);
+      let asked = 0;
+      const counting = { ...by, runners: [() => void asked++, ...by.runners] };
+      expect(remedies(counting, { request: notYet(...names) })).toEqual([]);
+      expect(asked * by.rules.length).toBeLessThan(61_000);
+    });
   });
 });
 
