@@ -277,7 +277,7 @@ function isSame(a: unknown, b: unknown): boolean {
 }
 
 function isSameVerdict(a: Verdict, b: Verdict): boolean {
-  return isSame([a.deny, a.review, a.oblige], [b.deny, b.review, b.oblige]);
+  return isSame([a.effect, a.deny, a.review, a.oblige], [b.effect, b.deny, b.review, b.oblige]);
 }
 
 /** Every change of `part` is one of `whole`. */

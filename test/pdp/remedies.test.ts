@@ -635,6 +635,22 @@ describe('Of several ways out', () => {
     expect(changesOf(by, { yes: false })).toEqual([[['request.yes', true]]]);
   });
 
+  test('what is obtained keeps what the permission rests on, and no more', () => {
+    const facts = {
+      ...changes('paper', [to({ to: 'obtain' })], { type: 'object', absent: 'none' }),
+      ...changes('paper.until', [to({ to: 'reach' })], { type: 'date' }),
+      ...changes('paper.pages', [to({ to: 'reach' })], { type: 'integer' }),
+    };
+    const { facts: others } = smallPack() as { facts: object };
+    const valid = { fact: 'request.paper.until', gteq: '2026-10-20' };
+    const by = built(
+      smallPack({ facts: { ...others, ...facts } }),
+      policyDocument([ruleOf('PP', { applies: valid, outcome: 'permit' })]),
+    );
+    const as_of = '2026-10-15T10:00:00Z';
+    expect(changesOf(by, { as_of })).toEqual([[['request.paper', { until: '2026-10-20' }]]]);
+  });
+
   test('many by one fact do not hide one by others', () => {
     const values = Array.from({ length: 12 }, (_, i) => `value_${i}`);
     const kind = { type: 'enum', values: ['none', ...values] };
