@@ -68,19 +68,12 @@ export function comparePolicies(
   a: PolicyDocument,
   b: PolicyDocument,
 ): PolicyComparison {
-  const sides: Side[] = [];
   const same = new Interner();
-  for (const [of, document] of [
-    ['a', a],
-    ['b', b],
-  ] as const) {
-    const built = sideOf(base, document, same);
-    if (!built.ok) return { ok: false, of, problems: built.problems };
-    sides.push(built.side);
-  }
-  const [left, right] = sides;
-  if (!left || !right) throw new TypeError('two policies');
-  return { ok: true, relation: relationOf(base, left, right) };
+  const left = sideOf(base, a, same);
+  if (!left.ok) return { ok: false, of: 'a', problems: left.problems };
+  const right = sideOf(base, b, same);
+  if (!right.ok) return { ok: false, of: 'b', problems: right.problems };
+  return { ok: true, relation: relationOf(base, left.side, right.side) };
 }
 
 /** A policy by itself: when it has which effect, and its own program for the proof. */

@@ -90,8 +90,13 @@ describe('constraints', () => {
   });
 
   test('a fact that there is not is a mistake in the one that has it', () => {
-    expect(() => relationOf('request.yes', 'request.nothing')).toThrow(/no fact "request.nothing"/);
-    expect(() => relationOf('request.nothing', 'request.yes')).toThrow(/no fact "request.nothing"/);
+    const message = expect.stringContaining('no fact "request.nothing"') as string;
+    const nothing = { fact: 'request.nothing', eq: 1 };
+    for (const [a, b, path] of [
+      ['request.yes', nothing, ['b', 'fact']],
+      [nothing, 'request.yes', ['a', 'fact']],
+    ])
+      expect(() => relationOf(a, b)).toThrow(expect.objectContaining({ message, path }));
   });
 
   test('what the search does not settle is unknown, and so is all that rests on it', () => {
@@ -253,6 +258,25 @@ describe('policies', () => {
     if (!ofMiddle || !ofAll) throw new Error('two policies');
     expect(comparePolicies(base, ofMiddle, ofAll)).toMatchObject({
       relation: { a_implies_b: { answer: 'yes' }, b_implies_a: { answer: 'no' } },
+    });
+  });
+
+  test('a rule of the program is what it is for both', () => {
+    const of = built(
+      smallPack(),
+      policyDocument([
+        ruleOf('BASE', { applies: 'request.yes', holds: 'request.no', otherwise: 'deny' }),
+      ]),
+    );
+    const permit = (applies: unknown) => [ruleOf('R-1', { applies, outcome: 'permit' })];
+    const both = permit({ holds: 'BASE' });
+    expect(relationOf(both, permit({ and: ['request.yes', 'request.no'] }), of)).toMatchObject({
+      equal: { answer: 'yes' },
+      together: { answer: 'yes', witness: { request: { yes: true, no: true } } },
+    });
+    expect(relationOf(both, permit({ applies: 'BASE' }), of)).toMatchObject({
+      a_implies_b: { answer: 'yes' },
+      b_implies_a: { answer: 'no', witness: { request: { yes: true } } },
     });
   });
 
