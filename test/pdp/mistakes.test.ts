@@ -113,6 +113,8 @@ const CHANGES: readonly Change[] = [
   ['{fact: dataset.allowed, eq: middle}', '{applies: FIRST}'],
   ['{fact: dataset.allowed, eq: middle}', '{not: {or: [{holds: FIRST}]}}'],
   ['{fact: dataset.allowed, eq: middle}', '7'],
+  ['    note: |\n      [[ text {{\n', '    note: |\n      ]\n'],
+  ['    note: |\n      [[ text {{\n', `    note: |\n      ${'['.repeat(201)}\n`],
   ['owner: nisr\n', ''],
   ['owner: nisr', 'owner: 5'],
   ['layer: steward', 'layer: national_choice'],
@@ -201,6 +203,7 @@ const PACK_CHANGES: readonly Change[] = [
   ['"minimum": 0', '"minimum": "0"'],
   ['"minimum": 0', '"minimun": 0'],
   ['"of": "country"', '"off": "country"'],
+  ['"request.words": {\n   "type": "set"', '"request.words2": {\n   "type": "sett"'],
   ['"of": "code"', '"of": "enum"'],
   ['"sure": {', '"home": {'],
   ['"sure": {', '"today": {'],
@@ -282,6 +285,21 @@ function long(count: number, mistaken: (i: number) => boolean, from: string, to:
   });
   return POLICY.slice(0, POLICY.indexOf('  - id: FIRST')) + rules.join('');
 }
+
+test.each([100, 101, 200])('of %i rules without a mistake none is named', (count) => {
+  const text = long(count, () => false, '', '');
+  expect(said(buildProgram({ file: 'pack', text: PACK }, [{ file: 'policy', text }]))).toEqual([]);
+});
+
+test('a text that ends a file is no mark, whatever it looks like', () => {
+  for (const mark of [']', '}', '[', ',', ',,']) {
+    const text = `${POLICY}description:\n  en: |-\n    ${mark}`;
+    expect(
+      said(buildProgram({ file: 'pack', text: PACK }, [{ file: 'policy', text }])),
+      mark,
+    ).toEqual([]);
+  }
+});
 
 test.each([
   ['the schema knows', 'effect: deny', 'effect: dney', 8],
