@@ -22,7 +22,7 @@ export function purposeProblems(
   path: (index: number) => string,
 ): FactProblem[] {
   const list = listOf(program);
-  const terms = list === undefined ? undefined : taxonomyOf(program.pack).closedTermsOf(list);
+  const terms = taxonomyOf(program.pack).closedTermsOf(list);
   if (!terms) return [];
   return purposes.flatMap((purpose, i) =>
     terms.has(purpose)
