@@ -120,7 +120,7 @@ export class Ways {
         ways.push(...this.#all([applies, ...otherwise], TRUE, frame));
       }
     }
-    return shortest(ways.filter((way) => way.length > 0));
+    return shortest(ways);
   }
 
   /** The outcome that is taken made untrue, or a better one before it true. */
@@ -209,7 +209,7 @@ export class Ways {
     return {
       variable: undefined,
       constant: (list as readonly (string | number | boolean)[]).map((each) =>
-        isDate && typeof each === 'string' ? (parseDate(each) ?? each) : each,
+        isDate ? (parseDate(each as string) ?? each) : each,
       ),
       lever: undefined,
       sources: [],
@@ -352,8 +352,7 @@ export class Ways {
 
   #scalarDeltas({ test }: Leaf, { lever, remedy, want, other }: ScalarWish, frame: Frame): Delta[] {
     const { spec, slot, unit } = lever;
-    if (remedy.to === 'obtain')
-      return want === TRUE && frame[slot] === false ? [{ obtain: true }] : [];
+    if (remedy.to === 'obtain') return frame[slot] === false ? [{ obtain: true }] : [];
     // A member of what there is not is stated with the whole, or not at all.
     if (unit.shape === 'plain' && !this.#hasParent(spec.path, frame)) return [];
     const turns = (value: unknown): boolean => tried(test, slot, value, frame) === want;
