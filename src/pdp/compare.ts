@@ -101,27 +101,27 @@ interface Deed {
   readonly shows: (seen: Seen) => boolean;
 }
 
-const permits = (by: Side): Deed => ({
+const doesPermit = (by: Side): Deed => ({
   by,
   goal: is(by.permit.is),
   shows: ({ effect }) => effect === 'permit',
 });
-const permitsNot = (by: Side): Deed => ({
+const doesNotPermit = (by: Side): Deed => ({
   by,
   goal: isNot(by.permit.may),
   shows: ({ effect }) => effect !== 'permit',
 });
-const closes = (by: Side): Deed => ({
+const isClosed = (by: Side): Deed => ({
   by,
   goal: is(by.closed.is),
   shows: ({ effect }) => effect === 'deny',
 });
-const closesNot = (by: Side): Deed => ({
+const isNotClosed = (by: Side): Deed => ({
   by,
   goal: isNot(by.closed.may),
   shows: ({ effect }) => effect !== 'deny',
 });
-const denies = (by: Side): Deed => ({
+const doesDeny = (by: Side): Deed => ({
   by,
   goal: is(by.deny),
   shows: ({ isDenied }) => isDenied,
@@ -137,15 +137,15 @@ function relationOf(base: Program, a: Side, b: Side): Relation {
     if (!witness || deeds.every(({ by, shows }) => shows(seenBy(by, witness)))) return answer;
     return { answer: 'unknown' };
   };
-  const a_implies_b = none(ask(permits(a), permitsNot(b)));
-  const b_implies_a = none(ask(permits(b), permitsNot(a)));
-  const denials = [none(ask(closes(a), closesNot(b))), none(ask(closes(b), closesNot(a)))];
+  const a_implies_b = none(ask(doesPermit(a), doesNotPermit(b)));
+  const b_implies_a = none(ask(doesPermit(b), doesNotPermit(a)));
+  const denials = [none(ask(isClosed(a), isNotClosed(b))), none(ask(isClosed(b), isNotClosed(a)))];
   return {
     a_implies_b,
     b_implies_a,
     equal: all(a_implies_b, b_implies_a, ...denials),
-    together: ask(permits(a), permits(b)),
-    conflict: any(ask(permits(a), denies(b)), ask(permits(b), denies(a))),
+    together: ask(doesPermit(a), doesPermit(b)),
+    conflict: any(ask(doesPermit(a), doesDeny(b)), ask(doesPermit(b), doesDeny(a))),
   };
 }
 

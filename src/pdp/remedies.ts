@@ -159,7 +159,7 @@ class Search {
     return blocking
       .slice(0, MAX_BLOCKING)
       .map((rule) => this.#ways.around(rule, frame))
-      .reduce((fewest, ways) => (ways.length < fewest.length ? ways : fewest));
+      .reduce((fewest, each) => (each.length < fewest.length ? each : fewest));
   }
 
   /** The changes with those of a way. */

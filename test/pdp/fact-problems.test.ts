@@ -74,7 +74,12 @@ describe('What is wrong with a fact', () => {
     ['request.codes', 'a list of at most 100000 values'],
     ['request.people', 'a list of at most 100000 objects'],
   ])('%s takes no longer list', (path, expected) => {
-    expect(vocabulary.checkAt(path, new Array(100_001).fill({}))).toEqual([{ path: '', expected }]);
+    expect(
+      vocabulary.checkAt(
+        path,
+        Array.from({ length: 100_001 }, () => ({})),
+      ),
+    ).toEqual([{ path: '', expected }]);
   });
 
   test('is said of each member, and of the whole', () => {

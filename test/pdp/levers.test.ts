@@ -429,7 +429,7 @@ describe('A way out', () => {
     expect(both(any, low)).toEqual([['request.asked', 'low']]);
     expect(both(low, { fact: 'request.asked', neq: 'low' })).toEqual([]);
     expect(waysOut(low, { asked: 'high' }, state)).toEqual([]);
-    expect(both({ not: 'request.yes' } as object)).toEqual([['request.yes', false]]);
+    expect(both({ not: 'request.yes' })).toEqual([['request.yes', false]]);
   });
 
   test('leads to what is true only where another fact says so', () => {

@@ -461,14 +461,14 @@ describe('A pack', () => {
 
 describe('Of several ways out', () => {
   const title = { en: 'Title' };
-  const changes = (id: string, remedies: readonly object[], more: object = {}): object => ({
+  const changes = (id: string, own: readonly object[], more: object = {}): object => ({
     [`request.${id}`]: {
       type: 'boolean',
       source: 'request',
       title,
       basis: 'test',
       ...more,
-      remedies,
+      remedies: own,
     },
   });
   const to = (more: object): object => ({ to: 'value', sentence: { en: 'Do it.' }, ...more });

@@ -128,7 +128,7 @@ describe('what is asked of a condition by way of', () => {
     ]),
   );
   const assignments = FLAGS.reduce<readonly (boolean | undefined)[][]>(
-    (all, _) => all.flatMap((each) => [true, false, undefined].map((value) => [...each, value])),
+    (all) => all.flatMap((each) => [true, false, undefined].map((value) => [...each, value])),
     [[]],
   );
   /** What is unknown makes a rule hold neither for it nor for its negation. */
