@@ -418,19 +418,15 @@ function schemaProblems(
     problems.set(`${problem.line}:${problem.message}`, problem);
   }
   if (problems.size === 0) {
+    // All that is left is a choice that was not made, or made twice: there is one, and in rules.
     const left = (validate.errors ?? []).filter((error) => !skip(error)).slice(0, MAX_PROBLEMS);
+    const message = 'a rule has either "outcome", or "holds" and "otherwise"';
     for (const error of left) {
-      const problem = source.problemAt(pointerPath(error), ruleShape(error));
+      const problem = source.problemAt(pointerPath(error), message);
       problems.set(`${problem.line}:${problem.message}`, problem);
     }
   }
   return [...problems.values()];
-}
-
-function ruleShape(error: ErrorObject): string {
-  return /^\/rules\/\d+$/.test(error.instancePath)
-    ? 'a rule has either "outcome", or "holds" and "otherwise"'
-    : `${error.instancePath || 'the file'} ${error.message ?? 'is not as expected'}`;
 }
 
 function pointerPath(error: ErrorObject): (string | number)[] {

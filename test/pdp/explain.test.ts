@@ -517,6 +517,23 @@ describe('of a small pack', () => {
     expect(said.instruments).toEqual({ law: { en: 'Title' }, choice: { en: 'Title' } });
   });
 
+  test.each<[unknown, string]>([
+    ['from_start', 'from_start'],
+    ['before_release', 'before_release'],
+    ['throughout', 'throughout'],
+    [{ fact: 'request.until' }, '2027-01-01'],
+    [{ fact: 'request.from' }, 'throughout'],
+  ])('an obligation that is due %j is due %s', (due, expected) => {
+    const obligation = { sentence: { en: 'Do.' }, due, evidence: { en: 'Log.' } };
+    const by = built(
+      smallPack(),
+      policyDocument([ruleOf('DO', { outcome: 'oblige', obligation })]),
+    );
+    expect(explain(by, { request: { until: '2027-01-01' } }).obligations).toEqual([
+      { rule: 'DO', sentence: { en: 'Do.' }, due: expected, evidence: { en: 'Log.' } },
+    ]);
+  });
+
   test('an end that only rules read that do not apply is none', () => {
     const past = { fact: 'request.until', lt: '2020-01-01' };
     const by = (applies: unknown): Program =>
