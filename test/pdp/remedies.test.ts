@@ -627,6 +627,27 @@ describe('Of several ways out', () => {
     expect(found?.changes.map((change) => 'one_of' in change)).toEqual([false, true]);
   });
 
+  test('a better outcome may come true, and one that is taken untrue', () => {
+    const outcomes = (first: string): object[] => [
+      { when: 'request.yes', effect: first },
+      { effect: 'deny' },
+    ];
+    const stated = changes('yes', [to({ to: 'state' })]);
+    const rule = (first: string): object[] => [lacking('AA', 'request.no', outcomes(first))];
+    // Of what is not said a person is asked, whatever the outcome is.
+    expect(changesOf(of(stated, rule('permit')), { no: false })).toEqual([[['request.yes', true]]]);
+    expect(changesOf(of(stated, rule('review')), { no: false })).toEqual([]);
+    const either = changes('yes', [to({ values: [true, false] })]);
+    const turned = (first: string, yes: boolean): unknown =>
+      remedies(of(either, rule(first)), { request: { no: false, yes } }).map((each) => [
+        each.effect,
+        each.changes[0]?.to,
+      ]);
+    expect(turned('permit', false)).toEqual([['permit', true]]);
+    expect(turned('review', false)).toEqual([['review', true]]);
+    expect(turned('deny', true)).toEqual([]);
+  });
+
   test('that to a permission is found where nothing forbids', () => {
     const by = built(
       smallPack({ facts: { ...(smallPack() as { facts: object }).facts, ...flags('yes') } }),
