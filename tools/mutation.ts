@@ -298,24 +298,34 @@ function keep(file: string, score: Score): void {
     ...scores.map(([name, each]) => [`\`${name}\``, each, each.noticed / each.tried] as const),
     ['All', total, share] as const,
   ];
-  const table = [
+  const table = aligned([
     ['File', 'Mutants', 'Tried', 'Noticed', 'by time', 'Never run', 'Score'],
-    ['---', '--:', '--:', '--:', '--:', '--:', '--:'],
     ...rows.map(([name, { mutants, tried, noticed, by_time, never_run }, score]) => [
       name,
-      mutants,
-      tried,
-      noticed,
-      by_time,
-      never_run,
+      ...[mutants, tried, noticed, by_time, never_run].map(String),
       `${(100 * score).toFixed(1)} %`,
     ]),
-  ].map((cells) => `| ${cells.join(' | ')} |`);
+  ]);
   const page = readFileSync(PAGE, 'utf8');
   writeFileSync(
     PAGE,
     page.replace(/^\| File [^]*?\n(?!\|)/m, () => `${table.join('\n')}\n`),
   );
+}
+
+/** The lines of a table: its first column to the left, the others to the right. */
+function aligned([head = [], ...rows]: readonly (readonly string[])[]): string[] {
+  const widths = head.map((cell, i) =>
+    Math.max(cell.length, ...rows.map((row) => row[i]?.length ?? 0)),
+  );
+  const lined = (cells: readonly string[]): string => {
+    const padded = widths.map((width, i) =>
+      i === 0 ? (cells[i] ?? '').padEnd(width) : (cells[i] ?? '').padStart(width),
+    );
+    return `| ${padded.join(' | ')} |`;
+  };
+  const rules = widths.map((width, i) => '-'.repeat(width - Number(i > 0)) + (i > 0 ? ':' : ''));
+  return [head, rules, ...rows].map(lined);
 }
 
 const { values, positionals } = parseArgs({

@@ -114,7 +114,7 @@ export function viewOf(
     instruments: explanation.instruments,
     obligations: explanation.obligations,
     missing_facts: [...stored.missing_facts],
-    remedies: remedies(program, stored.facts, explanation),
+    remedies: remedies(program, stored.facts),
     examiners: explanation.examiners,
     expiry: stored.expiry,
     pack: stored.pack,

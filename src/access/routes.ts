@@ -112,7 +112,7 @@ export function accessHandlers(deps: AccessRoutes): Handlers<AccessOperation> {
     getDecisionExplanation: async ({ principal, path, query }) => {
       const row = await readable(deps, principal, path.id);
       const { program, stored, explanation } = await decidedAgain(deps, row);
-      const ways = remedies(program, stored.facts, explanation);
+      const ways = remedies(program, stored.facts);
       const body = explanationText(explanation, query.language ?? 'en', program.pack, ways);
       return { status: 200, body };
     },

@@ -347,8 +347,7 @@ class Analyser {
     ) {
       for (let from = 0; from < needed.length; ) {
         const rest = needed.filter((_, i) => i < from || i >= from + size);
-        if (rest.length > 0 && this.#isImpossible(...rest.map(({ condition }) => is(condition))))
-          needed = rest;
+        if (this.#isImpossible(...rest.map(({ condition }) => is(condition)))) needed = rest;
         else from += size;
       }
     }
@@ -573,7 +572,7 @@ class Analyser {
       const goal = isNot(condition);
       if (!this.#isImpossible(goal, ...others.map((part) => is(part.condition)))) continue;
       const listed = others.map((part) => wordsOf(part.condition)).join('; ');
-      const alone = others.length === 0 || this.#isImpossible(goal);
+      const alone = this.#isImpossible(goal);
       this.#say(subject, {
         kind: 'redundant',
         severity: 'hint',

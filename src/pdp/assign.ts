@@ -58,7 +58,6 @@ class Assigner {
 
   solve(): Assignment | undefined {
     const { codes, relations } = this.#problem;
-    for (const name of codes.keys()) this.#leaders.set(name, name);
     for (const { relation, left, right } of relations) {
       if (relation === 'eq') join(this.#leaders, left, right);
     }
@@ -68,7 +67,6 @@ class Assigner {
       classes.set(leader, [...(classes.get(leader) ?? []), name]);
     }
     for (const each of relations) {
-      if (each.relation === 'eq') continue;
       const [left, right] = [find(this.#leaders, each.left), find(this.#leaders, each.right)];
       for (const side of new Set([left, right]))
         this.#relations.set(side, [...(this.#relations.get(side) ?? []), each]);
@@ -232,14 +230,10 @@ class Pools {
     leaders: ReadonlyMap<string, string>,
   ) {
     const facts = [...codes.keys(), ...sets.keys()];
-    for (const name of facts) this.#webs.set(name, name);
-    for (const [name, leader] of leaders) join(this.#webs, name, leader);
     for (const { left, right } of relations) join(this.#webs, left, right);
     for (const { element, set } of members) join(this.#webs, element, set);
     for (const { left, right } of universals) {
-      const names = [...left, ...right].flatMap((term) =>
-        term.kind === 'codes' ? [] : [term.fact],
-      );
+      const names = factsIn([...left, ...right]);
       for (const name of names) join(this.#webs, names[0] ?? name, name);
     }
     for (const name of facts) this.poolOf(name).size++;
@@ -254,9 +248,7 @@ class Pools {
         for (const code of each) named.add(code);
     }
     for (const { left, right, kin } of universals) {
-      const names = [...left, ...right].flatMap((term) =>
-        term.kind === 'codes' ? [] : [term.fact],
-      );
+      const names = factsIn([...left, ...right]);
       if (kin && names[0]) for (const term of terms) this.poolOf(names[0]).codes.add(term);
       for (const term of [...left, ...right]) {
         const more = term.kind === 'codes' ? term.codes : term.kind === 'set' ? term.without : [];
@@ -299,6 +291,11 @@ class Pools {
   }
 }
 
+function factsIn(terms: readonly Term[]): string[] {
+  return terms.flatMap((term) => (term.kind === 'codes' ? [] : [term.fact]));
+}
+
+/** The last of those that lead from a name on: itself where it has no other. */
 function find(leaders: ReadonlyMap<string, string>, name: string): string {
   let at = name;
   for (let next = leaders.get(at); next !== undefined && next !== at; next = leaders.get(at))
@@ -307,6 +304,5 @@ function find(leaders: ReadonlyMap<string, string>, name: string): string {
 }
 
 function join(leaders: Map<string, string>, left: string, right: string): void {
-  const [a, b] = [find(leaders, left), find(leaders, right)];
-  if (a !== b) leaders.set(b, a);
+  leaders.set(find(leaders, right), find(leaders, left));
 }

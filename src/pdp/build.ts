@@ -1,13 +1,18 @@
 import { dayInZone } from './calendar.ts';
 import { compileCondition, type Scope, type Variable } from './compile.ts';
-import { type Condition, conditionFacts, parseCondition, PolicyProblem } from './condition.ts';
+import {
+  type Condition,
+  conditionFacts,
+  conditionRules,
+  parseCondition,
+  PolicyProblem,
+} from './condition.ts';
 import type {
   Citation,
   Complete,
   FileProblem,
   Layer,
   PackDocument,
-  Parsed,
   PolicyDocument,
   Rule,
   SourceFile,
@@ -51,13 +56,17 @@ export function buildProgram(
   complete?: Complete,
 ): Built<Program> {
   const pack = parsePack(packFile.file, packFile.text);
-  const policies = policyFiles.map(({ file, text }) => parsePolicy(file, text, complete));
-  const problems = [pack, ...policies].flatMap((parsed) => (parsed.ok ? [] : parsed.problems));
+  const sources: SourceFile<PolicyDocument>[] = [];
+  const names: PolicyReference[] = [];
+  const problems = pack.ok ? [] : [...pack.problems];
+  for (const { file, text } of policyFiles) {
+    const policy = parsePolicy(file, text, complete);
+    if (policy.ok) {
+      sources.push(policy.source);
+      names.push(referenceOf(policy.source, text));
+    } else problems.push(...policy.problems);
+  }
   if (!pack.ok || problems.length > 0) return { ok: false, problems };
-  const sources = policies.flatMap((parsed: Parsed<PolicyDocument>) =>
-    parsed.ok ? [parsed.source] : [],
-  );
-  const names = sources.map((source, i) => referenceOf(source, policyFiles[i]?.text ?? ''));
   return new Builder(pack.source, sources).build(names, sha256(packFile.text));
 }
 
@@ -83,7 +92,7 @@ export function buildExtension(base: Program, { file, text }: PackFile): Built<E
   const { owner, target } = source.content;
   const scope = scopeOf(base);
   const named = target && canonicalIn(scope, target);
-  const bound = named && compileCondition(named, scope, ['target']);
+  const bound = named && compileCondition(named, scope, []);
   return { ok: true, value: { part: built.value, owner, bound } };
 }
 
@@ -166,7 +175,7 @@ class Builder {
     for (const [name, variable] of variables) this.#variables.set(name, variable);
     for (const [name, { union: of }] of Object.entries(base.pack.derived)) {
       const variable = this.#variables.get(name);
-      const spec = this.#variables.get(of?.at(-1) ?? '')?.spec;
+      const spec = of?.map((fact) => this.#variables.get(fact)?.spec).at(-1);
       // Constants are checked as those of the facts that it unites.
       if (variable && spec) this.#variables.set(name, { ...variable, spec });
     }
@@ -185,6 +194,17 @@ class Builder {
 
   #slot(name: string): number {
     return this.#slotNames.push(name) - 1;
+  }
+
+  /** What `work` gives; a mistake that it throws is noted, as one of `source`, and gives nothing. */
+  #noting<T>(source: SourceFile<unknown>, work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof PolicyProblem)) throw error;
+      this.#problems.push(source.problemAt(error.path, error.message));
+      return undefined;
+    }
   }
 
   #packProblem(path: readonly (string | number)[], message: string): void {
@@ -219,12 +239,7 @@ class Builder {
         this.#packProblem(['derived', name], `"${name}" is taken`);
         continue;
       }
-      try {
-        this.#declareOne(name, spec);
-      } catch (error) {
-        if (!(error instanceof PolicyProblem)) throw error;
-        this.#packProblem(error.path, error.message);
-      }
+      this.#noting(this.#pack, () => this.#declareOne(name, spec));
     }
   }
 
@@ -342,12 +357,9 @@ class Builder {
       for (const [i, { when }] of (remedies ?? []).entries()) {
         if (when === undefined) continue;
         const at = ['facts', path, 'remedies', i, 'when'];
-        try {
-          compileCondition(parseCondition(when, at), this.#scope(), at);
-        } catch (error) {
-          if (!(error instanceof PolicyProblem)) throw error;
-          this.#packProblem(error.path, error.message);
-        }
+        this.#noting(this.#pack, () =>
+          compileCondition(parseCondition(when, at), this.#scope(), at),
+        );
       }
     }
   }
@@ -364,9 +376,9 @@ class Builder {
           );
           return;
         }
-        entries.set(rule.id, { rule, source, path });
         const applies = this.#slot(`${rule.id} applies`);
         const holds = this.#slot(`${rule.id} holds`);
+        entries.set(rule.id, { rule, source, path, appliesSlot: applies, holdsSlot: holds });
         this.#ruleSlots.set(rule.id, { applies, holds: rule.holds ? holds : undefined });
       });
     }
@@ -375,17 +387,19 @@ class Builder {
 
   #inOrder(entries: ReadonlyMap<string, RuleEntry>): RuleEntry[] {
     const ordered: RuleEntry[] = [];
-    const state = new Map<string, 'open' | 'done'>();
+    const begun = new Set<string>();
+    const underWay = new Set<string>();
     // The rules under way, each referred to by the one before: a chain may be longer than the stack.
     const chain: { entry: RuleEntry; references: Iterator<string> }[] = [];
     const open = (entry: RuleEntry): void => {
       const { id } = entry.rule;
-      if (state.get(id) === 'open') {
+      if (underWay.has(id)) {
         const message = `${id} refers to itself in a circle`;
         this.#problems.push(entry.source.problemAt(entry.path, message));
       }
-      if (state.has(id)) return;
-      state.set(id, 'open');
+      if (begun.has(id)) return;
+      begun.add(id);
+      underWay.add(id);
       chain.push({ entry, references: ruleReferences(entry.rule).values() });
     };
     for (const entry of entries.values()) {
@@ -395,7 +409,7 @@ class Builder {
         const target = next.done ? undefined : entries.get(next.value);
         if (target) open(target);
         if (!next.done) continue;
-        state.set(last.entry.rule.id, 'done');
+        underWay.delete(last.entry.rule.id);
         ordered.push(last.entry);
         chain.pop();
       }
@@ -407,37 +421,20 @@ class Builder {
     return canonicalIn(this.#scope(), condition);
   }
 
-  #compileRule({ rule: asWritten, source, path }: RuleEntry): CompiledRule[] {
+  #compileRule({ rule: asWritten, source, path, ...slots }: RuleEntry): CompiledRule[] {
     const rule = namedRule(asWritten, (condition) => this.#named(condition));
     // Each wrong name is compared with every right one, to say what was meant.
     if (this.#problems.length >= MAX_PROBLEMS) return [];
-    this.#checkRule({ rule, source, path });
-    const slots = this.#ruleSlots.get(rule.id);
+    this.#checkRule(rule, source, path);
     const { target: writtenTarget } = source.content;
     const target = writtenTarget && this.#named(writtenTarget);
-    try {
-      // First as it is written, so that a mistake is found where it stands.
-      const written = compileRule(rule, this.#scope(), path);
-      const guarded = target
-        ? { ...rule, applies: { kind: 'and', of: [target, rule.applies] } as const }
-        : rule;
-      const compiled =
-        target && !this.#astray.has(source) ? compileRule(guarded, this.#scope(), path) : written;
-      return [
-        {
-          ...compiled,
-          rule: guarded,
-          document: source.content,
-          then: rule.then,
-          appliesSlot: slots?.applies ?? 0,
-          holdsSlot: (slots?.applies ?? 0) + 1,
-        },
-      ];
-    } catch (error) {
-      if (!(error instanceof PolicyProblem)) throw error;
-      this.#problems.push(source.problemAt(error.path, error.message));
-      return [];
-    }
+    // First as it is written, so that a mistake is found where it stands.
+    const written = this.#noting(source, () => compileRule(rule, this.#scope(), path));
+    if (!written) return [];
+    const common = { document: source.content, then: rule.then, ...slots };
+    if (!target || this.#astray.has(source)) return [{ ...written, rule, ...common }];
+    const guarded: Rule = { ...rule, applies: { kind: 'and', of: [target, rule.applies] } };
+    return [{ ...compileRule(guarded, this.#scope(), path), rule: guarded, ...common }];
   }
 
   #kindOf(instrument: string): string | undefined {
@@ -467,22 +464,24 @@ class Builder {
 
   /** A target is about the dataset alone: it is known before anything is asked. */
   #checkTarget(source: SourceFile<PolicyDocument>, target: Condition): void {
-    try {
+    const isRight = this.#noting(source, () => {
       compileCondition(target, this.#scope(), ['target']);
       const other = conditionFacts(target).find((fact) => !fact.startsWith('dataset.'));
       if (other !== undefined)
         throw new PolicyProblem(['target'], `a target reads facts of the dataset, not ${other}`);
-      if (references(target).length > 0)
+      if (conditionRules(target).length > 0)
         throw new PolicyProblem(['target'], 'a target refers to no rules');
-    } catch (error) {
-      if (!(error instanceof PolicyProblem)) throw error;
-      this.#problems.push(source.problemAt(error.path, error.message));
-      this.#astray.add(source);
-    }
+      return true;
+    });
+    if (!isRight) this.#astray.add(source);
   }
 
   /** What a rule may not do because of where it comes from. */
-  #checkRule({ rule, source, path }: RuleEntry): void {
+  #checkRule(
+    rule: Rule,
+    source: SourceFile<PolicyDocument>,
+    path: readonly (string | number)[],
+  ): void {
     const say = (key: string, message: string): void => {
       this.#problems.push(source.problemAt([...path, key], message));
     };
@@ -528,24 +527,17 @@ function canonicalIn({ variables, taxonomy }: Scope, condition: Condition): Cond
   return canonicalCondition(condition, (fact) => variables.get(fact)?.spec?.terms, taxonomy);
 }
 
-/** A rule whose conditions name terms by their codes; the very same where they do already. */
+/** A rule whose conditions name terms by their codes. */
 function namedRule(rule: Rule, named: (condition: Condition) => Condition): Rule {
   const { applies, holds, outcomes } = rule;
-  const [newApplies, newHolds] = [named(applies), holds && named(holds)];
-  const newOutcomes = outcomes.map((outcome) => {
-    const when = outcome.when && named(outcome.when);
-    return when === outcome.when ? outcome : { ...outcome, ...(when && { when }) };
-  });
-  const isSame =
-    newApplies === applies &&
-    newHolds === holds &&
-    newOutcomes.every((outcome, i) => outcome === outcomes[i]);
-  if (isSame) return rule;
   return {
     ...rule,
-    applies: newApplies,
-    outcomes: newOutcomes,
-    ...(newHolds && { holds: newHolds }),
+    applies: named(applies),
+    ...(holds && { holds: named(holds) }),
+    outcomes: outcomes.map((outcome) => ({
+      ...outcome,
+      ...(outcome.when && { when: named(outcome.when) }),
+    })),
   };
 }
 
@@ -553,18 +545,14 @@ interface RuleEntry {
   readonly rule: Rule;
   readonly source: SourceFile<PolicyDocument>;
   readonly path: readonly (string | number)[];
+  readonly appliesSlot: number;
+  readonly holdsSlot: number;
 }
 
 const BOOLEANS: Record<Truth, boolean | undefined> = { [FALSE]: false, 1: undefined, [TRUE]: true };
 
 function ruleReferences(rule: Rule): string[] {
   return [rule.applies, rule.holds, ...rule.outcomes.map(({ when }) => when)].flatMap(
-    (condition) => (condition ? references(condition) : []),
+    (condition) => (condition ? conditionRules(condition) : []),
   );
-}
-
-function references(condition: Condition): string[] {
-  if (condition.kind === 'applies' || condition.kind === 'holds') return [condition.rule];
-  if (condition.kind === 'not') return references(condition.of);
-  return 'of' in condition ? condition.of.flatMap(references) : [];
 }

@@ -8,7 +8,6 @@ import {
   type Node,
   NONE,
   OPPOSITE,
-  type Ordering,
   type Term,
   UNSTATED,
   type Wanted,
@@ -737,12 +736,8 @@ function numberOf(constant: Constant | undefined, type: Variable['type']): numbe
   return Number(constant);
 }
 
-function compareNumbers(operator: Ordering, a: number, b: number): boolean {
+function compareNumbers(operator: 'lt' | 'lteq' | 'gt' | 'gteq', a: number, b: number): boolean {
   switch (operator) {
-    case 'eq':
-      return a === b;
-    case 'neq':
-      return a !== b;
     case 'lt':
       return a < b;
     case 'lteq':

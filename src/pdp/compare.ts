@@ -68,19 +68,12 @@ export function comparePolicies(
   a: PolicyDocument,
   b: PolicyDocument,
 ): PolicyComparison {
-  const sides: Side[] = [];
   const same = new Interner();
-  for (const [of, document] of [
-    ['a', a],
-    ['b', b],
-  ] as const) {
-    const built = sideOf(base, document, same);
-    if (!built.ok) return { ok: false, of, problems: built.problems };
-    sides.push(built.side);
-  }
-  const [left, right] = sides;
-  if (!left || !right) throw new TypeError('two policies');
-  return { ok: true, relation: relationOf(base, left, right) };
+  const left = sideOf(base, a, same);
+  if (!left.ok) return { ok: false, of: 'a', problems: left.problems };
+  const right = sideOf(base, b, same);
+  if (!right.ok) return { ok: false, of: 'b', problems: right.problems };
+  return { ok: true, relation: relationOf(base, left.side, right.side) };
 }
 
 /** A policy by itself: when it has which effect, and its own program for the proof. */
@@ -101,56 +94,58 @@ interface Effects {
   readonly may: Condition;
 }
 
+/** What a policy does to a request: what to look for, and whether a decision shows it. */
+interface Deed {
+  readonly by: Side;
+  readonly goal: Goal;
+  readonly shows: (seen: Seen) => boolean;
+}
+
+const doesPermit = (by: Side): Deed => ({
+  by,
+  goal: is(by.permit.is),
+  shows: ({ effect }) => effect === 'permit',
+});
+const doesNotPermit = (by: Side): Deed => ({
+  by,
+  goal: isNot(by.permit.may),
+  shows: ({ effect }) => effect !== 'permit',
+});
+const isClosed = (by: Side): Deed => ({
+  by,
+  goal: is(by.closed.is),
+  shows: ({ effect }) => effect === 'deny',
+});
+const isNotClosed = (by: Side): Deed => ({
+  by,
+  goal: isNot(by.closed.may),
+  shows: ({ effect }) => effect !== 'deny',
+});
+const doesDeny = (by: Side): Deed => ({
+  by,
+  goal: is(by.deny),
+  shows: ({ isDenied }) => isDenied,
+});
+
 function relationOf(base: Program, a: Side, b: Side): Relation {
-  const ask = (
-    goals: readonly Goal[],
-    shows: (first: Seen, second: Seen) => boolean,
-  ): Comparison => {
-    const answer = found(base, goals);
-    if (!answer.witness || shows(seenBy(a, answer.witness), seenBy(b, answer.witness)))
-      return answer;
+  const ask = (...deeds: readonly Deed[]): Comparison => {
+    const answer = found(
+      base,
+      deeds.map(({ goal }) => goal),
+    );
+    const { witness } = answer;
+    if (!witness || deeds.every(({ by, shows }) => shows(seenBy(by, witness)))) return answer;
     return { answer: 'unknown' };
   };
-  const a_implies_b = none(
-    ask(
-      [is(a.permit.is), isNot(b.permit.may)],
-      (x, y) => x.effect === 'permit' && y.effect !== 'permit',
-    ),
-  );
-  const b_implies_a = none(
-    ask(
-      [is(b.permit.is), isNot(a.permit.may)],
-      (x, y) => y.effect === 'permit' && x.effect !== 'permit',
-    ),
-  );
-  const denials = [
-    none(
-      ask(
-        [is(a.closed.is), isNot(b.closed.may)],
-        (x, y) => x.effect === 'deny' && y.effect !== 'deny',
-      ),
-    ),
-    none(
-      ask(
-        [is(b.closed.is), isNot(a.closed.may)],
-        (x, y) => y.effect === 'deny' && x.effect !== 'deny',
-      ),
-    ),
-  ];
-  const together = ask(
-    [is(a.permit.is), is(b.permit.is)],
-    (x, y) => x.effect === 'permit' && y.effect === 'permit',
-  );
-  const clashes = [
-    ask([is(a.permit.is), is(b.deny)], (x, y) => x.effect === 'permit' && y.isDenied),
-    ask([is(b.permit.is), is(a.deny)], (x, y) => y.effect === 'permit' && x.isDenied),
-  ];
+  const a_implies_b = none(ask(doesPermit(a), doesNotPermit(b)));
+  const b_implies_a = none(ask(doesPermit(b), doesNotPermit(a)));
+  const denials = [none(ask(isClosed(a), isNotClosed(b))), none(ask(isClosed(b), isNotClosed(a)))];
   return {
     a_implies_b,
     b_implies_a,
     equal: all(a_implies_b, b_implies_a, ...denials),
-    together,
-    conflict: any(...clashes),
+    together: ask(doesPermit(a), doesPermit(b)),
+    conflict: any(ask(doesPermit(a), doesDeny(b)), ask(doesPermit(b), doesDeny(a))),
   };
 }
 
@@ -341,7 +336,7 @@ function and(...of: readonly Condition[]): Condition {
 }
 
 function or(of: readonly Condition[]): Condition {
-  return of.length === 0 ? NEVER : { kind: 'or', of };
+  return { kind: 'or', of };
 }
 
 const is = (condition: Condition): Goal => ({ condition, wanted: TRUE });

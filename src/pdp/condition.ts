@@ -169,6 +169,13 @@ function isListable(value: unknown): value is string | number {
   return typeof value === 'string' || typeof value === 'number';
 }
 
+/** Every rule that a condition refers to, one as often as it does. */
+export function conditionRules(condition: Condition): string[] {
+  if (condition.kind === 'applies' || condition.kind === 'holds') return [condition.rule];
+  if (condition.kind === 'not') return conditionRules(condition.of);
+  return 'of' in condition ? condition.of.flatMap(conditionRules) : [];
+}
+
 /** Every fact that a condition may read. */
 export function conditionFacts(condition: Condition): string[] {
   switch (condition.kind) {

@@ -255,22 +255,20 @@ export function parsePolicy(
   const source = { ...read.source, content: complete(read.source.content) };
   const rules: Rule[] = [];
   const problems: FileProblem[] = [];
-  const raw = source.content as { rules?: unknown } | null;
-  for (const [i, rule] of (Array.isArray(raw?.rules) ? (raw.rules as unknown[]) : []).entries()) {
+  const noting = <T>(parse: () => T): T | undefined => {
     try {
-      rules.push(parseRule(rule, ['rules', i]));
+      return parse();
     } catch (error) {
       if (!(error instanceof PolicyProblem)) throw error;
       problems.push(source.problemAt(error.path, error.message));
+      return undefined;
     }
+  };
+  for (const [i, written] of rulesIn(source.content).entries()) {
+    const rule = noting(() => parseRule(written, ['rules', i]));
+    if (rule) rules.push(rule);
   }
-  let target: Condition | undefined;
-  try {
-    target = parseTarget(source.content);
-  } catch (error) {
-    if (!(error instanceof PolicyProblem)) throw error;
-    problems.push(source.problemAt(error.path, error.message));
-  }
+  const target = noting(() => parseTarget(source.content));
   problems.push(...policyProblems(source));
   if (problems.length > 0) return { ok: false, problems: problems.slice(0, MAX_PROBLEMS) };
   const { target: _written, ...document } = source.content as PolicyDocument;
@@ -292,13 +290,15 @@ export function parsePack(file: string, text: string): Parsed<PackDocument> {
   const [own = '', ...others] = splitPack(text);
   const pack = parseAs<PackDocument>(isPack, file, own);
   const names = pack.ok ? (pack.source.content.parts ?? []) : [];
-  const parts = others.map((part, i) => parseAs<PartDocument>(isPart, names[i] ?? file, part));
-  const problems = [pack, ...parts].flatMap((parsed) => (parsed.ok ? [] : parsed.problems));
+  const parts: SourceFile<PartDocument>[] = [];
+  const problems = pack.ok ? [] : [...pack.problems];
+  for (const [i, each] of others.entries()) {
+    const part = parseAs<PartDocument>(isPart, names[i] ?? file, each);
+    if (part.ok) parts.push(part.source);
+    else problems.push(...part.problems);
+  }
   if (!pack.ok || problems.length > 0) return { ok: false, problems };
-  return withParts(
-    pack.source,
-    parts.flatMap((parsed) => (parsed.ok ? [parsed.source] : [])),
-  );
+  return withParts(pack.source, parts);
 }
 
 /** The files beside its folder that a pack's own file names; none where the file has mistakes. */
@@ -314,6 +314,11 @@ function parseAs<T>(validate: ValidateFunction, file: string, text: string): Par
   const problems = schemaProblems(validate, read.source, () => false);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, source: { ...read.source, content: read.source.content as T } };
+}
+
+function rulesIn(content: unknown): readonly unknown[] {
+  const { rules } = (content ?? {}) as { rules?: unknown };
+  return Array.isArray(rules) ? rules : [];
 }
 
 /** The target as written, and the owner's datasets only. */
@@ -367,8 +372,8 @@ function parseOutcomes(source: unknown, path: readonly (string | number)[]): rea
  * mistakes for each rule that has one.
  */
 function policyProblems(source: SourceFile<unknown>): FileProblem[] {
-  const raw = source.content as { rules?: unknown } | null;
-  const rules = Array.isArray(raw?.rules) ? (raw.rules as unknown[]) : [];
+  const raw = source.content as object;
+  const rules = rulesIn(raw);
   if (rules.length > MAX_RULES) return [source.problemAt(['rules'], `at most ${MAX_RULES} rules`)];
   const problems = new Map<string, FileProblem>();
   for (let from = 0; from === 0 || from < rules.length; from += RULES_AT_A_TIME) {
@@ -391,7 +396,7 @@ function policyProblems(source: SourceFile<unknown>): FileProblem[] {
     for (const problem of found) problems.set(`${problem.line}:${problem.message}`, problem);
     if (problems.size >= MAX_PROBLEMS) break;
   }
-  return [...problems.values()].slice(0, MAX_PROBLEMS);
+  return [...problems.values()];
 }
 
 /** `parseCondition` has said it better already. */
@@ -415,19 +420,15 @@ function schemaProblems(
     problems.set(`${problem.line}:${problem.message}`, problem);
   }
   if (problems.size === 0) {
+    // All that is left is a choice that was not made, or made twice: there is one, and in rules.
     const left = (validate.errors ?? []).filter((error) => !skip(error)).slice(0, MAX_PROBLEMS);
+    const message = 'a rule has either "outcome", or "holds" and "otherwise"';
     for (const error of left) {
-      const problem = source.problemAt(pointerPath(error), ruleShape(error));
+      const problem = source.problemAt(pointerPath(error), message);
       problems.set(`${problem.line}:${problem.message}`, problem);
     }
   }
   return [...problems.values()];
-}
-
-function ruleShape(error: ErrorObject): string {
-  return /^\/rules\/\d+$/.test(error.instancePath)
-    ? 'a rule has either "outcome", or "holds" and "otherwise"'
-    : `${error.instancePath || 'the file'} ${error.message ?? 'is not as expected'}`;
 }
 
 function pointerPath(error: ErrorObject): (string | number)[] {
@@ -482,10 +483,7 @@ export function readYaml(file: string, text: string): Parsed<unknown> {
   const wrong = [
     ...mistakes.map(({ message, pos }) => ({ message, offset: pos[0] })),
     ...(mistakes.length > 0 ? [] : mistakenNodes(document)),
-  ].map(({ message, offset }) => {
-    const { line, col } = lines.linePos(offset);
-    return { file, line: Math.max(line, 1), column: Math.max(col, 1), message };
-  });
+  ].map(({ message, offset }) => ({ file, ...placeOf(offset, lines), message }));
   if (wrong.length > 0) return { ok: false, problems: wrong };
   let content: unknown;
   try {
@@ -493,8 +491,8 @@ export function readYaml(file: string, text: string): Parsed<unknown> {
   } catch (error) {
     const message = error instanceof Error ? error.message : 'aliases that cannot be resolved';
     const unresolved = /^Unresolved alias .*: (\S+)$/.exec(message)?.[1];
-    const { line, col } = lines.linePos(unresolved ? text.indexOf(`*${unresolved}`) : 0);
-    return fail(Math.max(line, 1), Math.max(col, 1), message);
+    const { line, column } = placeOf(unresolved ? text.indexOf(`*${unresolved}`) : 0, lines);
+    return fail(line, column, message);
   }
   return { ok: true, source: sourceFile(file, content, document, lines) };
 }
@@ -558,21 +556,21 @@ function sourceFile(
     file,
     content,
     problemAt(path, message) {
-      const offset = offsetOf(document, path);
-      const { line, col } = lines.linePos(offset);
-      const rule =
-        path[0] === 'rules' && typeof path[1] === 'number'
-          ? (content as { rules?: { id?: unknown }[] }).rules?.[path[1]]?.id
-          : undefined;
+      const [top, index] = path;
+      const rule = top === 'rules' ? (rulesIn(content)[Number(index)] as { id?: unknown }) : {};
       return {
         file,
-        line: Math.max(line, 1),
-        column: Math.max(col, 1),
+        ...placeOf(offsetOf(document, path), lines),
         message,
-        ...(typeof rule === 'string' ? { rule } : {}),
+        ...(typeof rule?.id === 'string' ? { rule: rule.id } : {}),
       };
     },
   };
+}
+
+function placeOf(offset: number, lines: LineCounter): { line: number; column: number } {
+  const { line, col } = lines.linePos(offset);
+  return { line, column: col };
 }
 
 /** Where the deepest part of `path` that exists begins: a key where there is one, else its value. */

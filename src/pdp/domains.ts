@@ -265,7 +265,7 @@ export class Domains {
   takes(set: string, code: string): boolean {
     const spec = this.#shapes.of.get(set)?.spec;
     if (!spec || this.#shapes.termsOf(spec)?.has(code) === false) return false;
-    return isValueOf(spec, spec.type === 'set' ? (spec.of ?? 'code') : spec.type, code);
+    return isValueOf(spec, valueTypeOf(spec), code);
   }
 
   /** Are values that nobody names as good as one another? */
@@ -273,23 +273,29 @@ export class Domains {
     return this.#valueType(fact) === 'country';
   }
 
+  /** Of a fact, or of the set that an element is of. */
+  #specOf(name: string): FactSpec | undefined {
+    return this.#shapes.of.get(this.elements.get(name) ?? name)?.spec;
+  }
+
   #valueType(fact: string): FactSpec['type'] | undefined {
-    const spec = this.#shapes.of.get(this.elements.get(fact) ?? fact)?.spec;
-    return spec?.type === 'set' ? (spec.of ?? 'code') : spec?.type;
+    const spec = this.#specOf(fact);
+    return spec && valueTypeOf(spec);
   }
 
   #initialValues(fact: string): readonly (string | boolean)[] | undefined {
     if (fact === 'home') return [this.#shapes.home];
-    switch (this.#valueType(fact)) {
+    const spec = this.#specOf(fact);
+    if (!spec) return undefined;
+    switch (valueTypeOf(spec)) {
       case 'boolean':
         return [true, false];
       case 'country':
         return COUNTRY_LIST;
       case 'enum':
-        return this.#shapes.of.get(this.elements.get(fact) ?? fact)?.spec.values ?? [];
+        return spec.values ?? [];
       default: {
-        const spec = this.#shapes.of.get(this.elements.get(fact) ?? fact)?.spec;
-        const terms = spec && this.#shapes.termsOf(spec);
+        const terms = this.#shapes.termsOf(spec);
         return terms && [...terms];
       }
     }
@@ -463,6 +469,11 @@ function memberDemand({ fact }: Shape, list: Shape): Node {
       all(status(list.fact, NONE | EMPTY | UNSTATED), none),
     ],
   };
+}
+
+/** The type of a fact's values: of a set, that of its members. */
+function valueTypeOf({ type, of = 'code' }: FactSpec): FactSpec['type'] {
+  return type === 'set' ? of : type;
 }
 
 function isValueOf(spec: FactSpec, type: FactSpec['type'], code: string): boolean {

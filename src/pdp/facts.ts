@@ -112,10 +112,8 @@ const CODE = /^[A-Za-z0-9][A-Za-z0-9_.:/#-]{0,199}$/;
 
 interface Node {
   readonly key: string;
-  readonly path: string;
   /** Its key as a part of a JSON pointer. */
   readonly pointer: string;
-  slot: number;
   spec: FactSpec | undefined;
   readonly children: Map<string, Node>;
   /** The children that are terms, or have some below them. */
@@ -135,21 +133,20 @@ export class Vocabulary {
     this.specs = specs;
     this.#taxonomy = taxonomy;
     this.#loader = new Loader(specs, [...taxonomy.broader.keys()]);
-    this.#root = node('', '');
+    this.#root = node('');
     specs.forEach((spec, slot) => {
       this.#slots.set(spec.path, slot);
       let at = this.#root;
       for (const key of spec.path.split('.')) {
         let next = at.children.get(key);
         if (!next) {
-          next = node(key, at.path ? `${at.path}.${key}` : key);
+          next = node(key);
           at.children.set(key, next);
         }
         if (spec.terms !== undefined && !at.withTerms.includes(next)) at.withTerms.push(next);
         at = next;
       }
       at.spec = spec;
-      at.slot = slot;
     });
   }
 
@@ -246,8 +243,7 @@ export class Vocabulary {
   /** The terms that a fact takes and no others; undefined where any code will do. */
   termsOf({ terms, source }: FactSpec): ReadonlySet<string> | undefined {
     // What was asked for is looked at with what the registers know of it.
-    if (terms === undefined || source !== 'register') return undefined;
-    return this.#taxonomy.isClosed(terms) ? this.#taxonomy.termsOf(terms) : undefined;
+    return source === 'register' ? this.#taxonomy.closedTermsOf(terms) : undefined;
   }
 
   /**
@@ -293,12 +289,10 @@ export class Vocabulary {
   }
 }
 
-function node(key: string, path: string): Node {
+function node(key: string): Node {
   return {
     key,
-    path,
     pointer: pointerPart(key),
-    slot: -1,
     spec: undefined,
     children: new Map(),
     withTerms: [],
@@ -341,11 +335,11 @@ function scalarExpectation(type: FactType, spec: FactSpec, value: unknown): stri
     case 'number':
       return numberExpectation(type, spec, value);
     case 'enum':
-      return typeof value === 'string' && spec.values?.includes(value)
+      return spec.values?.includes(value as string)
         ? undefined
         : `one of ${spec.values?.join(', ')}${suggestion(value, spec.values ?? [])}`;
     case 'country':
-      return typeof value === 'string' && COUNTRIES.has(value)
+      return COUNTRIES.has(value as string)
         ? undefined
         : 'an ISO 3166-1 alpha-2 country code, in capital letters';
     case 'date':
@@ -418,7 +412,7 @@ function editDistance(a: string, b: string): number {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const substitute = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swapped = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
       const swap = swapped ? (before[j - 2] ?? 0) + 1 : substitute;
       next.push(Math.min(substitute, swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
     }

@@ -1,4 +1,4 @@
-import type { Condition } from './condition.ts';
+import { type Condition, conditionRules } from './condition.ts';
 import type { Facts, Frame } from './facts.ts';
 import { FALSE, TRUE } from './logic.ts';
 import type { CompiledRule, Program } from './program.ts';
@@ -8,20 +8,15 @@ export function referredRules(
   { rules }: Program,
   conditions: readonly Condition[],
 ): readonly CompiledRule[] {
-  const found = new Set<string>();
-  const byId = new Map<string, CompiledRule>();
-  const queue = [...conditions];
-  for (let next = queue.pop(); next; next = queue.pop()) {
-    if (next.kind === 'not') queue.push(next.of);
-    else if ('of' in next) for (const part of next.of) queue.push(part);
-    else if ('rule' in next && !found.has(next.rule)) {
-      found.add(next.rule);
-      if (byId.size === 0) for (const rule of rules) byId.set(rule.rule.id, rule);
-      const target = byId.get(next.rule)?.rule;
-      if (target) queue.push(target.applies, ...(target.holds ? [target.holds] : []));
-    }
+  const found = new Set(conditions.flatMap(conditionRules));
+  if (found.size === 0) return [];
+  // Each rule comes after those that it refers to.
+  for (const { rule } of rules.toReversed()) {
+    if (!found.has(rule.id)) continue;
+    for (const condition of [rule.applies, rule.holds])
+      if (condition) for (const id of conditionRules(condition)) found.add(id);
   }
-  return found.size === 0 ? [] : rules.filter(({ rule }) => found.has(rule.id));
+  return rules.filter(({ rule }) => found.has(rule.id));
 }
 
 /** Explicit facts in the evaluator's form, with derived facts and what `referred` rules say. */

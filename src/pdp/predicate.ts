@@ -116,10 +116,7 @@ export class Predicates {
     and: new Map<string, Predicate>(),
     or: new Map<string, Predicate>(),
   } satisfies Record<Reading | Junction, Map<string, Predicate>>;
-  readonly #names = new Map<Predicate, string>([
-    [this.always, 'T'],
-    [this.never, 'F'],
-  ]);
+  readonly #names = new Map<Predicate, string>();
   readonly #negations = new Map<Predicate, Predicate>();
 
   constant(value: boolean): Predicate {
@@ -177,6 +174,7 @@ export class Predicates {
     return predicate;
   }
 
+  /** Nothing for a constant: there is one at most where it is asked. */
   #name(predicate: Predicate): string {
     return this.#names.get(predicate) ?? '';
   }
@@ -195,8 +193,7 @@ export class Predicates {
       if (part === settled) return settled;
       if (part !== neutral) telling.push(part);
     }
-    const [first] = telling;
-    if (!first || telling.length === 1) return first ?? neutral;
+    if (telling.length < 2) return telling[0] ?? neutral;
     const flat = new Set(telling.flatMap((part) => (part.kind === kind ? part.of : [part])));
     const joined = new Set(this.#joinMemberships(kind, [...flat]));
     const left = [...joined].filter((part) => !isImplied(part, DUAL[kind], joined));
@@ -210,7 +207,7 @@ export class Predicates {
 
   /** Joins branches that differ in the values of one fact only. */
   #joinMemberships(kind: Junction, branches: readonly Predicate[]): Predicate[] {
-    const groups = new Map<string, Selection[]>();
+    const groups = new Map<string, [Selection, ...Selection[]]>();
     const single: Predicate[] = [];
     for (const branch of branches) {
       const selection = this.#select(kind, branch);
@@ -224,9 +221,8 @@ export class Predicates {
       else groups.set(key, [selection]);
     }
     const joined = [...groups.values()].map((group) => {
-      const [first] = group;
-      if (!first || group.length === 1) return first?.branch ?? this.never;
-      return this.#join(DUAL[kind], [this.#union(group), first.rest]);
+      const [{ branch, rest }] = group;
+      return group.length === 1 ? branch : this.#join(DUAL[kind], [this.#union(group), rest]);
     });
     return [...single, ...joined];
   }

@@ -22,9 +22,8 @@ export function purposeProblems(
   path: (index: number) => string,
 ): FactProblem[] {
   const list = listOf(program);
-  const taxonomy = taxonomyOf(program.pack);
-  const terms = list !== undefined && taxonomy.isClosed(list) ? taxonomy.termsOf(list) : undefined;
-  if (list === undefined || !terms) return [];
+  const terms = taxonomyOf(program.pack).closedTermsOf(list);
+  if (!terms) return [];
   return purposes.flatMap((purpose, i) =>
     terms.has(purpose)
       ? []

@@ -52,16 +52,14 @@ const ways = new WeakMap<Program, Ways>();
  * bounded, so of very many ways out some may be missing.
  *
  * @param program that of the case (`boundTo`).
- * @param verdict of the same facts, where it is known already.
  */
-export function remedies(program: Program, facts: Facts, verdict?: Verdict): Remedy[] {
-  if (verdict?.effect === 'permit') return [];
-  const base = loadFacts(program, facts);
-  const before = evaluate(program, base);
-  if (before.effect === 'permit') return [];
+export function remedies(program: Program, facts: Facts): Remedy[] {
+  const frame = loadFacts(program, facts);
+  const verdict = evaluate(program, frame);
+  if (verdict.effect === 'permit') return [];
   const known = ways.get(program) ?? new Ways(program);
   ways.set(program, known);
-  return new Search(program, facts, known, { frame: base, verdict: before }).run();
+  return new Search(program, facts, known, { frame, verdict }).run();
 }
 
 interface Change {
@@ -90,7 +88,7 @@ const RANK = { deny: 0, review: 1, permit: 2 } as const;
 
 /**
  * Breadth first by the number of changes. Of all rules in the way, the one with the fewest ways
- * around it is the one to branch on: a rule without any ends the branch at once.
+ * around it is the one to branch on: a rule without any ends the branch.
  */
 class Search {
   readonly #program: Program;
@@ -127,13 +125,6 @@ class Search {
   }
 
   #visit(changes: Changes): void {
-    const needless = this.#found.some(
-      (each) =>
-        each.verdict.effect === 'permit' &&
-        each.changes.size < changes.size &&
-        isWithin(each.changes, changes),
-    );
-    if (needless) return;
     const tried = this.#try(changes);
     if (this.#isBetter(tried.verdict)) this.#found.push(candidateOf(changes, tried.verdict));
     if (tried.verdict.effect !== 'permit') this.#branch(changes, tried);
@@ -154,7 +145,6 @@ class Search {
   #branch(changes: Changes, { frame, verdict }: Tried): void {
     for (const way of this.#narrowest(frame, verdict)) {
       const next = this.#after(changes, way, frame);
-      if (!next || next.size > MAX_CHANGES) continue;
       const key = keyOf(next);
       if (this.#seen.has(key)) continue;
       this.#seen.add(key);
@@ -166,17 +156,14 @@ class Search {
     // With reviews first, what denies stands in the way behind them.
     const blocking = effect === 'deny' ? deny : [...review, ...deny];
     if (blocking.length === 0) return this.#ways.towardsPermission(frame);
-    let fewest: readonly Way[] | undefined;
-    for (const rule of blocking.slice(0, MAX_BLOCKING)) {
-      const around = this.#ways.around(rule, frame);
-      if (around.length === 0) return [];
-      if (!fewest || around.length < fewest.length) fewest = around;
-    }
-    return fewest ?? [];
+    return blocking
+      .slice(0, MAX_BLOCKING)
+      .map((rule) => this.#ways.around(rule, frame))
+      .reduce((fewest, each) => (each.length < fewest.length ? each : fewest));
   }
 
-  /** The changes with those of a way; undefined where nothing is new. */
-  #after(changes: Changes, way: Way, frame: Frame): Changes | undefined {
+  /** The changes with those of a way. */
+  #after(changes: Changes, way: Way, frame: Frame): Changes {
     const next = new Map(changes);
     for (const move of way) {
       const { unit } = move.lever;
@@ -186,7 +173,7 @@ class Search {
       if (isSame(value, original)) next.delete(unit.path);
       else next.set(unit.path, { unit, value, moves: [...(before?.moves ?? []), move] });
     }
-    return next.size > 0 ? next : undefined;
+    return next;
   }
 
   #original({ path }: Unit): unknown {
@@ -198,21 +185,17 @@ class Search {
     for (const each of this.#found.toSorted(order)) {
       if (kept.length === MAX_REMEDIES || this.#work > 2 * MAX_WORK) break;
       if (kept.some((other) => isAtLeast(other, each))) continue;
-      const smallest = this.#trimmed(this.#smallest(each));
-      if (!kept.some((other) => isAtLeast(other, smallest))) kept.push(smallest);
+      kept.push(this.#trimmed(this.#smallest(each)));
     }
-    return kept
-      .filter((each) => !kept.some((other) => other !== each && isAtLeast(other, each)))
-      .toSorted(order)
-      .map((each) => this.#remedy(each));
+    return kept.toSorted(order).map((each) => this.#remedy(each));
   }
 
-  /** The least part of a candidate's changes that gives as good an answer. */
+  /** A part of a candidate's changes that gives as good an answer, and no part of which does. */
   #smallest(candidate: Candidate): Candidate {
     const entries = [...candidate.changes];
-    const masks = Array.from({ length: 2 ** entries.length - 2 }, (_, i) => i + 1);
     const wanted = RANK[candidate.verdict.effect];
-    for (const mask of masks.toSorted((a, b) => bits(a) - bits(b))) {
+    // The parts of a part are lesser numbers.
+    for (let mask = 1; mask < 2 ** entries.length - 1; mask++) {
       const changes = new Map(entries.filter((_, i) => mask & (1 << i)));
       const { verdict } = this.#try(changes);
       if (RANK[verdict.effect] >= wanted) return candidateOf(changes, verdict);
@@ -228,13 +211,13 @@ class Search {
       if (change.unit.shape !== 'record') continue;
       const original = this.#original(change.unit);
       for (const key of Object.keys(change.value as object)) {
-        const value = withoutMember(rest.get(path)?.value as Members, key, original);
-        if (!value) continue;
+        const before = isObject(original) ? original[key] : undefined;
+        const value = { ...(rest.get(path)?.value as object), [key]: before };
         const less = new Map(rest).set(path, { ...change, value });
         if (isSameVerdict(this.#try(less).verdict, verdict)) rest = less;
       }
     }
-    return rest === changes ? candidate : candidateOf(rest, verdict);
+    return candidateOf(rest, verdict);
   }
 
   #remedy({ changes, verdict }: Candidate): Remedy {
@@ -282,16 +265,6 @@ class Search {
   }
 }
 
-type Members = Readonly<Record<string, unknown>>;
-
-/** A record without a new member, or with the member as it was; undefined where it is as it was. */
-function withoutMember(record: Members, key: string, original: unknown): Members | undefined {
-  const { [key]: value, ...rest } = record;
-  const before = isObject(original) ? original[key] : undefined;
-  if (isSame(value, before)) return undefined;
-  return before === undefined ? rest : { ...record, [key]: before };
-}
-
 function keyOf(changes: Changes): string {
   return [...changes]
     .map(([path, { value }]) => `${path} ${JSON.stringify(value)}`)
@@ -304,7 +277,7 @@ function isSame(a: unknown, b: unknown): boolean {
 }
 
 function isSameVerdict(a: Verdict, b: Verdict): boolean {
-  return isSame([a.deny, a.review, a.oblige], [b.deny, b.review, b.oblige]);
+  return isSame([a.effect, a.deny, a.review, a.oblige], [b.effect, b.deny, b.review, b.oblige]);
 }
 
 /** Every change of `part` is one of `whole`. */
@@ -349,10 +322,4 @@ function actorOf({ unit, moves }: Change): RemedyActor {
   if (unit.obtain) return unit.obtain.by ?? 'requester';
   const others = moves.map(({ remedy }) => remedy.by ?? 'requester');
   return others.find((by) => by !== 'requester') ?? 'requester';
-}
-
-function bits(mask: number): number {
-  let count = 0;
-  for (let rest = mask; rest > 0; rest &= rest - 1) count++;
-  return count;
 }

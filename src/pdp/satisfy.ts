@@ -292,9 +292,8 @@ class Search {
     if (low > high) return undefined;
     const ranges = new Map(problem.ranges);
     ranges.set('today', narrowed(narrowed(today, 'gteq', low), 'lteq', high));
-    const solved = solveOrder({ ...problem, ranges }, this.#step);
-    const date = solved?.get('today');
-    if (!solved || date === undefined) {
+    const date = solveOrder({ ...problem, ranges }, this.#step)?.get('today');
+    if (date === undefined) {
       // Another day might do where this one does not.
       this.doubtful ||= asOf !== undefined;
       return undefined;

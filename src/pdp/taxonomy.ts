@@ -60,9 +60,10 @@ export class Taxonomy {
     return this.#lists.get(list);
   }
 
-  /** Are the terms of a list all that there are? */
-  isClosed(list: string): boolean {
-    return this.#terms.closed?.includes(list) === true;
+  /** The terms of a list, where they are all that there are; undefined of no list too. */
+  closedTermsOf(list: string | undefined): ReadonlySet<string> | undefined {
+    const closed = this.#terms.closed?.find((each) => each === list);
+    return closed === undefined ? undefined : this.#lists.get(closed);
   }
 
   /** Is `term` a kind of `kind`? A code that is no term is a kind of itself alone. */

@@ -96,9 +96,8 @@ export class Ways {
     if (plan.holds && !isInTheWay(then)) ways.push(...this.#ways(plan.holds, TRUE, frame));
     if (plan.holds && (isInTheWay(then) || outcomes.some(({ effect }) => !isInTheWay(effect))))
       ways.push(...this.#ways(plan.holds, FALSE, frame));
-    const applies = this.#truth(plan.applies, frame);
     // A permission of which it is unknown whether it applies asks for review.
-    if (applies === UNKNOWN && [then, ...outcomes.map(({ effect }) => effect)].includes('permit'))
+    if ([then, ...outcomes.map(({ effect }) => effect)].includes('permit'))
       ways.push(...this.#ways(plan.applies, TRUE, frame));
     if (!plan.holds || this.#truth(plan.holds, frame) === FALSE) {
       ways.push(...this.#outcomeWays(plan, frame));
@@ -120,7 +119,7 @@ export class Ways {
         ways.push(...this.#all([applies, ...otherwise], TRUE, frame));
       }
     }
-    return shortest(ways.filter((way) => way.length > 0));
+    return shortest(ways);
   }
 
   /** The outcome that is taken made untrue, or a better one before it true. */
@@ -209,7 +208,7 @@ export class Ways {
     return {
       variable: undefined,
       constant: (list as readonly (string | number | boolean)[]).map((each) =>
-        isDate && typeof each === 'string' ? (parseDate(each) ?? each) : each,
+        isDate ? (parseDate(each as string) ?? each) : each,
       ),
       lever: undefined,
       sources: [],
@@ -352,8 +351,7 @@ export class Ways {
 
   #scalarDeltas({ test }: Leaf, { lever, remedy, want, other }: ScalarWish, frame: Frame): Delta[] {
     const { spec, slot, unit } = lever;
-    if (remedy.to === 'obtain')
-      return want === TRUE && frame[slot] === false ? [{ obtain: true }] : [];
+    if (remedy.to === 'obtain') return frame[slot] === false ? [{ obtain: true }] : [];
     // A member of what there is not is stated with the whole, or not at all.
     if (unit.shape === 'plain' && !this.#hasParent(spec.path, frame)) return [];
     const turns = (value: unknown): boolean => tried(test, slot, value, frame) === want;
@@ -588,18 +586,15 @@ function together(way: Way, more: Way): Way[] {
 }
 
 function sameMove(a: Move, b: Move): boolean {
-  return (
-    a.lever === b.lever &&
-    a.remedy === b.remedy &&
-    JSON.stringify(a.delta) === JSON.stringify(b.delta)
-  );
+  return a.remedy === b.remedy && JSON.stringify(a.delta) === JSON.stringify(b.delta);
 }
 
 type Setting = Extract<Delta, { set: unknown }>;
 
 function bothOf(a: Setting, b: Setting): Setting | undefined {
-  if (a.one_of && b.one_of) {
-    const one_of = a.one_of.filter((value) => b.one_of?.includes(value));
+  const { one_of: others } = b;
+  if (a.one_of && others) {
+    const one_of = a.one_of.filter((value) => others.includes(value));
     return one_of.length > 0 ? { set: one_of[0], one_of } : undefined;
   }
   return JSON.stringify(a.set) === JSON.stringify(b.set) ? a : undefined;

@@ -90,7 +90,36 @@ describe('constraints', () => {
   });
 
   test('a fact that there is not is a mistake in the one that has it', () => {
-    expect(() => relationOf('request.yes', 'request.nothing')).toThrow(/no fact "request.nothing"/);
+    const message = expect.stringContaining('no fact "request.nothing"') as string;
+    const nothing = { fact: 'request.nothing', eq: 1 };
+    for (const [a, b, path] of [
+      ['request.yes', nothing, ['b', 'fact']],
+      [nothing, 'request.yes', ['a', 'fact']],
+    ])
+      expect(() => relationOf(a, b)).toThrow(expect.objectContaining({ message, path }));
+  });
+
+  test('what the search does not settle is unknown, and so is all that rests on it', () => {
+    const names = Array.from({ length: 12 }, (_, i) => `request.n${i}`);
+    const fact = { source: 'request', title: { en: 'N' }, basis: 'test' };
+    const number = { ...fact, type: 'integer', minimum: 1, maximum: 11 };
+    const pigeons = built(
+      smallPack({
+        derived: {},
+        facts: {
+          'request.as_of': { ...fact, type: 'datetime' },
+          'request.yes': { ...fact, type: 'boolean' },
+          ...Object.fromEntries(names.map((name) => [name, number])),
+        },
+      }),
+      policyDocument([ruleOf('R-ONE', { outcome: 'permit' })]),
+    );
+    const pairs = names.flatMap((a, i) =>
+      names.slice(i + 1).map((b) => ({ fact: a, neq: { fact: b } })),
+    );
+    const [apart, yes] = [{ and: pairs }, 'request.yes'].map((each) => parseCondition(each, []));
+    if (!apart || !yes) throw new Error('two conditions');
+    expect(answersOf(compareConditions(pigeons, apart, yes))).toBe('unknown no no unknown unknown');
   });
 });
 
@@ -222,6 +251,50 @@ describe('policies', () => {
     }
   });
 
+  test('a policy says nothing of datasets that are not its target', () => {
+    const [ofMiddle, ofAll] = [{ target: { fact: 'dataset.allowed', eq: 'middle' } }, {}].map(
+      (target) => parsed(policyDocument([ruleOf('R-1', { outcome: 'permit' })], target)),
+    );
+    if (!ofMiddle || !ofAll) throw new Error('two policies');
+    expect(comparePolicies(base, ofMiddle, ofAll)).toMatchObject({
+      relation: { a_implies_b: { answer: 'yes' }, b_implies_a: { answer: 'no' } },
+    });
+  });
+
+  test('a rule of the program is what it is for both', () => {
+    const of = built(
+      smallPack(),
+      policyDocument([
+        ruleOf('BASE', { applies: 'request.yes', holds: 'request.no', otherwise: 'deny' }),
+      ]),
+    );
+    const permit = (applies: unknown) => [ruleOf('R-1', { applies, outcome: 'permit' })];
+    const both = permit({ holds: 'BASE' });
+    expect(relationOf(both, permit({ and: ['request.yes', 'request.no'] }), of)).toMatchObject({
+      equal: { answer: 'yes' },
+      together: { answer: 'yes', witness: { request: { yes: true, no: true } } },
+    });
+    expect(relationOf(both, permit({ applies: 'BASE' }), of)).toMatchObject({
+      a_implies_b: { answer: 'yes' },
+      b_implies_a: { answer: 'no', witness: { request: { yes: true } } },
+    });
+  });
+
+  test('exactly one of twice the same is none', () => {
+    const permit = (applies: unknown) => [ruleOf('R-1', { applies, outcome: 'permit' })];
+    const twice = permit({ xone: ['request.yes', 'request.yes'] });
+    expect(relationOf(twice, permit('request.yes'))).toMatchObject({
+      a_implies_b: { answer: 'yes' },
+      b_implies_a: { answer: 'no' },
+      together: { answer: 'no' },
+    });
+    expect(
+      relationOf(permit({ or: ['request.yes', 'request.yes'] }), permit('request.yes')),
+    ).toMatchObject({
+      equal: { answer: 'yes' },
+    });
+  });
+
   test('a mistake is said of the policy and the rule that has it', () => {
     const good = parsed(policyDocument([ruleOf('R-1', { outcome: 'deny' })]));
     const bad = parsed(
@@ -235,5 +308,17 @@ describe('policies', () => {
       of: 'b',
       problems: [{ rule: 'R-2', message: expect.stringContaining('request.nothing') }],
     });
+    const other = parsed(
+      policyDocument([ruleOf('R-1', { outcome: 'deny' })], { instrument: 'none' }),
+    );
+    const compared = comparePolicies(base, other, good);
+    expect(compared).toMatchObject({
+      ok: false,
+      of: 'a',
+      problems: [{ message: 'there is no instrument "none" in the pack' }],
+    });
+    expect(compared.ok ? [] : compared.problems.map((problem) => 'rule' in problem)).toEqual([
+      false,
+    ]);
   });
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseCondition } from '../../src/pdp/condition.ts';
@@ -421,6 +422,27 @@ describe('a mistake in a policy', () => {
       expect(message).not.toMatch(/^""/);
       expect(line * column).toBeGreaterThan(0);
     }
+  });
+});
+
+test('a program names its policies, by their versions and the bytes of their files', () => {
+  const texts = [GOOD, replaced('version: 1', 'version: 2').replaceAll('FIRST', 'SECOND')];
+  const pack = JSON.stringify(smallPack());
+  const result = buildProgram(
+    { file: 'pack.yaml', text: pack },
+    texts.map((text, i) => ({ file: `policy-${i}.yaml`, text })),
+  );
+  const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+  expect(result).toMatchObject({
+    ok: true,
+    value: {
+      packSha256: sha256(pack),
+      policies: texts.map((text, i) => ({
+        policy: 'test-policy',
+        version: i + 1,
+        sha256: sha256(text),
+      })),
+    },
   });
 });
 

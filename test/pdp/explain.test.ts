@@ -455,3 +455,176 @@ describe('obligations', () => {
     expect(obligations.find(({ rule }) => rule === 'OBL-RETAIN')?.due).toBe('2027-12-31');
   });
 });
+
+describe('of a small pack', () => {
+  const permit = ruleOf('PERMIT', { outcome: 'permit' });
+  const readings = (by: Program, facts: Facts): Record<string, unknown[]> =>
+    Object.fromEntries(
+      explain(by, facts).reasons.map(({ rule, facts: read }) => [
+        rule,
+        read.map(({ fact, value }) => [fact, value]),
+      ]),
+    );
+
+  test('nothing is permitted where no permission applies, and the rules say what they asked', () => {
+    const by = built(
+      smallPack(),
+      policyDocument([
+        ruleOf('ONE', { applies: 'request.yes', outcome: 'permit' }),
+        ruleOf('TWO', { holds: { not: 'request.yes' }, otherwise: 'deny' }),
+      ]),
+    );
+    expect(explain(by, { request: { yes: false } })).toMatchObject({
+      effect: 'deny',
+      deny: [],
+      reasons: [{ rule: 'TWO', effect: 'satisfied', uncertain: false }],
+      examiners: [],
+      expiry: null,
+    });
+    expect(explain(by, { request: { yes: true } })).toMatchObject({
+      effect: 'deny',
+      deny: ['TWO'],
+    });
+    expect(explain(by, {})).toMatchObject({ effect: 'review', missing: ['request.yes'] });
+  });
+
+  test('who examines is told apart by title, and one title asks once', () => {
+    const law = { role: 'authority', title: { en: 'The authority of the law' } };
+    const other = { role: 'authority', title: { en: 'Another authority' } };
+    const { examiners } = smallPack() as { examiners: Record<string, object> };
+    const review = (id: string, instrument = 'law'): object =>
+      ruleOf(id, {
+        outcome: 'review',
+        cites: [{ instrument, article: 'Art. 1', confidence: 'high' }],
+      });
+    const by = built(
+      smallPack({
+        examiners: { ...examiners, statute: law, regulation: law, national_choice: other },
+      }),
+      policyDocument([review('ONE')]),
+      policyDocument([review('TWO', 'choice')], {
+        policy: 'two',
+        layer: 'national_choice',
+        instrument: 'choice',
+      }),
+      policyDocument([review('THREE')], { policy: 'three', layer: 'regulation' }),
+    );
+    const said = explain(by, {});
+    expect(said.examiners).toEqual([
+      { ...law, rules: ['ONE', 'THREE'] },
+      { ...other, rules: ['TWO'] },
+    ]);
+    expect(said.instruments).toEqual({ law: { en: 'Title' }, choice: { en: 'Title' } });
+  });
+
+  test.each<[unknown, string]>([
+    ['from_start', 'from_start'],
+    ['before_release', 'before_release'],
+    ['throughout', 'throughout'],
+    [{ fact: 'request.until' }, '2027-01-01'],
+    [{ fact: 'request.from' }, 'throughout'],
+  ])('an obligation that is due %j is due %s', (due, expected) => {
+    const obligation = { sentence: { en: 'Do.' }, due, evidence: { en: 'Log.' } };
+    const by = built(
+      smallPack(),
+      policyDocument([ruleOf('DO', { outcome: 'oblige', obligation })]),
+    );
+    expect(explain(by, { request: { until: '2027-01-01' } }).obligations).toEqual([
+      { rule: 'DO', sentence: { en: 'Do.' }, due: expected, evidence: { en: 'Log.' } },
+    ]);
+  });
+
+  test('an end that only rules read that do not apply is none', () => {
+    const past = { fact: 'request.until', lt: '2020-01-01' };
+    const by = (applies: unknown): Program =>
+      built(
+        smallPack({ expiries: [{ name: 'until', fact: 'request.until' }] }),
+        policyDocument([
+          permit,
+          ruleOf('OLD', { applies: past, outcome: 'review' }),
+          ruleOf('REFERS', { applies, outcome: 'review' }),
+        ]),
+      );
+    const facts = { request: { until: '2027-01-01', no: false } };
+    expect(explain(by({ and: ['request.no', { applies: 'OLD' }] }), facts).expiry).toBeNull();
+    expect(explain(by({ not: { applies: 'OLD' } }), facts).expiry).toEqual({
+      name: 'until',
+      fact: 'request.until',
+      date: '2027-01-01',
+    });
+    const always = smallPack({
+      expiries: [{ name: 'until', fact: 'request.until', always: true }],
+    });
+    expect(explain(built(always, policyDocument([permit])), facts).expiry).toMatchObject({
+      date: '2027-01-01',
+    });
+  });
+
+  test('a derived fact that is known needed nothing that is unknown; one that is not, all of it', () => {
+    const by = built(
+      smallPack(),
+      policyDocument([ruleOf('SURE', { holds: 'sure', otherwise: 'deny' })]),
+    );
+    expect(readings(by, { request: { yes: false } })).toEqual({
+      SURE: [
+        ['sure', false],
+        ['request.yes', false],
+      ],
+    });
+    expect(readings(by, { request: { yes: true, no: false } })).toEqual({
+      SURE: [
+        ['sure', true],
+        ['request.yes', true],
+        ['request.no', false],
+      ],
+    });
+    expect(readings(by, { request: { yes: true } })).toEqual({
+      SURE: [
+        ['sure', null],
+        ['request.yes', true],
+        ['request.no', null],
+      ],
+    });
+    expect(explain(by, { request: { yes: true } }).missing).toEqual(['request.no']);
+  });
+
+  test('an object is shown where none of its members is', () => {
+    const paper = { exists: 'request.paper' };
+    const until = { fact: 'request.paper.until', gteq: '2026-01-01' };
+    const by = built(
+      smallPack(),
+      policyDocument([
+        ruleOf('WHOLE', { holds: paper, otherwise: 'deny' }),
+        ruleOf('MEMBER', { holds: { and: [paper, until] }, otherwise: 'deny' }),
+        ruleOf('REFERS', { holds: { holds: 'MEMBER' }, otherwise: 'deny' }),
+      ]),
+    );
+    const date = '2026-02-01';
+    expect(readings(by, { request: { paper: { until: date } } })).toEqual({
+      WHOLE: [['request.paper', { until: date }]],
+      MEMBER: [['request.paper.until', date]],
+      REFERS: [['request.paper.until', date]],
+    });
+    expect(readings(by, {})).toEqual({
+      WHOLE: [['request.paper', null]],
+      MEMBER: [['request.paper', null]],
+      REFERS: [['request.paper', null]],
+    });
+  });
+
+  test('what is open behind a rule that others refer to is missing once', () => {
+    const by = built(
+      smallPack(),
+      policyDocument([
+        permit,
+        ruleOf('FIRST', { applies: 'request.yes', holds: 'request.no', otherwise: 'review' }),
+        ruleOf('SECOND', { applies: { applies: 'FIRST' }, outcome: 'review' }),
+        ruleOf('THIRD', { holds: { fact: 'request.count', gt: 1 }, otherwise: 'deny' }),
+      ]),
+    );
+    expect(explain(by, {}).missing).toEqual(['request.yes', 'request.no', 'request.count']);
+    expect(explain(by, { request: { yes: true, count: 2 } }).missing).toEqual(['request.no']);
+    expect(explain(by, { request: { yes: false, count: 2 } }).missing).toEqual([]);
+    expect(explain(by, { request: { no: true, count: 2 } }).missing).toEqual(['request.yes']);
+  });
+});

@@ -62,11 +62,24 @@ describe('What is wrong with a fact', () => {
     ['request.share', 0],
     ['request.any', -0.5],
     ['request.codes', Array.from({ length: 100_000 }, (_, i) => `c${i}`)],
+    ['request.people', Array.from({ length: 100_000 }, () => ({}))],
     ['request.paper', {}],
     ['request.paper', { until: null }],
     ['dataset', {}],
   ])('%s takes what it may be', (path, value) => {
     expect(vocabulary.checkAt(path, value)).toEqual([]);
+  });
+
+  test.each([
+    ['request.codes', 'a list of at most 100000 values'],
+    ['request.people', 'a list of at most 100000 objects'],
+  ])('%s takes no longer list', (path, expected) => {
+    expect(
+      vocabulary.checkAt(
+        path,
+        Array.from({ length: 100_001 }, () => ({})),
+      ),
+    ).toEqual([{ path: '', expected }]);
   });
 
   test('is said of each member, and of the whole', () => {
@@ -137,4 +150,36 @@ test.each<[unknown, readonly string[], string]>([
   ['x'.repeat(101), ['x'.repeat(100)], ''],
 ])('the nearest of names: %j of %j', (wrong, names, meant) => {
   expect(suggestion(wrong, names)).toBe(meant === '' ? '' : ` (did you mean ${meant}?)`);
+});
+
+test('the nearest of names is two edits away at most, and fewer than half of the letters', () => {
+  /** Insertions, deletions, substitutions, and neighbours that changed places, as defined. */
+  const edits = (a: string, b: string): number => {
+    if (a === '' || b === '') return a.length + b.length;
+    const [restA, restB] = [a.slice(1), b.slice(1)];
+    const all = [
+      edits(restA, b) + 1,
+      edits(a, restB) + 1,
+      edits(restA, restB) + (a[0] === b[0] ? 0 : 1),
+    ];
+    if (a.length > 1 && b.length > 1 && a[0] === b[1] && a[1] === b[0])
+      all.push(edits(a.slice(2), b.slice(2)) + 1);
+    return Math.min(...all);
+  };
+  const words = [1, 2, 3, 4].reduce<string[]>(
+    (all, length) => [
+      ...all,
+      ...all
+        .filter((word) => word.length === length - 1)
+        .flatMap((word) => [`${word}a`, `${word}b`]),
+    ],
+    [''],
+  );
+  for (const wrong of [...words, 'abcdef', 'badcfe', 'abdcxf'])
+    for (const name of [...words, 'abcdef', 'bacdef', 'abc']) {
+      const isNear = edits(wrong, name) < Math.min(3, Math.ceil(wrong.length / 2));
+      expect(suggestion(wrong, [name]), `${wrong} ${name}`).toBe(
+        isNear ? ` (did you mean ${name}?)` : '',
+      );
+    }
 });

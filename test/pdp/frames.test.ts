@@ -18,6 +18,10 @@ const program = built(
     }),
     ruleOf('R-OTHER', { applies: 'sure', outcome: 'permit' }),
   ]),
+  policyDocument([ruleOf('R-BOUND', { holds: 'request.yes', otherwise: 'deny' })], {
+    policy: 'bound-policy',
+    target: { fact: 'dataset.allowed', eq: 'middle' },
+  }),
 );
 
 const idsOf = (...sources: readonly unknown[]): string[] =>
@@ -46,7 +50,11 @@ describe('The rules that conditions refer to', () => {
 });
 
 test('a frame says of the rules referred to what a decision says', () => {
-  const referred = referredRules(program, [parseCondition({ holds: 'R-INSIDE' }, [])]);
+  const conditions = [{ holds: 'R-INSIDE' }, { applies: 'R-BOUND' }];
+  const referred = referredRules(
+    program,
+    conditions.map((condition) => parseCondition(condition, [])),
+  );
   for (const facts of CASES.slice(0, 400)) {
     const frame = frameOf(program, facts, referred);
     const decided = loadFacts(program, facts);

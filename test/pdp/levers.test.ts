@@ -338,6 +338,107 @@ describe('A way out', () => {
     expect(day('lt')).toEqual([['request.until', '2026-12-30']]);
   });
 
+  test('reaches no number that is only greater or less than another', () => {
+    const share = { 'request.count': [{ to: 'reach' }] };
+    const to = (operator: string): unknown =>
+      waysOut({ fact: 'request.count', [operator]: 70 }, { count: 70.5 }, share, {
+        'request.count': { type: 'number' },
+      });
+    expect(to('lteq')).toEqual([['request.count', 70]]);
+    expect(to('eq')).toEqual([['request.count', 70]]);
+    expect(to('lt')).toEqual([]);
+  });
+
+  test('adds what may be added, all of it or nothing', () => {
+    const add = { 'request.codes': [{ to: 'add', values: ['care', 'research'] }] };
+    const codes = ['trade'];
+    const all = (...wanted: string[]): unknown =>
+      waysOut({ fact: 'request.codes', isAllOf: wanted }, { codes }, add);
+    expect(all('care', 'research')).toEqual([['request.codes', ['trade', 'care', 'research']]]);
+    expect(all('care', 'trade')).toEqual([['request.codes', ['trade', 'care']]]);
+    expect(all('care', 'fair_trade')).toEqual([]);
+    const some = { fact: 'request.codes', isAnyOf: ['fair_trade', 'research'] };
+    expect(waysOut(some, { codes }, add)).toEqual([['request.codes', ['trade', 'research']]]);
+  });
+
+  test('takes away what is known, and leaves of a set of places one at least', () => {
+    const remove = {
+      'request.people.place': [{ to: 'remove' }],
+      'request.places': [{ to: 'remove' }],
+    };
+    const people = { fact: 'request.people.place', isNoneOf: ['JP'] };
+    expect(waysOut(people, { people: [{ place: 'JP' }] }, remove)).toEqual([
+      ['request.people', []],
+    ]);
+    expect(waysOut(people, { people: [{ place: 'JP' }, {}] }, remove)).toEqual([]);
+    const places = { fact: 'request.places', isPartOf: ['RW', 'KE'] };
+    expect(waysOut(places, { places: ['JP', 'KE', 'US'] }, remove)).toEqual([
+      ['request.places', ['KE']],
+    ]);
+    expect(waysOut(places, { places: ['JP', 'US'] }, remove)).toEqual([]);
+  });
+
+  test('leads through a union to each set that has what must go', () => {
+    const none = { fact: 'abroad', isNoneOf: ['JP'] };
+    const request = { places: ['JP', 'KE'], people: [{ place: 'JP' }, { place: 'UG' }] };
+    const to = (kind: string): Ways => ({
+      'request.places': [{ to: kind }],
+      'request.people.place': [{ to: kind }],
+    });
+    expect(waysOut(none, request, to('remove'))).toEqual([
+      ['request.places', ['KE'], 'request.people', [{ place: 'UG' }]],
+    ]);
+    expect(waysOut(none, request, to('home'))).toEqual([
+      ['request.places', ['RW'], 'request.people', []],
+    ]);
+    const onlyOne = { 'request.places': [{ to: 'remove' }] };
+    expect(waysOut(none, request, onlyOne)).toEqual([]);
+    expect(waysOut(none, { ...request, people: [{ place: 'UG' }] }, onlyOne)).toEqual([
+      ['request.places', ['KE']],
+    ]);
+    expect(
+      waysOut({ not: { nonempty: 'abroad' } }, { ...request, people: [] }, to('home')),
+    ).toEqual([['request.places', ['RW']]]);
+  });
+
+  test('changes either side of a comparison', () => {
+    const limit = { 'request.limit': [{ to: 'reach' }], 'request.count': [{ to: 'reach' }] };
+    const within = { fact: 'request.count', lteq: { fact: 'request.limit' } };
+    expect(waysOut(within, { count: 5, limit: 3 }, limit)).toEqual([
+      ['request.count', 3],
+      ['request.limit', 5],
+    ]);
+    const words = { fact: 'request.codes', isPartOf: { fact: 'request.words' } };
+    const either = { 'request.words': [{ to: 'add' }], 'request.codes': [{ to: 'remove' }] };
+    const request = { codes: ['care', 'trade'], words: ['care'] };
+    expect(waysOut(words, request, either)).toEqual([
+      ['request.codes', ['care']],
+      ['request.words', ['care', 'trade']],
+    ]);
+    const has = { fact: 'request.words', hasPart: { fact: 'request.purpose' } };
+    expect(waysOut(has, { purpose: 'care', words: [] }, either)).toEqual([
+      ['request.words', ['care']],
+    ]);
+  });
+
+  test('states what fits all that is asked of it', () => {
+    const state = { 'request.asked': [{ to: 'state' }], 'request.yes': [{ to: 'state' }] };
+    const both = (...of: object[]): unknown => waysOut({ and: of }, {}, state);
+    const low = { fact: 'request.asked', eq: 'low' };
+    const any = { fact: 'request.asked', isAnyOf: ['high', 'low'] };
+    expect(both(any, low)).toEqual([['request.asked', 'low']]);
+    expect(both(low, { fact: 'request.asked', neq: 'low' })).toEqual([]);
+    expect(waysOut(low, { asked: 'high' }, state)).toEqual([]);
+    expect(both({ not: 'request.yes' })).toEqual([['request.yes', false]]);
+  });
+
+  test('leads to what is true only where another fact says so', () => {
+    const when = { 'request.yes': [{ to: 'value', values: [true], when: 'request.no' }] };
+    expect(waysOut('request.yes', { yes: false, no: true }, when)).toEqual([['request.yes', true]]);
+    expect(waysOut('request.yes', { yes: false, no: false }, when)).toEqual([]);
+    expect(waysOut('request.yes', { yes: false }, when)).toEqual([]);
+  });
+
   test('leads through derived facts, however they are compared', () => {
     for (const isFalse of [
       { fact: 'sure', neq: true },

@@ -13,6 +13,7 @@ const PACK = JSON.stringify(
     derived: {
       sure: { title: { en: 'x' }, condition: { and: ['request.yes', { not: 'request.no' }] } },
       abroad: { title: { en: 'x' }, union: ['request.places', 'request.people.place'] },
+      there: { title: { en: 'x' }, union: ['request.places'] },
     },
   }),
   undefined,
@@ -53,6 +54,7 @@ rules:
 type Change = readonly [from: string, to: string];
 
 const APPLIES = '{fact: request.count, gteq: 2}';
+const HEAD = POLICY.slice(POLICY.indexOf('layer:'), POLICY.indexOf('in_force:'));
 const COMPARED: readonly string[] = [
   'request.unknown',
   '{fact: request.cuont, gteq: 2}',
@@ -81,6 +83,7 @@ const COMPARED: readonly string[] = [
   '{fact: request.places, isPartOf: [RW, XX]}',
   '{fact: request.places, isAnyOf: EAC}',
   '{fact: abroad, hasPart: Kenya}',
+  '{fact: there, hasPart: Kenya}',
   '{fact: request.from, lt: 2026-02-30}',
   '{fact: request.from, lt: 5}',
   '{fact: request.as_of, lt: 2026-02-28}',
@@ -110,6 +113,8 @@ const CHANGES: readonly Change[] = [
   ['{fact: dataset.allowed, eq: middle}', '{applies: FIRST}'],
   ['{fact: dataset.allowed, eq: middle}', '{not: {or: [{holds: FIRST}]}}'],
   ['{fact: dataset.allowed, eq: middle}', '7'],
+  ['    note: |\n      [[ text {{\n', '    note: |\n      ]\n'],
+  ['    note: |\n      [[ text {{\n', `    note: |\n      ${'['.repeat(201)}\n`],
   ['owner: nisr\n', ''],
   ['owner: nisr', 'owner: 5'],
   ['layer: steward', 'layer: national_choice'],
@@ -135,6 +140,22 @@ const CHANGES: readonly Change[] = [
   ['instrument: choice\nin_force', 'instrument: chioce\nin_force'],
   ['{instrument: choice, article: Art. 1', '{instrument: rule, article: Art. 1'],
   ['{instrument: choice, article: Art. 1', '{instrument: toString, article: Art. 1'],
+  [
+    'cites: [{instrument: choice, article: Art. 1',
+    'cites: [{instrument: law, article: Art. 5, confidence: high}, {instrument: choice, article: Art. 1',
+  ],
+  [
+    HEAD,
+    HEAD.replace('owner: nisr\n', '')
+      .replace('steward', 'national_choice')
+      .replace('instrument: choice', 'instrument: law'),
+  ],
+  [
+    HEAD,
+    HEAD.replace('owner: nisr\n', '')
+      .replace('steward', 'statute')
+      .replace('instrument: choice', 'instrument: law'),
+  ],
   ['confidence: high', 'confidence: not_confirmed'],
   ['confidence: low', 'confidence: not_confirmed'],
   ['confidence: high', 'confidence: hi'],
@@ -151,7 +172,15 @@ const CHANGES: readonly Change[] = [
   ['due: {fact: request.until}', 'due: {fact: request.untill}'],
   ['due: {fact: request.until}', 'due: sometime'],
   [/    obligation: .*\n/.exec(POLICY)?.[0] ?? '', ''],
+  [
+    POLICY.slice(
+      POLICY.indexOf('- id: SECOND'),
+      POLICY.indexOf('    cites: [{instrument: choice, article: Art. 2'),
+    ),
+    '- title: {en: Second}\n    id: SECOND\n    sentence: {en: Second}\n    outcome: oblige\n',
+  ],
   ['id: SECOND', 'id: FIRST'],
+  ['- id: SECOND\n    title: {en: Second}', '- title: {en: Second}\n    id: FIRST'],
   ['id: SECOND', 'id: second'],
   ['id: FIRST\n', 'id: 5\n'],
   ['rules:\n', 'rules: 5\nother:\n'],
@@ -174,11 +203,16 @@ const PACK_CHANGES: readonly Change[] = [
   ['"minimum": 0', '"minimum": "0"'],
   ['"minimum": 0', '"minimun": 0'],
   ['"of": "country"', '"off": "country"'],
+  ['"request.words": {\n   "type": "set"', '"request.words2": {\n   "type": "sett"'],
+  ['"of": "code"', '"of": "enum"'],
   ['"sure": {', '"home": {'],
   ['"sure": {', '"today": {'],
   ['"sure": {', '"a.b": {'],
   ['"request.yes",', '"request.oui",'],
   ['"request.people.place"\n   ]', '"request.place"\n   ]'],
+  ['"request.people.place"\n   ]', '"request.far"\n   ]'],
+  ['"and": [', '"nad": ['],
+  ['"request.yes",', '["request.yes"],'],
   ['"union"', '"unions"'],
   ['"type": "country"', '"type": "enum"'],
   ['"type": "list"', '"type": "set"'],
@@ -251,6 +285,21 @@ function long(count: number, mistaken: (i: number) => boolean, from: string, to:
   });
   return POLICY.slice(0, POLICY.indexOf('  - id: FIRST')) + rules.join('');
 }
+
+test.each([100, 101, 200])('of %i rules without a mistake none is named', (count) => {
+  const text = long(count, () => false, '', '');
+  expect(said(buildProgram({ file: 'pack', text: PACK }, [{ file: 'policy', text }]))).toEqual([]);
+});
+
+test('a text that ends a file is no mark, whatever it looks like', () => {
+  for (const mark of [']', '}', '[', ',', ',,']) {
+    const text = `${POLICY}description:\n  en: |-\n    ${mark}`;
+    expect(
+      said(buildProgram({ file: 'pack', text: PACK }, [{ file: 'policy', text }])),
+      mark,
+    ).toEqual([]);
+  }
+});
 
 test.each([
   ['the schema knows', 'effect: deny', 'effect: dney', 8],
@@ -330,31 +379,50 @@ test('of the mistakes of many files the first fifty are named', () => {
   expect(problems[49]).toBe('policy49:8:1: there is no instrument "none" in the pack');
 });
 
-test('retention rests on instruments that the pack has', () => {
-  const cites = (instrument: string): object[] => [
-    { instrument, article: '1', confidence: 'high' },
-  ];
-  const retention = (record: string, ground: string, open = record): string =>
-    JSON.stringify(
-      smallPack({
-        retention: {
-          record_years: 6,
-          cites: cites(record),
-          open_request: { days: 60, cites: cites(open) },
-          erasure: {
-            error: { title: { en: 'x' }, during_retention: true, cites: cites(ground) },
-          },
+test('what a pack cites and names must be in it, and a mistake is found where it stands', () => {
+  const cites = (...instruments: string[]): object[] =>
+    instruments.map((instrument) => ({ instrument, article: '1', confidence: 'high' }));
+  const withNames = (a: string, b: string, c: string, d: string, e: string, f: string): string => {
+    const { facts } = smallPack() as { facts: Record<string, object> };
+    const title = { en: 'x' };
+    const remedy = { to: 'value', values: [true], sentence: title };
+    const section = { id: 'section', title, sentence: title };
+    const yes = { ...facts['request.yes'], remedies: [remedy, { ...remedy, when: f }] };
+    const pack = smallPack({
+      facts: { ...facts, 'request.yes': yes },
+      record_of_processing: {
+        title,
+        cites: cites('law', a),
+        sections: [
+          { ...section, cites: cites('law'), facts: ['request.yes'] },
+          { ...section, cites: cites('law', b), facts: ['request.people', 'request.yes', c] },
+        ],
+      },
+      retention: {
+        record_years: 6,
+        cites: cites('choice', d),
+        erasure: {
+          error: { title, during_retention: true, cites: cites('choice') },
+          other: { title, during_retention: true, cites: cites('choice', e) },
         },
-      }),
-    );
-  const messagesOf = (text: string): string[] => {
-    const result = buildProgram({ file: 'pack', text }, []);
-    return result.ok ? [] : result.problems.map(({ message }) => message);
+      },
+    });
+    return JSON.stringify(pack, undefined, 1);
   };
-  expect(messagesOf(retention('choice', 'choice'))).toEqual([]);
-  expect(messagesOf(retention('nobody', 'none', 'no'))).toEqual([
-    'there is no instrument "nobody" in the pack',
-    'there is no instrument "no" in the pack',
-    'there is no instrument "none" in the pack',
+  const right = withNames('law', 'rule', 'request.no', 'choice', 'law', 'request.no');
+  expect(said(buildProgram({ file: 'pack', text: right }, []))).toEqual([]);
+  const names = ['wrong_a', 'wrong_b', 'request.wrong_c', 'wrong_d', 'wrong_e', 'wrong_f'] as const;
+  const text = withNames(...names);
+  const result = buildProgram({ file: 'pack', text }, []);
+  const problems = result.ok ? [] : result.problems;
+  const lines = text.split('\n');
+  expect(problems.map(({ message }) => /"([\w.]+)"/.exec(message)?.[1])).toEqual(names);
+  expect(problems.map(({ line, column }) => lines[line - 1]?.slice(column - 1))).toEqual([
+    '"instrument": "wrong_a",',
+    '"instrument": "wrong_b",',
+    '"request.wrong_c"',
+    '"instrument": "wrong_d",',
+    '"instrument": "wrong_e",',
+    '"when": "wrong_f"',
   ]);
 });

@@ -138,12 +138,12 @@ describe('A remedy', () => {
     );
   });
 
-  test('is the same each time, and whether the verdict is given or not', () => {
+  test('is the same each time, and leaves the facts as they are', () => {
     fc.assert(
       fc.property(mutatedFacts, (facts) => {
         const before = structuredClone(facts);
         const found = remedies(program, facts);
-        expect(remedies(program, facts, decide(facts))).toEqual(found);
+        expect(remedies(program, facts)).toEqual(found);
         expect(facts).toEqual(before);
       }),
       { numRuns: 200 },
@@ -456,6 +456,320 @@ describe('A pack', () => {
   ])('is refused where a remedy of %s makes no sense', (fact, own, message) => {
     const result = build(withRemedies(fact, {}, own), policy);
     expect(result.ok ? [] : result.problems.map((problem) => problem.message)).toContain(message);
+  });
+});
+
+describe('Of several ways out', () => {
+  const title = { en: 'Title' };
+  const changes = (id: string, own: readonly object[], more: object = {}): object => ({
+    [`request.${id}`]: {
+      type: 'boolean',
+      source: 'request',
+      title,
+      basis: 'test',
+      ...more,
+      remedies: own,
+    },
+  });
+  const to = (more: object): object => ({ to: 'value', sentence: { en: 'Do it.' }, ...more });
+  const lacking = (id: string, holds: unknown, otherwise: unknown = 'deny'): object =>
+    ruleOf(id, { holds, otherwise });
+  const of = (facts: object, rules: readonly object[], pack: object = {}): Program => {
+    const { facts: others } = smallPack() as { facts: object };
+    return built(
+      smallPack({ facts: { ...others, ...facts }, ...pack }),
+      policyDocument([ruleOf('PP', { outcome: 'permit' }), ...rules]),
+    );
+  };
+  /** Each remedy as its changes. */
+  const changesOf = (by: Program, request: object): unknown[][] => {
+    const found = remedies(by, { request });
+    expectSound({ request }, found, by);
+    return found.map((remedy) => remedy.changes.map(({ fact, to: value }) => [fact, value]));
+  };
+  /** `count` facts that are to be true. */
+  const many = (count: number): string[] => Array.from({ length: count }, (_, i) => `fact_${i}`);
+
+  const flags = (...names: readonly string[]): object =>
+    Object.assign({}, ...names.map((name) => changes(name, [to({ values: [true] })])));
+  const read = (names: readonly string[]): string[] => names.map((name) => `request.${name}`);
+  const anyOf = (...names: readonly string[]): object => ({ or: read(names) });
+  const notYet = (...names: readonly string[]): object =>
+    Object.fromEntries(names.map((name) => [name, false]));
+
+  test('the value that the pack names first is taken', () => {
+    const stated = [lacking('AA', { exists: 'request.asked' })];
+    for (const values of [
+      ['high', 'low'],
+      ['low', 'high'],
+    ]) {
+      const asked = { type: 'enum', values: ['low', 'high'] };
+      const by = of(changes('asked', [to({ values })], asked), stated);
+      expect(changesOf(by, {})).toEqual([[['request.asked', values[0]]]]);
+    }
+  });
+
+  test('a value that is named late costs less than a loss', () => {
+    const asked = { type: 'enum', values: ['low', 'high'] };
+    const by = of(
+      {
+        ...changes('asked', [to({ values: ['low', 'high'] })], asked),
+        ...changes('lost', [to({ values: [true], loss: 1 })]),
+      },
+      [lacking('AA', { or: ['request.lost', { fact: 'request.asked', eq: 'high' }] })],
+    );
+    expect(changesOf(by, { lost: false })).toEqual([
+      [['request.asked', 'high']],
+      [['request.lost', true]],
+    ]);
+  });
+
+  test('what others must grant is theirs to do, and the rest of whoever asks', () => {
+    const words = { type: 'set', of: 'code', absent: 'none' };
+    const paper = { type: 'object', absent: 'none' };
+    const by = of(
+      {
+        ...changes('words', [to({ to: 'add' }), to({ to: 'remove', by: 'authority' })], words),
+        ...changes('paper', [to({ to: 'obtain' })], paper),
+        ...flags('yes'),
+      },
+      [
+        lacking('AA', {
+          and: [
+            { fact: 'request.words', isAllOf: ['new'] },
+            { fact: 'request.words', isNoneOf: ['old'] },
+          ],
+        }),
+        lacking('BB', { exists: 'request.paper' }),
+        lacking('CC', 'request.yes'),
+      ],
+    );
+    const [found] = remedies(by, { request: { words: ['old', 'kept'], yes: false } });
+    expect(found?.changes.map(({ fact, by: actor }) => [fact, actor]).toSorted()).toEqual([
+      ['request.paper', 'requester'],
+      ['request.words', 'authority'],
+      ['request.yes', 'requester'],
+    ]);
+  });
+
+  test('those rules turn that no longer deny, and not those that still do', () => {
+    const by = of(
+      flags(...many(3)),
+      [
+        lacking('AA', { or: ['request.fact_0', 'request.fact_1'] }),
+        lacking('BB', 'request.no', [
+          { when: 'request.fact_2', effect: 'review' },
+          { effect: 'deny' },
+        ]),
+      ],
+      { combining: 'review_first' },
+    );
+    const facts = { request: { no: false, fact_0: false, fact_1: false, fact_2: false } };
+    const found = remedies(by, facts);
+    expectSound(facts, found, by);
+    expect(found).toMatchObject([{ effect: 'review', turns: ['BB'], remaining: ['BB'] }]);
+  });
+
+  test('what would be asked anyway is left out', () => {
+    const said = { type: 'enum', values: ['x', 'z'] };
+    const kind = { type: 'enum', values: ['x', 'y', 'z'] };
+    const by = of(
+      {
+        ...changes('kind', [to({ values: ['x', 'y', 'z'] })], kind),
+        ...changes('said', [to({ to: 'state' })], said),
+      },
+      [
+        lacking('AA', 'request.no', [
+          {
+            when: {
+              and: [
+                { fact: 'request.said', eq: 'z' },
+                { fact: 'request.kind', neq: 'z' },
+              ],
+            },
+            effect: 'review',
+          },
+          { effect: 'deny' },
+        ]),
+      ],
+    );
+    // Of what is not said a person is asked too.
+    expect(changesOf(by, { no: false, kind: 'z' })).toEqual([[['request.kind', 'x']]]);
+    expect(changesOf(by, { no: false, kind: 'z', said: 'x' })).toEqual([]);
+  });
+
+  test('of more than eight changes there is none: that is another request', () => {
+    for (const count of [8, 9]) {
+      const names = many(count);
+      const by = of(
+        flags(...names),
+        names.map((name) => lacking(name.toUpperCase().replace('_', '-'), `request.${name}`)),
+      );
+      const found = remedies(by, { request: notYet(...names) });
+      expect(found.map((remedy) => remedy.changes.length)).toEqual(count === 8 ? [8] : []);
+    }
+  });
+
+  test('what is not said is to be said, and may be whatever turns the answer', () => {
+    const said = { type: 'enum', values: ['w', 'x', 'y', 'z'] };
+    const by = of({ ...changes('said', [to({ to: 'state' })], said), ...flags('yes') }, [
+      lacking('AA', { fact: 'request.said', isAnyOf: ['x', 'y', 'z'] }),
+      lacking('BB', { fact: 'request.said', neq: 'y' }),
+      lacking('CC', 'request.yes'),
+    ]);
+    const found = remedies(by, { request: { yes: false } }).find(
+      ({ effect }) => effect === 'permit',
+    );
+    expect(found?.changes).toMatchObject([
+      { fact: 'request.yes', to: true },
+      { fact: 'request.said', to: 'x', one_of: ['x', 'z'] },
+    ]);
+    expect(found?.changes.map((change) => 'one_of' in change)).toEqual([false, true]);
+  });
+
+  test('a better outcome may come true, and one that is taken untrue', () => {
+    const outcomes = (first: string): object[] => [
+      { when: 'request.yes', effect: first },
+      { effect: 'deny' },
+    ];
+    const stated = changes('yes', [to({ to: 'state' })]);
+    const rule = (first: string): object[] => [lacking('AA', 'request.no', outcomes(first))];
+    // Of what is not said a person is asked, whatever the outcome is.
+    expect(changesOf(of(stated, rule('permit')), { no: false })).toEqual([[['request.yes', true]]]);
+    expect(changesOf(of(stated, rule('review')), { no: false })).toEqual([]);
+    const either = changes('yes', [to({ values: [true, false] })]);
+    const turned = (first: string, yes: boolean): unknown =>
+      remedies(of(either, rule(first)), { request: { no: false, yes } }).map((each) => [
+        each.effect,
+        each.changes[0]?.to,
+      ]);
+    expect(turned('permit', false)).toEqual([['permit', true]]);
+    expect(turned('review', false)).toEqual([['review', true]]);
+    expect(turned('deny', true)).toEqual([]);
+  });
+
+  test('that to a permission is found where nothing forbids', () => {
+    const by = built(
+      smallPack({ facts: { ...(smallPack() as { facts: object }).facts, ...flags('yes') } }),
+      policyDocument([ruleOf('PP', { applies: 'request.yes', outcome: 'permit' })]),
+    );
+    expect(changesOf(by, { yes: false })).toEqual([[['request.yes', true]]]);
+  });
+
+  test('what is obtained keeps what the permission rests on, and no more', () => {
+    const facts = {
+      ...changes('paper', [to({ to: 'obtain' })], { type: 'object', absent: 'none' }),
+      ...changes('paper.until', [to({ to: 'reach' })], { type: 'date' }),
+      ...changes('paper.pages', [to({ to: 'reach' })], { type: 'integer' }),
+    };
+    const { facts: others } = smallPack() as { facts: object };
+    const valid = { fact: 'request.paper.until', gteq: '2026-10-20' };
+    const by = built(
+      smallPack({ facts: { ...others, ...facts } }),
+      policyDocument([ruleOf('PP', { applies: valid, outcome: 'permit' })]),
+    );
+    const as_of = '2026-10-15T10:00:00Z';
+    expect(changesOf(by, { as_of })).toEqual([[['request.paper', { until: '2026-10-20' }]]]);
+  });
+
+  test('many by one fact do not hide one by others', () => {
+    const values = Array.from({ length: 12 }, (_, i) => `value_${i}`);
+    const kind = { type: 'enum', values: ['none', ...values] };
+    const by = of({ ...changes('kind', [to({ values })], kind), ...flags('a', 'b') }, [
+      lacking('AA', {
+        or: [{ fact: 'request.kind', neq: 'none' }, { and: ['request.a', 'request.b'] }],
+      }),
+    ]);
+    expect(changesOf(by, { kind: 'none', a: false, b: false })).toEqual([
+      [['request.kind', 'value_0']],
+      [
+        ['request.a', true],
+        ['request.b', true],
+      ],
+    ]);
+  });
+
+  describe('none is looked for', () => {
+    /** The facts of which the rules are asked, those of the request first. */
+    const triesOf = (by: Program, request: object): string[] => {
+      const tries: string[] = [];
+      const asked = (frame: readonly unknown[]): void => {
+        tries.push(JSON.stringify(frame.slice(0, by.vocabulary.specs.length)));
+      };
+      remedies({ ...by, runners: [asked, ...by.runners] }, { request });
+      return tries;
+    };
+
+    test('after a permit', () => {
+      const more = ruleOf('QQ', { applies: 'request.more', outcome: 'permit' });
+      const by = of(flags('yes', 'more'), [lacking('AA', 'request.yes'), more]);
+      expect(triesOf(by, { yes: true, more: false })).toHaveLength(1);
+      expect(triesOf(by, { yes: false, more: false })).toHaveLength(2);
+    });
+
+    test('where one rule cannot be helped', () => {
+      const helped = lacking('AA', anyOf('a', 'b'));
+      const never = lacking('BB', 'request.no');
+      for (const rules of [
+        [helped, never],
+        [never, helped],
+      ])
+        expect(triesOf(of(flags('a', 'b'), rules), { a: false, b: false, no: false })).toHaveLength(
+          1,
+        );
+    });
+
+    test('that was looked at before', () => {
+      // Of two facts one is wanted, not one alone, and not both.
+      const by = of(flags('a', 'b'), [
+        lacking('AA', anyOf('a', 'b')),
+        lacking('BB', { not: { xone: ['request.a', 'request.b'] } }),
+        ruleOf('CC', { applies: { and: ['request.a', 'request.b'] }, outcome: 'deny' }),
+      ]);
+      const tries = triesOf(by, { a: false, b: false });
+      expect(tries).toHaveLength(4);
+      expect(new Set(tries).size).toBe(4);
+    });
+
+    test('of more changes than ten that are found', () => {
+      const names = many(9);
+      const rules = [
+        lacking('AA', anyOf(...names, 'seen')),
+        ruleOf('BB', { applies: 'request.seen', holds: 'request.more', otherwise: 'review' }),
+      ];
+      const by = of(flags(...names, 'seen', 'more'), rules);
+      const request = notYet(...names, 'seen', 'more');
+      expect(remedies(by, { request }).map(({ effect }) => effect)).toEqual([
+        ...names.map(() => 'permit'),
+        'review',
+      ]);
+      expect(triesOf(by, request)).toHaveLength(1 + 10);
+    });
+
+    test('after ten, or after very many that are not listed', () => {
+      const names = many(48);
+      const by = of(flags(...names), [
+        lacking('AA', anyOf(...names.slice(0, 24))),
+        lacking('BB', anyOf(...names.slice(24))),
+      ]);
+      const request = notYet(...names);
+      expect(remedies(by, { request })).toHaveLength(10);
+      expect(triesOf(by, request).length).toBeLessThan(300);
+      const one = of(flags(...names), [lacking('AA', anyOf(...names.slice(0, 12)))]);
+      expect(remedies(one, { request })).toHaveLength(10);
+    });
+
+    test('without end, where each of nine rules has four of its own', () => {
+      const names = many(36);
+      const rules = Array.from({ length: 9 }, (_, i) =>
+        lacking(`R-${i}`, anyOf(...names.slice(4 * i, 4 * i + 4))),
+      );
+      const by = of(flags(...names), rules);
+      let asked = 0;
+      const counting = { ...by, runners: [() => void asked++, ...by.runners] };
+      expect(remedies(counting, { request: notYet(...names) })).toEqual([]);
+      expect(asked * by.rules.length).toBeLessThan(61_000);
+    });
   });
 });
 

@@ -216,7 +216,49 @@ describe('What is left', () => {
     );
   });
 
-  const more = { fact: 'dataset.limit', gt: 1 };
+  const ofType = (type: string): object => ({
+    type,
+    source: 'request',
+    title: { en: 'x' },
+    basis: 'test',
+  });
+
+  test.each(['eq', 'neq', 'lt', 'lteq', 'gt', 'gteq'])(
+    'compares moments and days: %s',
+    (operator) => {
+      const moments = ['2026-01-01T00:00:00Z', '2026-01-01T02:00:00+02:00', '2026-01-02T00:00:00Z'];
+      const days = ['2026-01-01', '2026-01-02', '2026-01-03'];
+      const facts = {
+        ...(smallPack() as { facts: object }).facts,
+        'dataset.at': ofType('datetime'),
+        'dataset.on': ofType('date'),
+      };
+      for (const [fact, values] of [
+        ['at', moments],
+        ['on', days],
+      ] as const)
+        for (const right of [
+          values[1],
+          { fact: fact === 'at' ? 'request.as_of' : 'request.from' },
+        ]) {
+          const holds = { fact: `dataset.${fact}`, [operator]: right };
+          const program = built(
+            smallPack({ facts }),
+            policyDocument([permitting, ruleOf('X-1', { holds, otherwise: 'deny' })]),
+          );
+          const asked = { as_of: moments[2], from: days[0] };
+          const rest = residual(program, asked, {}, new Predicates());
+          for (const value of [...values, undefined]) {
+            const dataset = { [fact]: value };
+            const { effect } = evaluate(program, loadFacts(program, { dataset, request: asked }));
+            expect(answerOf(rest, dataset), JSON.stringify([holds, value])).toBe(effect);
+          }
+        }
+    },
+  );
+
+  // Of what is not stated one is unknown, the other known to be none.
+  const more = { fact: 'dataset.count', gt: 1 };
   const until = { exists: 'dataset.until' };
   test.each<[string, ...object[]]>([
     ['that a permission may apply', ruleOf('X-1', { applies: more, outcome: 'permit' })],
@@ -249,14 +291,39 @@ describe('What is left', () => {
       'what a rule permits that may hold',
       ruleOf('X-1', { holds: more, then: 'permit', otherwise: 'deny' }),
     ],
+    [
+      'which of three outcomes is come to',
+      ruleOf('X-1', {
+        applies: until,
+        outcome: [
+          { when: more, effect: 'permit' },
+          { when: 'request.yes', effect: 'deny' },
+          { effect: 'review' },
+        ],
+      }),
+    ],
+    [
+      'how many of three are so',
+      permitting,
+      ruleOf('X-1', { holds: { xone: [more, until, 'request.yes'] }, otherwise: 'deny' }),
+    ],
+    [
+      'whether a derived fact is known, and which it is',
+      permitting,
+      ruleOf('X-1', { holds: { exists: 'many' }, otherwise: 'deny' }),
+      ruleOf('X-2', { holds: { fact: 'many', eq: { fact: 'request.yes' } }, otherwise: 'review' }),
+      ruleOf('X-3', { holds: { fact: 'many', neq: { fact: 'late' } }, otherwise: 'review' }),
+    ],
   ])('answers, of %s, for every dataset', (_, ...own) => {
     for (const combining of [undefined, 'review_first']) {
-      const program = built({ ...withPublisher, combining }, policyDocument(own));
+      const title = { en: 'x' };
+      const derived = { many: { title, condition: more }, late: { title, condition: until } };
+      const program = built({ ...withPublisher, derived, combining }, policyDocument(own));
       for (const asked of [{}, { yes: true }, { yes: false }]) {
         const rest = residual(program, asked, {}, new Predicates());
-        for (const limit of [1, 2, undefined])
+        for (const count of [1, 2, undefined])
           for (const each of ['2026-01-01', undefined]) {
-            const dataset = { limit, until: each };
+            const dataset = { count, until: each };
             const { effect } = evaluate(program, loadFacts(program, { dataset, request: asked }));
             expect(answerOf(rest, dataset), JSON.stringify([dataset, asked])).toBe(effect);
           }

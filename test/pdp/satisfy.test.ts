@@ -86,6 +86,87 @@ describe('whether conditions can be met together', () => {
   });
 });
 
+describe('what is asked of a condition by way of', () => {
+  const FLAGS = ['request.yes', 'request.no', 'request.other'];
+  const [yes = '', no = '', other = ''] = FLAGS;
+  const FORMS: readonly unknown[] = [
+    yes,
+    { not: yes },
+    { and: [yes, no] },
+    { or: [yes, no] },
+    { xone: [yes] },
+    { xone: [yes, no] },
+    { xone: [yes, { and: [no, other] }] },
+    { xone: [{ not: yes }, no, { or: [yes, other] }] },
+    { and: [{ or: [yes, no] }, { not: { xone: [no, other] } }] },
+    { exists: yes },
+    { fact: yes, neq: { fact: no } },
+    true,
+    false,
+  ];
+  const title = { en: 'Title' };
+  const flag = { type: 'boolean', source: 'request', title, basis: 'test' };
+  const { facts } = smallPack() as { facts: Record<string, object> };
+  const asked = built(
+    smallPack({
+      facts: {
+        'request.as_of': facts['request.as_of'],
+        ...Object.fromEntries(FLAGS.map((fact) => [fact, flag])),
+      },
+      derived: Object.fromEntries(FORMS.map((condition, i) => [`form_${i}`, { title, condition }])),
+    }),
+    policyDocument([
+      ...FLAGS.flatMap((fact, i) => [
+        ruleOf(`IS-${i}`, { holds: fact, otherwise: 'deny' }),
+        ruleOf(`IS-NOT-${i}`, { holds: { not: fact }, otherwise: 'deny' }),
+      ]),
+      ...FORMS.flatMap((form, i) => [
+        ruleOf(`ASKS-${i}`, { applies: form, outcome: 'deny' }),
+        ruleOf(`WANTS-${i}`, { applies: { not: other }, holds: form, otherwise: 'deny' }),
+        ruleOf(`BOTH-${i}`, { applies: form, holds: form, otherwise: 'deny' }),
+      ]),
+    ]),
+  );
+  const assignments = FLAGS.reduce<readonly (boolean | undefined)[][]>(
+    (all) => all.flatMap((each) => [true, false, undefined].map((value) => [...each, value])),
+    [[]],
+  );
+  /** What is unknown makes a rule hold neither for it nor for its negation. */
+  const stated = (values: readonly (boolean | undefined)[]): Goal[] =>
+    FLAGS.flatMap((fact, i) =>
+      (values[i] === undefined
+        ? [{ not: { holds: `IS-${i}` } }, { not: { holds: `IS-NOT-${i}` } }]
+        : [{ fact, eq: values[i] }]
+      ).map((each) => ({ condition: parseCondition(each, []), wanted: TRUE })),
+    );
+
+  test.each<[string, (i: number) => unknown]>([
+    ['a rule that applies', (i) => ({ applies: `ASKS-${i}` })],
+    ['a rule that holds', (i) => ({ holds: `WANTS-${i}` })],
+    ['a rule that applies and holds', (i) => ({ holds: `BOTH-${i}` })],
+    ['a derived fact', (i) => `form_${i}`],
+    ['a derived fact that is stated', (i) => ({ exists: `form_${i}` })],
+    ['two derived facts', (i) => ({ fact: `form_${i}`, eq: { fact: 'form_5' } })],
+    ['a negation', (i) => ({ not: FORMS[i] })],
+  ])('%s, can be met where it is, and nowhere else', (_, of) => {
+    for (const i of FORMS.keys()) {
+      const condition = parseCondition(of(i), []);
+      for (const values of assignments) {
+        const [first, second, third] = values;
+        const truth = truthOf(
+          asked,
+          { request: { yes: first, no: second, other: third } },
+          condition,
+        );
+        for (const wanted of [TRUE, FALSE] as const) {
+          const { possible } = satisfy(asked, [...stated(values), { condition, wanted }]);
+          expect(possible, `${JSON.stringify(of(i))} ${String(values)}`).toBe(truth === wanted);
+        }
+      }
+    }
+  });
+});
+
 describe('what is asked at the limits', () => {
   const compare = (fact: string, operator: Operator, right: Constant): Condition => ({
     kind: 'compare',

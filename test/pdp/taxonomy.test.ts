@@ -105,10 +105,12 @@ describe('Terms', () => {
         const taxonomy = new Taxonomy(terms);
         for (const [list, of] of Object.entries(terms.lists)) {
           expect([...(taxonomy.termsOf(list) ?? [])]).toEqual(Object.keys(of));
-          expect(taxonomy.isClosed(list)).toBe(terms.closed?.includes(list) ?? false);
+          expect(taxonomy.closedTermsOf(list)).toBe(
+            terms.closed?.includes(list) ? taxonomy.termsOf(list) : undefined,
+          );
         }
         expect(taxonomy.termsOf('three')).toBeUndefined();
-        expect(taxonomy.isClosed('three')).toBe(false);
+        expect(taxonomy.closedTermsOf('three')).toBeUndefined();
       }),
     );
   });
@@ -120,6 +122,6 @@ describe('Terms', () => {
       ['x:a', 'https://x/a', 'a', 'x:b', 'toString'].map((name) => taxonomy.canonical(name)),
     ).toEqual(['a', 'a', 'a', 'x:b', 'toString']);
     expect(new Taxonomy({ lists: {} }).canonical('x:a')).toBe('x:a');
-    expect(new Taxonomy({ lists: {} }).isClosed('one')).toBe(false);
+    expect(new Taxonomy({ lists: {} }).closedTermsOf('one')).toBeUndefined();
   });
 });

@@ -172,6 +172,12 @@ describe('A pack is refused', () => {
       'hiv_care and care are not disjoint: a term is a kind of both',
     ],
     [
+      'a derived fact that calls a term by another name',
+      { derived: { cared: { title, condition: { fact: 'request.purpose', eq: 'dpv:Care' } } } },
+      '"condition"',
+      "name terms by the pack's own codes",
+    ],
+    [
       'a fact of a list that there is not',
       { taxonomies: {} },
       '"terms"',
@@ -213,6 +219,16 @@ describe('Purposes that registers keep', () => {
     const free = built(smallPack({ closed: ['purposes'] }), policyDocument([permit]));
     expect(purposesNamed(free, ['x:care'])).toEqual(['x:care']);
     expect(purposeProblems(free, ['reserch'], path)).toEqual([]);
+    const { facts } = smallPack() as { facts: Record<string, object> };
+    const { 'request.purpose': _, ...others } = facts;
+    for (const without of [facts, others]) {
+      const named = built(
+        listed({ facts: without, closed: ['purposes'] }),
+        policyDocument([permit]),
+      );
+      expect(purposesNamed(named, ['x:care'])).toEqual(['x:care']);
+      expect(purposeProblems(named, ['reserch'], path)).toEqual([]);
+    }
   });
 });
 
