@@ -5,7 +5,7 @@ import { CUT_OFF_RUN } from './access/cut-off-run.ts';
 import { IMPACT_RUN } from './access/impact-run.ts';
 import { forgetRuns } from './access/run-store.ts';
 import { Runs, type RunsOptions } from './access/runs.ts';
-import { folderGuard } from './audit/guard.ts';
+import { folderGuard, type Guard } from './audit/guard.ts';
 import { loadLogKeys } from './audit/keys.ts';
 import { readLogPolicy, readWitness } from './audit/policy-file.ts';
 import { checkLogKeys } from './audit/publisher.ts';
@@ -145,15 +145,22 @@ async function startLog(
   stack: AsyncDisposableStack,
   { db, clock, config, voice }: { db: Db; clock: () => Date; config: Config; voice: Voice },
 ): Promise<Log> {
-  const origin = await openLog(db, config.logOrigin);
-  const keys = await loadLogKeys(join(config.dataDir, 'keys'), origin);
-  await checkLogKeys(db, { origin, keys });
-  const policy = await readLogPolicy(config.logPolicy, keys);
+  const keys = await loadLogKeys(join(config.dataDir, 'keys'));
+  const origin = await openLog(db, config.logOrigin, clock());
+  await checkLogKeys(db, { keys });
+  const policy = await readLogPolicy(config.logPolicy);
   const witnesses = policy.quorum === 'none' ? undefined : new Witnesses(policy, clock);
-  const guard = folderGuard(join(config.dataDir, 'signed', sha256(origin).slice(0, 16)));
-  const publisher = { db, origin, keys, guard, witnesses, clock };
-  const runner = stack.use(runLog(publisher, (line) => voice.warn(line)));
-  return { origin, keys, policy, wake: () => runner.wake(), health: () => runner.health() };
+  const guardOf = (name: string): Guard =>
+    folderGuard(join(config.dataDir, 'signed', sha256(name).slice(0, 16)));
+  const publisher = { db, keys, guardOf, witnesses, clock };
+  const runner = stack.use(runLog(publisher, origin, (line) => voice.warn(line)));
+  return {
+    origin: () => runner.origin(),
+    keys,
+    policy,
+    wake: () => runner.wake(),
+    health: () => runner.health(),
+  };
 }
 
 /** Files with mistakes do not stop a service that has a good version: it says so and goes on. */

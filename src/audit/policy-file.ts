@@ -5,17 +5,20 @@ import { type LogKeys, loadWitnessKeys } from './keys.ts';
 import type { Witness } from './witness.ts';
 
 /**
- * The policy of this log: its own keys, and the witnesses, groups and quorum of a file in
- * tlog-policy form, where there is one.
+ * The witnesses, groups and quorum of a file in tlog-policy form, where there is one.
  * @throws Error naming the line that is wrong.
  */
-export async function readLogPolicy(
-  file: string | null,
-  { checkpoints }: Pick<LogKeys, 'checkpoints'>,
-): Promise<Policy> {
-  const logs = checkpoints.map((verifier) => ({ verifier }));
-  if (file === null) return { logs, witnesses: [], groups: [], quorum: 'none' };
-  return { ...(await readPolicy('LOG_POLICY', file)), logs };
+export async function readLogPolicy(file: string | null): Promise<Policy> {
+  if (file === null) return { logs: [], witnesses: [], groups: [], quorum: 'none' };
+  return { ...(await readPolicy('LOG_POLICY', file)), logs: [] };
+}
+
+/** Whom to trust for a checkpoint of the shard with an origin: its keys, and the quorum. */
+export function policyOf(
+  { keys, policy }: { readonly keys: LogKeys; readonly policy: Policy },
+  origin: string,
+): Policy {
+  return { ...policy, logs: keys.checkpoints(origin).map((verifier) => ({ verifier })) };
 }
 
 /**

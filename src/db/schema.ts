@@ -401,8 +401,8 @@ export interface HoldScope {
   readonly project?: string;
   /** An actor, as the issuer names them, or the pseudonym of a consent record. */
   readonly person?: string;
-  /** Indices of entries; `end` does not belong to it, and is open where it is missing. */
-  readonly entries?: { readonly start: number; readonly end?: number };
+  /** Indices of entries of a shard, by its year (the first one, where it is not said); `end` does not belong to it, and is open where it is missing: later shards are in it. */
+  readonly entries?: { readonly start: number; readonly end?: number; readonly shard?: number };
 }
 
 export interface AuditPendingTable {
@@ -429,6 +429,8 @@ export interface LogTileTable {
 export interface LogHeadTable {
   log_id: number;
   origin: string;
+  year: number;
+  base: number;
   size: number;
   root: Buffer;
   frontier: Buffer;

@@ -4,7 +4,7 @@ import { bodyOf } from '../audit/event.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { eachEvent } from '../audit/search.ts';
 import { lockForErasing } from '../audit/search-store.ts';
-import { lockEvents, readHead } from '../audit/store.ts';
+import { lockEvents, readHead, readHeads } from '../audit/store.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import type { ErasureScope } from '../db/schema.ts';
 import { notFound, ServiceError, unknownReference } from '../errors.ts';
@@ -229,7 +229,8 @@ async function eventsOf(
 ): Promise<{ readonly ids: readonly string[]; readonly more: boolean }> {
   if (typeof actor !== 'string') return { ids: values.map((each) => each.event_id), more: false };
   const ids: string[] = [];
-  const size = (await readHead(db))?.size ?? 0;
+  const head = await readHead(db);
+  const size = head ? head.base + head.size : 0;
   const query = { actor: log.keys.pseudonym(actor) };
   for await (const event of eachEvent(db, query, { from: 0, to: size })) {
     if (!namesActor(event)) continue;
@@ -373,11 +374,12 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export async function placeHold(
   writer: Writer,
   { actor, role }: Principal,
-  { scope, reason, reference }: Pick<LegalHold, 'scope' | 'reason' | 'reference'>,
+  { scope: asked, reason, reference }: Pick<LegalHold, 'scope' | 'reason' | 'reference'>,
 ): Promise<{ readonly hold: LegalHold; readonly recorded: Recorded }> {
   return change(writer, async (tx) => {
     const now = writer.clock().toISOString();
     const id = newId(Date.parse(now));
+    const scope = await inShard(tx, asked);
     const { dataset, project, person, entries } = scope;
     const recorded = await record(tx, writer.log, now, {
       type: 'placeHold',
@@ -405,6 +407,18 @@ export async function placeHold(
     await insertHold(tx, hold);
     return { hold: { ...hold, lifted_by: null, lifted_at: null, lift_event: null }, recorded };
   });
+}
+
+/** Entries are those of the shard that is named, or that grows. */
+async function inShard(tx: Tx, scope: LegalHold['scope']): Promise<LegalHold['scope']> {
+  const { entries } = scope;
+  if (!entries) return scope;
+  const years = (await readHeads(tx)).map(({ year }) => year);
+  const { shard = years.at(-1) } = entries;
+  if (shard === undefined || !years.includes(shard)) {
+    throw unknownReference('/scope/entries/shard', `one of ${years.join(', ')}`);
+  }
+  return { ...scope, entries: { ...entries, shard } };
 }
 
 /** Ends a hold. @throws ServiceError `wrong_status` where it has ended. */

@@ -52,6 +52,7 @@ describe('the table', () => {
 
 const HEADER = {
   format: EXPORT_FORMAT,
+  shard: 2026,
   origin: 'log.test.example/2026',
   from: 0,
   to: 1,
