@@ -25,6 +25,7 @@ const NO_EVENT: Readonly<Record<string, string>> = {
 /** Types that are no operation of the contract, and where they come from. */
 const NO_OPERATION: Readonly<Record<string, string>> = {
   enterPolicyVersion: 'a reload of the pack leaves one for each policy',
+  turnLog: 'the service begins a shard of the log with it',
   readEntries: 'the bundles of the log, beside the contract',
 };
 
