@@ -23,3 +23,9 @@ create trigger log_head_final before update on log_head
   for each row execute function refuse_changing_final();
 create trigger log_head_no_delete before delete on log_head
   for each row execute function refuse_delete();
+
+-- An erasure of a whole shard is carried out in steps: 'approved' until the last body has gone.
+alter table erasure drop constraint erasure_status_check, drop constraint erasure_check;
+alter table erasure
+  add constraint erasure_status_check check (status in ('requested', 'approved', 'done')),
+  add constraint erasure_check check ((status = 'requested') = (event_id is null));

@@ -19,6 +19,7 @@ import { connect, type Database, type Db } from './db/connection.ts';
 import { startEmbedded } from './db/embedded.ts';
 import { migrate } from './db/migrate.ts';
 import { DEMO_AUDIENCE, DEMO_ISSUER, demoKeys, type DemoTry, fillDemo } from './demo.ts';
+import { pruneShards } from './erasure/prune.ts';
 import { ServiceError } from './errors.ts';
 import { createApp } from './http/app.ts';
 import { authenticator } from './http/authenticate.ts';
@@ -127,7 +128,7 @@ export async function startService(
       witnessDoor({ db, witness, clock, report }),
     ],
   });
-  const timer = setInterval(() => void housekeeping(db, clock), HOUSEKEEPING_MS);
+  const timer = setInterval(() => void housekeeping(deps), HOUSEKEEPING_MS);
   stack.defer(() => clearInterval(timer));
   const server = createAdaptorServer({ fetch: app.fetch });
   const port = await listen(server, config);
@@ -220,11 +221,13 @@ async function issuerOf(config: Config) {
   return { issuer: DEMO_ISSUER, audience: DEMO_AUDIENCE, keys: await demoKeys(config.dataDir) };
 }
 
-async function housekeeping(db: Db, clock: () => Date): Promise<void> {
+async function housekeeping(deps: Pick<Deps, 'db' | 'clock' | 'log'>): Promise<void> {
+  const { db, clock } = deps;
   const before = new Date(clock().getTime() - KEEP_MS).toISOString();
   // Next hour again; a database that is away is said elsewhere.
   await forgetKeys(db, before).catch(() => {});
   await forgetRuns(db, before).catch(() => {});
+  await pruneShards(deps).catch(() => {});
 }
 
 function listen(server: ServerType, { host, port }: Config): Promise<number> {

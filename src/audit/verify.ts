@@ -47,6 +47,8 @@ export interface StoredLogReport extends WholeReport {
   readonly pending: number;
   /** Values that were erased, as events of the log say. */
   readonly erased: number;
+  /** Events whose bodies are among them since their whole shard was erased. */
+  readonly pruned: number;
 }
 
 const PAGE = 2_000;
@@ -119,6 +121,7 @@ export async function verifyStoredLog(
     problems,
     pending,
     erased: seen.erased,
+    pruned: seen.pruned,
   };
 }
 
@@ -147,7 +150,7 @@ interface Reading {
 
 async function* readAll(
   db: Db,
-  { log_id, size }: Head,
+  { log_id, origin, size }: Head,
   { problems, seen, progress }: Reading,
 ): AsyncGenerator<LogEntry> {
   let tile: Tile | undefined;
@@ -158,7 +161,7 @@ async function* readAll(
       const { idx, event_id, leaf_hash, leaf } = row;
       if (idx >= size) return; // sequenced after the head was read
       from = idx + 1;
-      const problem = problemOfRow(row, seen);
+      const problem = problemOfRow(row, origin, seen);
       if (problem && problems.length < MAX_PROBLEMS) {
         problems.push({ ...problem, index: idx, event_id });
       }
@@ -174,6 +177,7 @@ async function* readAll(
 
 function problemOfRow(
   row: LogEntryRow,
+  origin: string,
   seen: ErasuresSeen,
 ): Pick<StoredLogProblem, 'code' | 'detail'> | undefined {
   const { leaf, body } = row;
@@ -188,7 +192,7 @@ function problemOfRow(
     }
     if (leafShows(said, row)) {
       const parsed = body && (JSON.parse(body.toString('utf8')) as Record<string, unknown>);
-      return seen.see(row, String(said['body_sha256']), parsed);
+      return seen.see(row, String(said['body_sha256']), parsed, origin);
     }
   } catch {
     // A leaf that is no JSON any more.

@@ -48,6 +48,8 @@ interface Report extends WholeReport {
   readonly pending?: number;
   /** Values that were erased, as events of the log say, where that is known. */
   readonly erased?: number;
+  /** Events whose bodies went with their whole shard, where that is known. */
+  readonly pruned?: number;
 }
 
 /**
@@ -184,6 +186,7 @@ function lineOf(report: Report, from: string | undefined, trust: Trust): string 
     checkpointsChecked,
     pending = 0,
     erased = 0,
+    pruned = 0,
     problems,
     shards,
   } = report;
@@ -205,7 +208,10 @@ function lineOf(report: Report, from: string | undefined, trust: Trust): string 
     from === undefined ? 'events, their hashes and bodies' : 'entries, the tiles over them';
   const checked = `${entriesChecked} ${what}, the root ${encodeBase64(root)} of size ${size}, ${checkpointsChecked} checkpoints${chainOf(shards)}`;
   const waiting = pending > 0 ? `; ${pending} events wait for their index` : '';
-  const gone = erased > 0 ? `; ${erased} values are erased, as events of the log say` : '';
+  const gone =
+    erased > 0
+      ? `; ${erased} values are erased, as events of the log say${pruned > 0 ? `, the bodies of ${pruned} events among them with their whole shard` : ''}`
+      : '';
   return `OK ${checked}${waiting}${gone}: ${proofOf(trust)}.`;
 }
 

@@ -362,7 +362,7 @@ export interface ErasedValueTable {
 
 export interface ErasureTable {
   id: string;
-  status: 'requested' | 'done';
+  status: 'requested' | 'approved' | 'done';
   scope: Json<ErasureScope>;
   reason: string;
   reference: string | null;
@@ -380,6 +380,8 @@ export interface ErasureScope {
   readonly values?: readonly { readonly event_id: string; readonly paths?: readonly string[] }[];
   readonly actor?: string | null;
   readonly consent?: { readonly dataset: string; readonly subject: string | null };
+  /** Year of a shard of the log that has ended. */
+  readonly shard?: number;
 }
 
 export interface LegalHoldTable {

@@ -1,10 +1,11 @@
 import { joinDisclosures, readDisclosure, seal, splitDisclosures } from '../audit/disclosures.ts';
 import { erase, type Taken, takenFrom, type Target } from '../audit/erase.ts';
 import { bodyOf } from '../audit/event.ts';
+import { bodyOfTurn, TURN } from '../audit/shards.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { eachEvent } from '../audit/search.ts';
 import { lockForErasing } from '../audit/search-store.ts';
-import { lockEvents, readHead, readHeads } from '../audit/store.ts';
+import { type Head, lockEvents, readHead, readHeads } from '../audit/store.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import type { ErasureScope } from '../db/schema.ts';
 import { notFound, ServiceError, unknownReference } from '../errors.ts';
@@ -13,6 +14,7 @@ import type { Retention } from '../pdp/document.ts';
 import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import { holds, holdsConsent } from './hold.ts';
+import { finalShard, refuseShard } from './prune.ts';
 import {
   deleteConsents,
   type Erasure,
@@ -63,6 +65,7 @@ export async function requestErasure(
       ]);
     }
     await refuseUnknown(tx, scope);
+    if (scope.shard !== undefined) await finalShard(tx, scope.shard);
     const recorded = await record(tx, writer.log, now, {
       type: 'requestErasure',
       actor,
@@ -91,7 +94,7 @@ export async function requestErasure(
  * Carries an erasure out, as its second person: the values and their salts are deleted from the
  * events, from what is searched and from other copies, in the transaction of the event that says
  * so. An actor has their name erased from at most 1,000 events at once; while there are more, the
- * erasure stays `requested`.
+ * erasure stays `requested`. Of a shard the bodies go afterwards, by `pruneShards`.
  * @throws ServiceError `second_person_required`, `legal_hold`, `retention_runs`, `not_sequenced`,
  * `wrong_status`.
  */
@@ -106,8 +109,8 @@ export async function approveErasure(
   return change(writer, async (tx) => {
     const erasure = await lockErasure(tx, id);
     if (!erasure) throw notFound();
-    if (erasure.status === 'done')
-      throw new ServiceError('wrong_status', 'It has been carried out.');
+    if (erasure.status !== 'requested')
+      throw new ServiceError('wrong_status', 'It has been approved.');
     if (erasure.requested_by === principal.actor) {
       throw new ServiceError(
         'second_person_required',
@@ -117,6 +120,13 @@ export async function approveErasure(
     const retention = await retentionOf(writer, tx);
     const ground = groundOf(retention, erasure.reason);
     const standing = await lockHolds(tx);
+    if (erasure.scope.shard !== undefined) {
+      const shard = await finalShard(tx, erasure.scope.shard);
+      const { pseudonym } = writer.log.keys;
+      const now = writer.clock();
+      await refuseShard(tx, shard, { retention, standing, pseudonym, now });
+      return approveShard(tx, writer, principal, { erasure, shard, cites: ground.cites, now });
+    }
     await lockForErasing(tx);
     const targets = await targetsOf(tx, erasure.scope, found.ids);
     refuseOwnTraces(writer, targets, [principal.actor, erasure.requested_by]);
@@ -146,6 +156,38 @@ export async function approveErasure(
     await finishErasure(tx, id, done);
     return { erasure: { ...erasure, ...done }, recorded };
   });
+}
+
+/**
+ * Approves the erasure of a shard: the event names it, and founds whatever goes from it afterwards.
+ * That takes everybody's traces alike, so that nobody is kept from it for having left some.
+ */
+async function approveShard(
+  tx: Tx,
+  { log }: Writer,
+  { actor, role }: Principal,
+  { erasure, shard, cites, now }: Omit<Carried, 'taken' | 'consents'> & { readonly shard: Head },
+): Promise<{ readonly erasure: Erasure; readonly recorded: Recorded }> {
+  const { id, reason, reference, scope } = erasure;
+  const at = now.toISOString();
+  const recorded = await record(tx, log, at, {
+    type: 'approveErasure',
+    actor,
+    role,
+    subject_ids: [id],
+    outcome: 'success',
+    body: { erasure: id, reason, reference, cites, erased: [], shard: bodyOfTurn(shard).previous },
+  });
+  const approved = {
+    status: 'approved',
+    scope,
+    approved_by: actor,
+    approved_at: at,
+    event_id: recorded.event_id,
+    erased: 0,
+  } as const;
+  await finishErasure(tx, id, approved);
+  return { erasure: { ...erasure, ...approved }, recorded };
 }
 
 interface Carried {
@@ -216,8 +258,9 @@ async function refuseUnknown(tx: Tx, { values = [] }: ErasureScope): Promise<voi
 }
 
 /** A scope without the person in it. */
-function unnamed({ values, actor, consent }: ErasureScope): ErasureScope {
+function unnamed({ values, actor, consent, shard }: ErasureScope): ErasureScope {
   if (values) return { values };
+  if (shard !== undefined) return { shard };
   if (actor !== undefined) return { actor: null };
   return consent ? { consent: { ...consent, subject: null } } : {};
 }
@@ -272,6 +315,9 @@ async function targetsOf(
     }
     if (event.type === 'approveErasure' && asked === undefined) {
       throw new ServiceError('wrong_status', 'What was erased stays known: the event stays.');
+    }
+    if (event.type === TURN && asked === undefined) {
+      throw new ServiceError('wrong_status', 'It links two shards of the log: the event stays.');
     }
     if (event.disclosures === null && asked !== undefined) {
       throw new ServiceError(

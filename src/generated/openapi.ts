@@ -1674,8 +1674,8 @@ export interface paths {
         readonly put?: never;
         /**
          * Ask that values go out of the record
-         * @description Values beside events' bodies, whole bodies, the name of an actor wherever it stands, or the
-         *     records of a person who no longer consents. Nothing goes until another person approves it.
+         * @description Values beside events' bodies, whole bodies, the name of an actor wherever it stands, the
+         *     records of a person who no longer consents, or the bodies of a whole shard of the log. Nothing goes until another person approves it.
          *     `reason` is one of those under `retention.erasure` of the pack, each with its legal ground.
          */
         readonly post: operations["requestErasure"];
@@ -1722,6 +1722,11 @@ export interface paths {
          *     event names the events and digests, not the values. 409 `legal_hold` while a hold covers
          *     some of it, `retention_runs` where who did what has to be kept. An actor's name goes out of
          *     1,000 events at most: while the erasure stays `requested`, approve it again.
+         *
+         *     Of a shard the bodies go once the pack's retention has passed for all of its events and no
+         *     hold covers any, whatever the reason; the erasure is `approved` until the last one has gone.
+         *     What stays: what was erased and held, what the shard says last of each party, registration
+         *     and authorisation, and permits that have not ended. Registers are not touched.
          */
         readonly post: operations["approveErasure"];
         readonly delete?: never;
@@ -3528,6 +3533,8 @@ export interface components {
                 /** Format: plain-text */
                 readonly subject: string | null;
             };
+            /** @description Year of a shard of the log that has ended. */
+            readonly shard?: components["schemas"]["ShardYear"];
         };
         readonly ErasureInput: {
             readonly scope: components["schemas"]["ErasureScope"];
@@ -3536,8 +3543,11 @@ export interface components {
         };
         readonly Erasure: {
             readonly id: components["schemas"]["Uuid"];
-            /** @enum {string} */
-            readonly status: "requested" | "done";
+            /**
+             * @description `approved`: the bodies of a shard are going.
+             * @enum {string}
+             */
+            readonly status: "requested" | "approved" | "done";
             readonly scope: components["schemas"]["ErasureScope"];
             readonly reason: string;
             readonly reference: string | null;
@@ -3546,7 +3556,7 @@ export interface components {
             readonly request_event: components["schemas"]["Uuid"];
             readonly approved_by: string | null;
             readonly approved_at: string | null;
-            /** @description The event of the erasure, once it is done. */
+            /** @description The event of the erasure, once it is approved. */
             readonly event_id: string | null;
             /** @description Values and consent records that went. */
             readonly erased: number;
