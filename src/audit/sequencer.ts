@@ -140,7 +140,7 @@ async function storeFullTiles(tx: Tx, log_id: number, from: number, to: number):
 async function buildTile(db: Db, logId: number, { level, n, width }: HashTile): Promise<Buffer> {
   const first = n * TILE_WIDTH;
   if (level === 0) return Buffer.concat(await readLeafHashes(db, logId, first, width));
-  return Buffer.concat(await readTileRoots(db, logId, level - 1, first, width));
+  return Buffer.concat(await readTileRoots(db, logId, level - 1, { from: first, count: width }));
 }
 
 interface HashTile {

@@ -234,8 +234,7 @@ export async function readTileRoots(
   db: Db,
   logId: number,
   level: number,
-  from: number,
-  count: number,
+  { from, count }: { readonly from: number; readonly count: number },
 ): Promise<Buffer[]> {
   const rows = await db
     .selectFrom('log_tile')
