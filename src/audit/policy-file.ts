@@ -31,14 +31,19 @@ export async function readWitness(
   keysFolder: string,
 ): Promise<Witness> {
   const logs = new Map<string, NoteVerifier[]>();
-  for (const { verifier } of (await readPolicy('WITNESS_LOGS', file)).logs) {
+  const options = { sharedLogKeys: true };
+  for (const { verifier } of (await readPolicy('WITNESS_LOGS', file, options)).logs) {
     logs.set(verifier.name, [...(logs.get(verifier.name) ?? []), verifier]);
   }
   return { name, keys: await loadWitnessKeys(keysFolder), logs };
 }
 
-async function readPolicy(variable: string, file: string): Promise<Policy> {
-  const parsed = parsePolicy(await readFile(file, 'utf8'));
+async function readPolicy(
+  variable: string,
+  file: string,
+  options?: Parameters<typeof parsePolicy>[1],
+): Promise<Policy> {
+  const parsed = parsePolicy(await readFile(file, 'utf8'), options);
   if (parsed.ok) return parsed.policy;
   throw new Error(`${variable}: ${file}, line ${parsed.line}: ${parsed.reason}`);
 }

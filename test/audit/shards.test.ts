@@ -15,7 +15,8 @@ import { verifyStoredLog } from '../../src/audit/verify.ts';
 import { connect } from '../../src/db/connection.ts';
 import { encodeEntryBundle } from '../../src/tlog/bundle.ts';
 import { openCheckpoint, signCheckpoint } from '../../src/tlog/checkpoint.ts';
-import { parseVerifierKey } from '../../src/tlog/note-key.ts';
+import { openNote } from '../../src/tlog/note.ts';
+import { formatVerifierKey, parseVerifierKey } from '../../src/tlog/note-key.ts';
 import { verifyProofFile } from '../../src/tlog/proof-file.ts';
 import { newTiles, tilePath } from '../../src/tlog/tiles.ts';
 import { type Ended, shell } from '../cli/shell.ts';
@@ -359,6 +360,46 @@ describe('an export', () => {
     expect(JSON.parse(others.split('\n')[0] ?? '')).toMatchObject({ origin: NEW });
   });
 });
+
+test('the end of a shard and the beginning of the next are cosigned by witnesses that were told of it', async () => {
+  await using stack = new AsyncDisposableStack();
+  const origin = 'log.test.example/cosigned/2025';
+  const dataDir = join(work, 'cosigned');
+  const keys = await loadLogKeys(join(dataDir, 'keys'));
+  const vkeys = [origin, origin.replace('2025', '2026')].map((name) =>
+    keys.checkpoints(name).map((key) => `log ${formatVerifierKey(key)}\n`),
+  );
+  await writeFile(join(dataDir, 'logs'), `${vkeys.flat().join('')}quorum none\n`);
+  const witness = stack.use(
+    await startTestService({
+      config: {
+        dataDir: join(dataDir, 'witness'),
+        demo: false,
+        issuer: { issuer: 'x', audience: 'x', jwksUrl: new URL('http://127.0.0.1:1/') },
+        witness: { name: 'witness.shards.example', logs: join(dataDir, 'logs') },
+      },
+    }),
+  );
+  const [own = ''] = (await (await fetch(`${witness.url}/witness/vkeys`)).text()).split('\n');
+  const logPolicy = join(dataDir, 'policy');
+  await writeFile(
+    logPolicy,
+    `${vkeys[0]?.join('')}witness w ${own} ${witness.url}/witness\nquorum w\n`,
+  );
+  let at = BEFORE;
+  const cosigned = stack.use(
+    await startTestService({ clock: () => at, config: { dataDir, logOrigin: origin, logPolicy } }),
+  );
+  await caughtUp(cosigned);
+  at = AFTER;
+  await until(async () => (await cosigned.ask('GET', '/log/shards')).body.items.length === 2);
+  await until(async () => (await cosigned.ask('GET', '/log/shards')).body.items[0].is_final);
+  for (const year of [2025, 2026]) {
+    const { text: note } = await cosigned.ask('GET', `/log/shards/${year}/checkpoint`);
+    expect(openNote(note, [verifierOf(own)])).toMatchObject({ ok: true });
+    expect(note).toContain(`/cosigned/${year}\n`);
+  }
+}, 60_000);
 
 function verifierOf(vkey: string) {
   const parsed = parseVerifierKey(vkey);
