@@ -250,7 +250,7 @@ describe('a process that is killed', () => {
 
 describe('a database that was restored to a state from before the turn', () => {
   test.each([
-    ['in the old year', new Date('2024-12-31T23:30:00Z'), 'has ended, and this database goes on'],
+    ['in the old year', new Date('2024-12-31T23:30:00Z'), /has ended, and this database goes on/],
     [
       'in the new year, in which it turns once more',
       new Date('2025-01-01T01:00:00Z'),
@@ -287,8 +287,8 @@ describe('a database that was restored to a state from before the turn', () => {
       const signed = await query(backup.connectionString, SIGNED);
       const kept = (await restored.ask('GET', '/log/checkpoint')).text;
       await register(restored, 'after');
-      await until(async () => (await status()) !== null);
-      expect(await status()).toMatch(problem);
+      // Before it turns once more, the old shard goes on as well.
+      await until(async () => problem.test((await status()) ?? ''));
       expect(await query(backup.connectionString, SIGNED)).toEqual(signed);
       expect((await restored.ask('GET', '/log/checkpoint')).text).toBe(kept);
       await restored[Symbol.asyncDispose]();
