@@ -306,13 +306,12 @@ async function appender(
 ): Promise<() => Promise<Costs>> {
   const server = stack.use(await startEmbedded({ dataDir }));
   const { db } = stack.use(connect(server.connectionString, 2));
-  const keys = await loadLogKeys(join(dataDir, 'keys'), ORIGIN);
+  const keys = await loadLogKeys(join(dataDir, 'keys'));
   const guard = folderGuard(join(dataDir, 'signed-here'));
   const publisher = {
     db,
-    origin: ORIGIN,
     keys,
-    guard,
+    guardOf: () => guard,
     witnesses: undefined,
     clock: () => new Date(),
   };

@@ -17,7 +17,10 @@ alter table cut_off_decision alter column access_request drop not null;
 -- A request for an erasure that is not carried out ends all the same, and names nobody after that.
 alter table erasure
   drop constraint erasure_status_check,
-  add check (status in ('requested', 'done', 'refused', 'withdrawn', 'expired')),
+  drop constraint erasure_check,
+  add constraint erasure_status_check
+    check (status in ('requested', 'approved', 'done', 'refused', 'withdrawn', 'expired')),
+  add constraint erasure_check check ((status in ('approved', 'done')) = (event_id is not null)),
   add column refusal text, -- a code
   add column ended_by text,
   add column ended_at timestamptz,

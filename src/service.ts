@@ -5,7 +5,7 @@ import { CUT_OFF_RUN } from './access/cut-off-run.ts';
 import { IMPACT_RUN } from './access/impact-run.ts';
 import { forgetRuns } from './access/run-store.ts';
 import { Runs, type RunsOptions } from './access/runs.ts';
-import { folderGuard } from './audit/guard.ts';
+import { folderGuard, type Guard } from './audit/guard.ts';
 import { loadLogKeys } from './audit/keys.ts';
 import { readLogPolicy, readWitness } from './audit/policy-file.ts';
 import { checkLogKeys } from './audit/publisher.ts';
@@ -19,6 +19,7 @@ import { connect, type Database, type Db } from './db/connection.ts';
 import { startEmbedded } from './db/embedded.ts';
 import { migrate } from './db/migrate.ts';
 import { DEMO_AUDIENCE, DEMO_ISSUER, demoKeys, type DemoTry, fillDemo } from './demo.ts';
+import { pruneShards } from './erasure/prune.ts';
 import { ServiceError } from './errors.ts';
 import { createApp } from './http/app.ts';
 import { authenticator } from './http/authenticate.ts';
@@ -152,15 +153,22 @@ async function startLog(
   stack: AsyncDisposableStack,
   { db, clock, config, voice }: { db: Db; clock: () => Date; config: Config; voice: Voice },
 ): Promise<Log> {
-  const origin = await openLog(db, config.logOrigin);
-  const keys = await loadLogKeys(join(config.dataDir, 'keys'), origin);
-  await checkLogKeys(db, { origin, keys });
-  const policy = await readLogPolicy(config.logPolicy, keys);
+  const keys = await loadLogKeys(join(config.dataDir, 'keys'));
+  const origin = await openLog(db, config.logOrigin, clock());
+  await checkLogKeys(db, { keys });
+  const policy = await readLogPolicy(config.logPolicy);
   const witnesses = policy.quorum === 'none' ? undefined : new Witnesses(policy, clock);
-  const guard = folderGuard(join(config.dataDir, 'signed', sha256(origin).slice(0, 16)));
-  const publisher = { db, origin, keys, guard, witnesses, clock };
-  const runner = stack.use(runLog(publisher, (line) => voice.warn(line)));
-  return { origin, keys, policy, wake: () => runner.wake(), health: () => runner.health() };
+  const guardOf = (name: string): Guard =>
+    folderGuard(join(config.dataDir, 'signed', sha256(name).slice(0, 16)));
+  const publisher = { db, keys, guardOf, witnesses, clock };
+  const runner = stack.use(runLog(publisher, origin, (line) => voice.warn(line)));
+  return {
+    origin: () => runner.origin(),
+    keys,
+    policy,
+    wake: () => runner.wake(),
+    health: () => runner.health(),
+  };
 }
 
 /** Files with mistakes do not stop a service that has a good version: it says so and goes on. */
@@ -220,14 +228,16 @@ async function issuerOf(config: Config) {
   return { issuer: DEMO_ISSUER, audience: DEMO_AUDIENCE, keys: await demoKeys(config.dataDir) };
 }
 
-async function housekeeping({ db, clock, log }: Deps): Promise<void> {
+async function housekeeping(deps: Pick<Deps, 'db' | 'clock' | 'log'>): Promise<void> {
+  const { db, clock } = deps;
   const programs = new Programs();
   const before = new Date(clock().getTime() - KEEP_MS).toISOString();
   // Next hour again; a database that is away is said elsewhere.
   await forgetKeys(db, before).catch(() => {});
   await forgetRuns(db, before).catch(() => {});
   const inForce = (from: Db): Promise<Program> => programs.inForce(from, clock());
-  await expireErasures({ db, clock, log, inForce }).catch(() => {});
+  await expireErasures({ ...deps, inForce }).catch(() => {});
+  await pruneShards(deps).catch(() => {});
 }
 
 function listen(server: ServerType, { host, port }: Config): Promise<number> {

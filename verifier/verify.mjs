@@ -8,6 +8,10 @@
  * if you have kept them yourself, or have them from somebody other than the operator: without a
  * key it says that it proved self-consistency and no more.
  *
+ * A log has a shard for each year, each a log of its own with the same key under its own name: a
+ * folder may have several, under `shards/YEAR`, and each but the first begins with an event that
+ * says how the one before it ended.
+ *
  * Formats: RFC 6962 section 2.1 (the tree), C2SP signed-note, tlog-checkpoint, tlog-cosignature
  * and tlog-tiles. Exit code 0: whole; 1: damaged; 2: it could not be read.
  */
@@ -19,6 +23,8 @@ import { createInterface } from 'node:readline';
 const FORMAT = 'umutungo-export@v1';
 /** The type of the event that says what an erasure took. */
 const ERASURE = 'approveErasure';
+/** The type of the event that a shard begins with, which names the one before it. */
+const TURN = 'turnLog';
 const SHOWN = 20;
 
 class Unreadable extends Error {}
@@ -94,8 +100,9 @@ function readKey(vkey) {
   const bytes = unbase64(rest.join('+'));
   const algorithm = ALGORITHMS[bytes[0]];
   if (!algorithm) throw new Unreadable(`unknown kind of key: ${vkey.slice(0, 60)}`);
-  const made = sha256(`${name}\n`, bytes).subarray(0, 4);
-  if (made.toString('hex') !== id) throw new Unreadable(`the id of the key of ${name} is wrong`);
+  if (keyId(name, bytes).toString('hex') !== id) {
+    throw new Unreadable(`the id of the key of ${name} is wrong`);
+  }
   const der = Buffer.concat([Buffer.from(algorithm.prefix, 'hex'), bytes.subarray(1)]);
   let key;
   try {
@@ -103,7 +110,21 @@ function readKey(vkey) {
   } catch {
     console.error(`This Node has no ML-DSA-44: the second key of ${name} is not used.`);
   }
-  return { name, id: made, type: bytes[0], key };
+  return { name, id: keyId(name, bytes), type: bytes[0], bytes, key };
+}
+
+function keyId(name, bytes) {
+  return sha256(`${name}\n`, bytes).subarray(0, 4);
+}
+
+/** Keys as the shard with an origin has them: those of another shard that is here, under its name. */
+function keysOf(keys, origin, origins) {
+  const own = keys.map((key) =>
+    origins.includes(key.name) ? { ...key, name: origin, id: keyId(origin, key.bytes) } : key,
+  );
+  const twin = (key, i) =>
+    own.findIndex((each) => each.name === key.name && each.id.equals(key.id)) === i;
+  return own.filter(twin);
 }
 
 function u64(value) {
@@ -166,8 +187,9 @@ class Problems {
     this.all.push({ code, index, detail });
   }
   print() {
-    for (const { code, index, detail } of this.all.slice(0, SHOWN)) {
-      console.log(`DAMAGED ${code}${index === undefined ? '' : ` at index ${index}`}: ${detail}`);
+    for (const { code, index, detail, origin } of this.all.slice(0, SHOWN)) {
+      const where = `${origin ? ` in ${origin}` : ''}${index === undefined ? '' : ` at index ${index}`}`;
+      console.log(`DAMAGED ${code}${where}: ${detail}`);
     }
     if (this.all.length > SHOWN) console.log(`and ${this.all.length - SHOWN} more`);
   }
@@ -198,7 +220,84 @@ function progress(done, total) {
   process.stderr.write(`\r${done} of ${total} entries checked`);
 }
 
-/** A folder in tlog-tiles form. */
+/** A folder in tlog-tiles form, and the shards that lie under it. */
+function verifyFolders(folder, keys, keptFiles) {
+  const beside = join(folder, 'shards');
+  const years = existsSync(beside)
+    ? readdirSync(beside).filter((name) => /^\d{4}$/.test(name))
+    : [];
+  const folders = [folder, ...years.map((year) => join(beside, year))];
+  const originIn = (file) => readFileSync(file, 'utf8').split('\n')[0];
+  const origins = folders.map((each) => originIn(join(each, 'checkpoint')));
+  const shards = folders.map((each, i) => {
+    const kept = keptFiles.filter((file) => {
+      const origin = originIn(file);
+      return origin === origins[i] || (i === 0 && !origins.includes(origin));
+    });
+    return verifyFolder(each, keysOf(keys, origins[i], origins), kept);
+  });
+  if (shards.length === 1) return { ...shards[0], note: beforeIt(shards[0].previous) };
+  judgeLinks(shards);
+  const problems = new Problems();
+  for (const { problems: own, checkpoint } of shards) {
+    problems.all.push(...own.all.map((each) => ({ ...each, origin: checkpoint.origin })));
+  }
+  const sum = (of) => shards.reduce((total, shard) => total + of(shard), 0);
+  const newest = shards.find((shard) =>
+    shards.every(({ previous }) => previous?.origin !== shard.checkpoint.origin),
+  );
+  return {
+    problems,
+    checkpoint: (newest ?? shards[0]).checkpoint,
+    checked: sum(({ checked }) => checked),
+    kept: sum(({ kept }) => kept),
+    what: `entries of ${shards.length} shards, each linked to the one before it, the last`,
+  };
+}
+
+function beforeIt(previous) {
+  return previous
+    ? ` It continues ${previous.origin} from ${previous.size} entries and the root ${previous.root}.`
+    : '';
+}
+
+/** Each shard but the first is the only one to continue another, and says how that one ended. */
+function judgeLinks(shards) {
+  const continued = new Set();
+  let begun = false;
+  for (const { previous, problems } of shards) {
+    const add = (detail) => problems.add('shard_not_linked', 0, detail);
+    if (previous === null) add('the first event does not say how the shard before it ended');
+    else if (previous === undefined) {
+      if (begun) add('the first event names no shard before it');
+      begun = true;
+    } else {
+      const before = shards.find(({ checkpoint }) => checkpoint.origin === previous.origin);
+      if (!before) add(`${previous.origin}, which it continues, is not there`);
+      else if (
+        before.checkpoint.size !== previous.size ||
+        before.checkpoint.root.toString('base64') !== previous.root
+      ) {
+        add(`${previous.origin} did not end as the first event says`);
+      } else if (continued.has(previous.origin)) add(`two shards continue ${previous.origin}`);
+      continued.add(previous.origin);
+    }
+  }
+}
+
+/** What a shard's first entry says of the one before it: undefined for none, null for a broken link. */
+function previousIn(leaf, body) {
+  try {
+    const { type, body_sha256 } = JSON.parse(leaf);
+    if (type !== TURN) return undefined;
+    if (!body || sha256(body).toString('hex') !== body_sha256) return null;
+    const { origin, size, root } = JSON.parse(body).previous;
+    return { origin, size, root };
+  } catch {
+    return null;
+  }
+}
+
 function verifyFolder(folder, keys, keptFiles) {
   const problems = new Problems();
   const checkpoint = readCheckpoint(readFileSync(join(folder, 'checkpoint'), 'utf8'), keys);
@@ -211,11 +310,16 @@ function verifyFolder(folder, keys, keptFiles) {
   const watch = new Watch(kept, checkpoint.signed > 0 ? size : -1);
   const tree = new Tree();
   const wrong = [];
+  let previous;
   watch.meet(tree, problems);
   for (let n = 0; n * 256 < size; n++) {
     const width = Math.min(256, size - n * 256);
     const entries = readBundle(folder, n, width, problems);
     const tile = readTile(folder, `tile/0/${tilePath(n)}`, width, problems);
+    if (n === 0 && entries.length > 0) {
+      const file = join(folder, 'previous');
+      previous = previousIn(entries[0], existsSync(file) && readFileSync(file));
+    }
     for (const [i, entry] of entries.entries()) {
       const hash = leafHash(entry);
       const said = tile?.subarray(32 * i, 32 * i + 32);
@@ -238,6 +342,7 @@ function verifyFolder(folder, keys, keptFiles) {
     checked: tree.size,
     kept: kept.length,
     what: tree.size === 1 ? 'entry' : 'entries',
+    previous,
   };
 }
 
@@ -321,10 +426,11 @@ async function verifyExport(file, keys, keptFiles) {
     : `${one ? 'entry, all of its' : 'entries, all of their'} range,`;
   const { values } = walk;
   const elsewhere = values.waiting.size;
-  const note =
+  const erased =
     values.erased === 0
       ? ''
       : ` ${values.erased} ${values.erased === 1 ? 'value is' : 'values are'} erased${elsewhere > 0 ? `, ${elsewhere} of them by events that are not in this export` : ', as its events say'}.`;
+  const note = erased + beforeIt(walk.previous);
   return { problems, checkpoint, checked: walk.count, kept: keptFiles.length, what, note };
 }
 
@@ -407,6 +513,12 @@ function walkRow(walk, row, problems) {
   if (body !== null && JSON.parse(leaf).body_sha256 !== sha256(Buffer.from(body)).toString('hex')) {
     problems.add('body_digest_mismatch', index, 'the body is not the one that the leaf binds');
   } else walkValues(walk, row, problems);
+  if (index === 0) {
+    walk.previous = previousIn(leaf, body);
+    if (walk.previous === null) {
+      problems.add('shard_not_linked', 0, 'it does not say how the shard before it ended');
+    }
+  }
   if (header.filtered) {
     if (index < walk.next || index >= header.to) problems.add('index_out_of_order', index, 'range');
     walk.next = index + 1;
@@ -484,7 +596,7 @@ function readArguments(words) {
 
 async function main() {
   const { from, keys, checkpoints } = readArguments(process.argv.slice(2));
-  const work = statSync(from).isDirectory() ? verifyFolder : verifyExport;
+  const work = statSync(from).isDirectory() ? verifyFolders : verifyExport;
   const {
     problems,
     checkpoint,

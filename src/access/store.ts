@@ -1,6 +1,6 @@
 import { CompiledQuery, sql } from 'kysely';
 import type { SealedEvent } from '../audit/event.ts';
-import { appendFrom } from '../audit/store.ts';
+import { appendFrom, CURRENT_ORIGIN } from '../audit/store.ts';
 import { bytesArray, textArray, uuidArray } from '../db/arrays.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import { claimFrom, type IdempotentCall } from '../idempotency.ts';
@@ -114,17 +114,18 @@ const MAKE = `
     select id, dataset, dataset_version::integer, project, agreement, purpose, request::jsonb, decision,
       outcome, time, created_by from made where id <> decision
   ), ${appendFrom('made')}
-  select id from made`;
+  select id, ${CURRENT_ORIGIN} as origin from made`;
 
 /**
  * Makes those requests whose basis still holds and whose Idempotency-Key is free, whole or not at
  * all, in one statement: outside a transaction that is one round trip and one commit. Returns
- * their ids. All are of one moment: the first one's.
+ * their ids, each with the origin of the log that its event is for. All are of one moment: the
+ * first one's.
  */
 export async function makeAccessRequests(
   db: Db,
   made: readonly NewAccessRequest[],
-): Promise<ReadonlySet<string>> {
+): Promise<ReadonlyMap<string, string>> {
   const texts = (of: (each: NewAccessRequest) => string | null): Buffer =>
     textArray(made.map((each) => of(each)));
   const bytes = (of: (each: NewAccessRequest) => Buffer): Buffer =>
@@ -167,8 +168,10 @@ export async function makeAccessRequests(
     texts(({ event }) => event.type),
     texts(({ event }) => event.disclosures),
   ];
-  const { rows } = await db.executeQuery<{ id: string }>(CompiledQuery.raw(MAKE, parameters));
-  return new Set(rows.map(({ id }) => id));
+  const { rows } = await db.executeQuery<{ id: string; origin: string }>(
+    CompiledQuery.raw(MAKE, parameters),
+  );
+  return new Map(rows.map(({ id, origin }) => [id, origin]));
 }
 
 export async function readDecision(db: Db, id: string): Promise<DecisionRow | undefined> {

@@ -89,11 +89,9 @@ async function submitKnown(
   const drafts = submissions.map((submission) => context && tryDecide(context, submission));
   const made = drafts.filter((draft) => draft !== undefined);
   if (made.length === 0) return submissions.map(() => ({ ok: true, value: undefined }));
-  // Signed while the database writes; nobody gets a receipt of what was not written.
-  const [ids, receipts] = await Promise.all([
+  const { ids, receipts } = await withReceipts(writer, made, () =>
     retrying(() => makeAccessRequests(writer.db, made)),
-    signAll(writer, made),
-  ]);
+  );
   writer.log.wake();
   return drafts.map((draft) => ({
     ok: true,
@@ -143,10 +141,9 @@ async function submitHeld(
         }
       });
       if (made.length === 0) return results.filter((result) => 'ok' in result);
-      const [ids, receipts] = await Promise.all([
+      const { ids, receipts } = await withReceipts(writer, made, () =>
         makeAccessRequests(tx, made),
-        signAll(writer, made),
-      ]);
+      );
       if (ids.size < made.length) throw new Error('what is held was changed');
       return results.map((result) =>
         'ok' in result ? result : { ok: true, value: submitted(result, receipts) },
@@ -291,15 +288,34 @@ function refuse(problems: readonly FactProblem[]): void {
   );
 }
 
+/**
+ * Signs while the database writes; nobody gets a receipt of what was not written. Where it writes
+ * into another shard than this process knows of, the receipts are signed again.
+ */
+async function withReceipts(
+  { log }: AccessWriter,
+  made: readonly Draft[],
+  write: () => Promise<ReadonlyMap<string, string>>,
+): Promise<{
+  readonly ids: ReadonlyMap<string, string>;
+  readonly receipts: ReadonlyMap<SealedEvent, string>;
+}> {
+  const assumed = log.origin();
+  const [ids, receipts] = await Promise.all([write(), signAll(log, assumed, made)]);
+  const [origin = assumed] = ids.values();
+  return { ids, receipts: origin === assumed ? receipts : await signAll(log, origin, made) };
+}
+
 /** Receipts by event. */
 async function signAll(
-  { log }: AccessWriter,
+  log: AccessWriter['log'],
+  origin: string,
   made: readonly Draft[],
 ): Promise<ReadonlyMap<SealedEvent, string>> {
   // Nobody is given the receipt of an evaluation: who wants one asks for its event.
   const signed = made
     .filter(({ request }) => request.id !== request.decision)
-    .map(async ({ event }) => [event, await signReceipt(log, event)] as const);
+    .map(async ({ event }) => [event, await signReceipt(log, origin, event)] as const);
   return new Map(await Promise.all(signed));
 }
 

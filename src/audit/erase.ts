@@ -51,10 +51,10 @@ export async function erase(
     const kept = splitDisclosures(event.disclosures).filter((text) => !digests.has(digestOf(text)));
     const body = event.body !== null && paths !== undefined;
     const disclosures = body && event.disclosures !== null ? joinDisclosures(kept) : null;
-    if (event.idx !== null) {
+    if (event.position !== null) {
       const left = termsOf({ ...event, body: body ? event.body : null, disclosures });
       const terms = [...termsOf(event)].filter((term) => !left.has(term));
-      lost.push({ index: event.idx, terms });
+      lost.push({ position: event.position, terms });
     }
     return { event_id: event.event_id, body, disclosures };
   });

@@ -10,27 +10,44 @@ export interface ValueProblem {
   readonly detail: string;
 }
 
+/** A value that is said to be erased, until the event is seen that says so. */
+interface Waiting {
+  readonly by: string;
+  readonly index: number;
+  readonly event_id: string;
+  /** Of the shard of its event. */
+  readonly origin: string;
+  readonly isBody: boolean;
+}
+
 /**
  * Follows, while a log is read from its beginning, which values are missing and whether an event
  * of the log says that it erased them. Such an event comes after those that it took from.
  */
 export class ErasuresSeen {
-  readonly #waiting = new Map<string, { by: string; index: number; event_id: string }>();
+  readonly #waiting = new Map<string, Waiting>();
   #erased = 0;
+  #pruned = 0;
 
   /** Values that are gone. */
   get erased(): number {
     return this.#erased;
   }
 
+  /** Events whose bodies went with their whole shard. */
+  get pruned(): number {
+    return this.#pruned;
+  }
+
   /**
-   * Looks at one event whose body is the one that the leaf binds, or was erased.
+   * Looks at one event of a shard whose body is the one that the leaf binds, or was erased.
    * @param bodyDigest the leaf's digest of the body. @param body null where it was erased.
    */
   see(
     { idx, event_id, type, disclosures, erased }: LogEntryRow,
     bodyDigest: string,
     body: Readonly<Record<string, unknown>> | null,
+    origin: string,
   ): ValueProblem | undefined {
     const present = new Set(splitDisclosures(disclosures).map(digestOf));
     const bound = body === null ? [bodyDigest] : digestsIn(body);
@@ -51,7 +68,8 @@ export class ErasuresSeen {
       }
       this.#erased += 1;
       const by = said.erased_by;
-      this.#waiting.set(nameOf(by, event_id, digest), { by, index: idx, event_id });
+      const isBody = body === null;
+      this.#waiting.set(nameOf(by, event_id, digest), { by, index: idx, event_id, origin, isBody });
     }
     if (body !== null) this.take({ event_id, type }, body);
     return undefined;
@@ -60,11 +78,21 @@ export class ErasuresSeen {
   /** An event may be the one of an erasure: what it names is founded. */
   take(
     { event_id: by, type }: { readonly event_id: string; readonly type: string | null },
-    { erased }: Readonly<Record<string, unknown>>,
+    { erased, shard }: Readonly<Record<string, unknown>>,
   ): void {
-    if (type !== ERASURE || !Array.isArray(erased)) return;
+    if (type !== ERASURE) return;
+    if (shard !== undefined) this.#takeShard(by, shard as { readonly origin?: unknown });
+    if (!Array.isArray(erased)) return;
     for (const { event_id, digest } of erased as { event_id?: unknown; digest?: unknown }[]) {
       this.#waiting.delete(nameOf(by, String(event_id), String(digest)));
+    }
+  }
+
+  #takeShard(by: string, { origin }: { readonly origin?: unknown }): void {
+    for (const [name, each] of this.#waiting) {
+      if (each.by !== by || each.origin !== origin) continue;
+      if (each.isBody) this.#pruned += 1;
+      this.#waiting.delete(name);
     }
   }
 

@@ -8,7 +8,9 @@ export const EXPORT_FORMAT = 'umutungo-export@v1';
 /** What an export is; its first line where it is JSONL. */
 export interface ExportHeader {
   readonly format: typeof EXPORT_FORMAT;
+  /** Origin and year of the shard that it is of. */
   readonly origin: string;
+  readonly shard: number;
   /** Index of the first entry, and of the first that is no more in it. */
   readonly from: number;
   readonly to: number;

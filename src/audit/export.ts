@@ -9,12 +9,20 @@ import { EXPORT_FORMS, type ExportFormat } from './export-forms.ts';
 import { newestCheckpoint, tileReader } from './proofs.ts';
 import { eachEvent } from './search.ts';
 import type { Period } from './search-store.ts';
-import { keepNewestCheckpoint, type KeptCheckpoint, readCheckpointAt } from './store.ts';
+import {
+  keepNewestCheckpoint,
+  type KeptCheckpoint,
+  type Published,
+  readCheckpointAt,
+  readHeads,
+} from './store.ts';
 import { type EventQuery, termsOfQuery } from './terms.ts';
 
 /** What is exported. All of it is fixed by the checkpoint: the same words give the same bytes. */
 export interface ExportQuery extends EventQuery, Period {
   readonly format: ExportFormat;
+  /** Year of the shard that it is of; may be left out where there is one only that has such events. */
+  readonly shard?: number | undefined;
   /** Size of the published checkpoint that it is under; the newest where it is not said. */
   readonly size?: number | undefined;
   /** Index of the first entry, and of the first that is no more in it. */
@@ -27,13 +35,6 @@ export interface ExportQuery extends EventQuery, Period {
   readonly filter: Readonly<Record<string, unknown>>;
 }
 
-/** Who exports, and what the export names. */
-export interface ExportLog {
-  readonly origin: string;
-  /** The log's verifier keys, one a line. */
-  readonly vkeys: string;
-}
-
 interface Range {
   readonly from: number;
   readonly to: number;
@@ -44,41 +45,46 @@ interface Range {
  * that it is whole. Without that end it was broken off. JSONL can be verified offline: without a
  * filter it has the edges of its range, which prove that nothing in between is missing; with one
  * it has a proof for each entry, and cannot prove that there are no more.
- * @throws ServiceError `invalid_request` for a range that the checkpoint does not have and for a
- * rest that cannot be asked for, before the first byte. What fails later breaks the iteration off.
+ * It is of one shard: two logs have no checkpoint in common.
+ * @param vkeysOf verifier keys of the shard with an origin, one a line.
+ * @throws ServiceError `invalid_request` for events of several shards where none is named, for a
+ * range that the checkpoint does not have and for a rest that cannot be asked for, before the
+ * first byte. What fails later breaks the iteration off.
  */
 export async function exportEvents(
   db: Db,
-  log: ExportLog,
+  vkeysOf: (origin: string) => string,
   query: ExportQuery,
 ): Promise<AsyncIterable<string | Uint8Array>> {
   const form = EXPORT_FORMS[query.format];
   const resume = resumed(query, form.resumable);
-  const checkpoint = await checkpointOf(db, query.size);
-  const range = rangeOf(query, checkpoint.size);
-  const rest = resume ? restOf(range, resume, query) : range;
   // Refused here, before the first byte, where it cannot be searched for.
   termsOfQuery(query);
+  const shard = await newestCheckpoint(db, query.shard ?? (await onlyShard(db, query)));
+  const checkpoint = await checkpointOf(db, shard, query.size);
+  const range = rangeOf(query, checkpoint.size);
+  const rest = resume ? restOf(range, resume, query) : range;
   const filtered = Object.keys(query.filter).length > 0;
-  const readTile = remembered(tileReader(db));
+  const readTile = remembered(tileReader(db, shard.log_id));
   const edge = async (from: number, to: number): Promise<string[]> =>
     filtered ? [] : (await subtreeRoots({ from, to }, checkpoint.size, readTile)).map(encodeBase64);
   const right = await edge(range.to, checkpoint.size);
   const exported: Export = {
     header: {
       format: EXPORT_FORMAT,
-      origin: log.origin,
+      origin: shard.origin,
+      shard: shard.year,
       ...range,
       filtered,
       filter: query.filter,
       complete: completeness(filtered),
       checkpoint: checkpoint.note,
       signed_at: checkpoint.signed_at,
-      vkeys: log.vkeys,
+      vkeys: vkeysOf(shard.origin),
       left: await edge(0, range.from),
     },
     resumed: resume?.row,
-    rows: rowsOf(db, query, rest, async (index) =>
+    rows: rowsOf(db, query, placesOf(shard, rest), async (index) =>
       filtered && form.proves
         ? { proof: (await inclusionProof(index, checkpoint.size, readTile)).map(encodeBase64) }
         : {},
@@ -106,6 +112,30 @@ async function* rowsOf(
       ...(await proofOf(index)),
     };
   }
+}
+
+function placesOf({ base }: Published, { from, to }: Range): Range {
+  return { from: base + from, to: base + to };
+}
+
+/**
+ * The year of the only shard that has events of a query; undefined where none has.
+ * @throws ServiceError `invalid_request` where there are several.
+ */
+async function onlyShard(db: Db, query: ExportQuery): Promise<number | undefined> {
+  const shards = await readHeads(db);
+  if (shards.length === 1) return undefined;
+  const having: number[] = [];
+  for (const { year, base, size } of shards) {
+    const events = eachEvent(db, query, { from: base, to: base + size });
+    if (!(await events.next()).done) having.push(year);
+    await events.return(undefined);
+  }
+  if (having.length <= 1) return having[0];
+  throw invalid(
+    'shard',
+    `one of ${having.join(', ')}: there are such events in each of these shards, and an export is under the checkpoint of one; ask once for each`,
+  );
 }
 
 interface Resume {
@@ -147,10 +177,14 @@ function invalid(path: string, expected: string): ServiceError {
   return new ServiceError('invalid_request', 'The export cannot be made so.', [{ path, expected }]);
 }
 
-async function checkpointOf(db: Db, size: number | undefined): Promise<KeptCheckpoint> {
-  const newest = await keepNewestCheckpoint(db, size);
+async function checkpointOf(
+  db: Db,
+  { log_id, size: newestSize }: Published,
+  size: number | undefined,
+): Promise<KeptCheckpoint> {
+  const newest = await keepNewestCheckpoint(db, log_id, size);
   if (newest) return newest;
-  const kept = await readCheckpointAt(db, size ?? (await newestCheckpoint(db)).size);
+  const kept = await readCheckpointAt(db, log_id, size ?? newestSize);
   if (kept) return kept;
   throw invalid('size', 'the size of a published checkpoint that was kept');
 }

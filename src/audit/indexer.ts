@@ -10,7 +10,7 @@ import { termsOf } from './terms.ts';
 export async function indexBlock(db: Db): Promise<boolean> {
   const [block, head] = await Promise.all([countBlocks(db), readHead(db)]);
   const [from, to] = [block * BLOCK, (block + 1) * BLOCK];
-  if ((head?.size ?? 0) < to) return false;
+  if (!head || head.base + head.size < to) return false;
   await transact(db, async (tx) => {
     await lockForIndexing(tx);
     const events = await readSequenced(tx, { from, to, limit: BLOCK });
@@ -24,7 +24,7 @@ export async function indexBlock(db: Db): Promise<boolean> {
     for (const event of events) {
       for (const term of termsOf(event)) {
         const entries = digits.get(term) ?? Array<string>(BLOCK).fill('0');
-        entries[(event.idx ?? from) - from] = '1';
+        entries[(event.position ?? from) - from] = '1';
         digits.set(term, entries);
       }
     }

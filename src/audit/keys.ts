@@ -14,8 +14,11 @@ import { ed25519Signer, mlDsa44Signer, type NoteSigner } from '../tlog/note-key.
 
 /** The keys of the record. They live outside the database; whoever holds both can rewrite it. */
 export interface LogKeys {
-  /** Ed25519, which every verifier knows, and ML-DSA-44, which a quantum computer does not break. */
-  readonly checkpoints: readonly [ed25519: NoteSigner, mlDsa44: NoteSigner];
+  /**
+   * Of the shard with an origin, whose name they have: Ed25519, which every verifier knows, and
+   * ML-DSA-44, which a quantum computer does not break.
+   */
+  readonly checkpoints: (origin: string) => readonly [ed25519: NoteSigner, mlDsa44: NoteSigner];
   readonly receipts: ReceiptSigner;
   /** A stable pseudonym of an actor, for leaves. */
   readonly pseudonym: (actor: string) => string;
@@ -30,10 +33,10 @@ export interface ReceiptSigner {
 
 /**
  * Reads the keys in `folder`, making those that are not there yet. The name of the two log keys is
- * the log's origin (C2SP tlog-checkpoint). A folder from before the second one gets it: checkpoints
- * of the first alone stay valid. Files are 0600; several processes may start at once.
+ * the shard's origin (C2SP tlog-checkpoint), which what they sign names as well: shards share them.
+ * A folder from before the second one gets it: checkpoints of the first alone stay valid. Files are 0600; several processes may start at once.
  */
-export async function loadLogKeys(folder: string, origin: string): Promise<LogKeys> {
+export async function loadLogKeys(folder: string): Promise<LogKeys> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const read = (name: string, kind: KeyKind): Promise<KeyObject> =>
     readOrMakeKey(join(folder, name), kind);
@@ -44,9 +47,14 @@ export async function loadLogKeys(folder: string, origin: string): Promise<LogKe
     randomBytes(32).toString('base64url'),
   );
   return {
-    checkpoints: [ed25519Signer(origin, ed25519), mlDsa44Signer(origin, mlDsa44)],
+    checkpoints: remembered((origin) => [
+      ed25519Signer(origin, ed25519),
+      mlDsa44Signer(origin, mlDsa44),
+    ]),
     receipts: await receiptSigner(receipts),
-    pseudonym: pseudonyms(secret),
+    pseudonym: remembered((actor) =>
+      createHmac('sha256', secret).update(actor).digest('base64url').slice(0, 22),
+    ),
   };
 }
 
@@ -117,16 +125,17 @@ function base64url(text: string): string {
   return Buffer.from(text, 'utf8').toString('base64url');
 }
 
-const MAX_PSEUDONYMS = 10_000;
+const MAX_REMEMBERED = 10_000;
 
-function pseudonyms(secret: string): (actor: string) => string {
-  const known = new Map<string, string>();
-  return (actor) => {
-    const found = known.get(actor);
+/** A function of a text that is asked for the same ones again and again. */
+function remembered<T>(make: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>();
+  return (text) => {
+    const found = known.get(text);
     if (found !== undefined) return found;
-    const made = createHmac('sha256', secret).update(actor).digest('base64url').slice(0, 22);
-    if (known.size >= MAX_PSEUDONYMS) known.clear();
-    known.set(actor, made);
+    const made = make(text);
+    if (known.size >= MAX_REMEMBERED) known.clear();
+    known.set(text, made);
     return made;
   };
 }

@@ -157,6 +157,7 @@ export const OCSF_EVENTS: Readonly<Record<string, OcsfEvent>> = {
   expireErasure: does('Disable', 'Erasure'),
   placeHold: does('Create', 'LegalHold'),
   liftHold: does('Disable', 'LegalHold'),
+  turnLog: does('Create', 'Log'),
   submitAccessRequest: does('Create', 'AccessRequest'),
   evaluateAccess: does('Create', 'Decision'),
   evaluateAccessInSpace: does('Create', 'Decision'),

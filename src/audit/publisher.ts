@@ -10,7 +10,7 @@ import {
   type Head,
   keepSigned,
   publishCheckpoint,
-  readHead,
+  readHeads,
   readNewestCheckpoint,
   readSigned,
 } from './store.ts';
@@ -19,63 +19,102 @@ import type { Witnesses } from './witnesses.ts';
 /** What publishing takes. */
 export interface Publisher {
   readonly db: Db;
-  readonly origin: string;
   readonly keys: LogKeys;
-  /** What was signed, kept outside the database. */
-  readonly guard: Guard;
+  /** What the shard with an origin has signed, kept outside the database. */
+  readonly guardOf: (origin: string) => Guard;
   /** Undefined where the policy asks for none. */
   readonly witnesses: Witnesses | undefined;
   readonly clock: () => Date;
 }
 
 /**
- * Signs a checkpoint of the present head, has it cosigned and publishes it, if it is new. Before
- * that it proves that the head extends what was signed last, in the database and outside it, so
- * that this log never signs two inconsistent checkpoints.
+ * Publishes what is new of each shard, the oldest one first. A shard that has ended is signed for
+ * the last time and ended outside the database before the next one is signed for the first time:
+ * a database from before the turn is then told by that.
+ * @throws as `publishShard`, what happened first; too few cosignatures of one shard do not hold
+ * back the next.
+ */
+export async function publish(publisher: Publisher): Promise<void> {
+  const { db, guardOf } = publisher;
+  const failures: unknown[] = [];
+  const heads = await readHeads(db);
+  if (heads.length === 0) throw new Error('the log has no head');
+  for (const { log_id, origin, year, size } of heads) {
+    const isFinal = log_id !== heads.at(-1)?.log_id;
+    try {
+      if (isFinal && (await guardOf(origin).ended())) {
+        if ((await readNewestCheckpoint(db, year))?.size === size) continue;
+      }
+      await publishShard(publisher, log_id);
+    } catch (error) {
+      failures.push(error);
+      if (isFinal && !(await guardOf(origin).ended())) break;
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+/**
+ * Signs a checkpoint of the present head of a shard, has it cosigned and publishes it, if it is
+ * new. Before that it proves that the head extends what was signed last, in the database and
+ * outside it, so that this log never signs two inconsistent checkpoints.
  *
  * If we crash after signing, the next one is proved against what was signed; if after the
  * witnesses have cosigned, they are asked again and say the same.
- * @throws Error when the log does not extend what was signed (then nothing is signed), and when
- * too few witnesses cosigned (then the last published checkpoint stays).
+ * @throws Error when the shard does not extend what was signed or goes on after its end (then
+ * nothing is signed), and when too few witnesses cosigned (then the last published checkpoint stays).
  */
-export async function publish(publisher: Publisher): Promise<void> {
-  const { db, keys, guard, witnesses, clock } = publisher;
-  // In this order: another replica may sequence, sign and publish between two of these reads, and
-  // the head must not be older than what it is compared with.
+async function publishShard(publisher: Publisher, logId: number): Promise<void> {
+  const { db, keys, guardOf, witnesses, clock } = publisher;
+  // In this order: another replica may sequence, turn, sign and publish between two of these reads,
+  // and the head must not be older than what it is compared with.
+  const signed = await readSigned(db, logId);
+  const known = (await readHeads(db)).find(({ log_id }) => log_id === logId);
+  if (!known) throw new Error('a shard of the log is gone');
+  const guard = guardOf(known.origin);
+  const ended = await guard.ended();
   const kept = await guard.newest();
-  const signed = await readSigned(db);
-  const last = await readNewestCheckpoint(db);
-  const head = await readHead(db);
-  if (!head) throw new Error('the log has no head');
+  const last = await readNewestCheckpoint(db, known.year);
+  const heads = await readHeads(db);
+  const head = heads.find(({ log_id }) => log_id === logId) ?? known;
+  const isFinal = heads.at(-1)?.log_id !== logId;
+  if (ended && !isFinal) {
+    throw new Error(
+      `the log ${head.origin} has ended, and this database goes on with it: a database was restored to a state from before the turn, and nothing is signed until the rest is back`,
+    );
+  }
   for (const note of new Set([kept, signed?.note])) {
     if (note !== undefined) await proveExtension(publisher, note, head);
   }
   const { origin, size, root } = head;
-  if (last?.size === size && last.root.equals(root)) return;
-  const note = signCheckpoint({ origin, size, root }, keys.checkpoints);
+  const isPublished = last?.size === size && last.root.equals(root);
+  if (isPublished && (ended || !isFinal)) return;
+  const note = signCheckpoint({ origin, size, root }, keys.checkpoints(origin));
   const signed_at = clock().toISOString();
   await guard.keep(size, note);
-  await keepSigned(db, { size, root, note }, signed_at);
-  const cosigned = await cosign(publisher, size, note);
+  await keepSigned(db, logId, { size, root, note }, signed_at);
+  if (isFinal) await guard.end();
+  if (isPublished) return;
+  const cosigned = await cosign(publisher, head, note);
   if (cosigned === undefined) return;
   const published_at = witnesses ? clock().toISOString() : signed_at;
   await transact(db, (tx) =>
-    publishCheckpoint(tx, { size, root, note: cosigned }, { signed_at, published_at }),
+    publishCheckpoint(tx, logId, { size, root, note: cosigned }, { signed_at, published_at }),
   );
 }
 
 /** The note with a quorum of cosignatures; undefined where another replica was faster. */
 async function cosign(
   { db, witnesses }: Publisher,
-  size: number,
+  { log_id, year, size }: Head,
   note: string,
 ): Promise<string | undefined> {
   if (!witnesses) return note;
-  const tiles = tileReader(db);
+  const tiles = tileReader(db, log_id);
   const proofFrom = (from: number): Promise<Uint8Array[]> => consistencyProof(from, size, tiles);
   const cosigned = await witnesses.cosign({ size, note, proofFrom });
   if (cosigned.met) return cosigned.note;
-  const newest = await readNewestCheckpoint(db);
+  const newest = await readNewestCheckpoint(db, year);
   if (newest && newest.size >= size) return undefined;
   const problems = witnesses.states.flatMap(({ name, problem }) =>
     problem === null ? [] : `${name}: ${problem}`,
@@ -86,7 +125,7 @@ async function cosign(
 }
 
 async function proveExtension({ db, keys }: Publisher, note: string, head: Head): Promise<void> {
-  const opened = openCheckpoint(note, keys.checkpoints);
+  const opened = openCheckpoint(note, keys.checkpoints(head.origin));
   if (!opened.ok) {
     throw new Error(
       `the last checkpoint was signed with another key than the one at hand (${opened.reason})`,
@@ -98,7 +137,7 @@ async function proveExtension({ db, keys }: Publisher, note: string, head: Head)
       `the log has ${head.size} entries, fewer than the ${size} that were signed: a database was restored to an older state, and nothing is signed until the rest is back`,
     );
   }
-  const proof = await consistencyProof(size, head.size, tileReader(db));
+  const proof = await consistencyProof(size, head.size, tileReader(db, head.log_id));
   const checked = verifyConsistency({
     from: size,
     to: head.size,
@@ -116,13 +155,11 @@ async function proveExtension({ db, keys }: Publisher, note: string, head: Head)
  * was not signed with is one that is being brought in.
  * @throws Error when the newest checkpoint was signed with another key.
  */
-export async function checkLogKeys(
-  db: Db,
-  { origin, keys }: Pick<Publisher, 'origin' | 'keys'>,
-): Promise<void> {
+export async function checkLogKeys(db: Db, { keys }: Pick<Publisher, 'keys'>): Promise<void> {
   const newest = await readNewestCheckpoint(db);
   if (!newest) return;
-  const opened = openNote(newest.note, keys.checkpoints);
+  const { origin, note } = newest;
+  const opened = openNote(note, keys.checkpoints(origin));
   if (opened.ok && opened.unverified.every(({ name }) => name !== origin)) return;
   throw new Error(
     `The keys at hand are not those of the log ${origin}: every replica needs the same DATA_DIR/keys, restored from the backup if they were lost.`,

@@ -4,14 +4,15 @@ import type { Policy } from '../tlog/policy.ts';
 import type { EventInput, SealedEvent } from './event.ts';
 import { sealEvent } from './event.ts';
 import type { LogKeys } from './keys.ts';
-import { insertEvent, readEvent } from './store.ts';
+import { insertEvent, joinQueue, readEvent, readOriginOf } from './store.ts';
 import type { WitnessState } from './witnesses.ts';
 
 /** The log, as those see it who write events. */
 export interface Log {
-  readonly origin: string;
+  /** Origin of the shard that grows, as this process knows it; a hint, never needed for safety. */
+  origin(): string;
   readonly keys: LogKeys;
-  /** Whom to trust for a checkpoint: this log's keys, and the quorum of witnesses that it needs. */
+  /** The witnesses, and the quorum of them that a checkpoint needs; `policyOf` adds a shard's keys. */
   readonly policy: Policy;
   /** Tells the sequencer that there is something to do; a hint, never needed for safety. */
   wake(): void;
@@ -51,7 +52,14 @@ export async function change<T>(
   work: (tx: Tx) => Promise<T>,
   isolation?: 'read committed' | 'repeatable read',
 ): Promise<T> {
-  const result = await transact(writer.db, work, isolation);
+  const result = await transact(
+    writer.db,
+    async (tx) => {
+      if (isolation === 'repeatable read') await joinQueue(tx);
+      return work(tx);
+    },
+    isolation,
+  );
   writer.log.wake();
   return result;
 }
@@ -59,8 +67,8 @@ export async function change<T>(
 /** Writes an event in the caller's transaction and signs its receipt. `time` is RFC 3339 in UTC. */
 export async function record(tx: Tx, log: Log, time: string, input: EventInput): Promise<Recorded> {
   const event = sealEvent(input, time, log.keys.pseudonym);
-  await insertEvent(tx, event);
-  const receipt = await signReceipt(log, event);
+  const origin = await insertEvent(tx, event);
+  const receipt = await signReceipt(log, origin, event);
   return {
     event_id: event.event_id,
     leaf_hash: event.leaf_hash.toString('base64'),
@@ -77,21 +85,23 @@ export async function receiptOf(
   const row = await readEvent(db, eventId);
   if (!row) throw new Error(`the event ${eventId} is gone`);
   const leaf_hash = Buffer.from(leafHash(row.leaf));
-  const receipt = await signReceipt(log, { event_id: eventId, time: row.time, leaf_hash });
+  const origin = await readOriginOf(db, eventId);
+  const receipt = await signReceipt(log, origin, { event_id: eventId, time: row.time, leaf_hash });
   return { event_id: eventId, leaf_hash: leaf_hash.toString('base64'), index: row.idx, receipt };
 }
 
 /**
  * The promise that an event will be in the log: whoever holds it can prove that one is missing.
- * JWS over `{iss: origin, iat, event_id, leaf_hash}`; Ed25519 is deterministic, so the same event
+ * JWS over `{iss: origin, iat, event_id, leaf_hash}`, with the origin of the event's shard; Ed25519 is deterministic, so the same event
  * always has the same receipt.
  */
 export function signReceipt(
   log: Log,
+  origin: string,
   event: Pick<SealedEvent, 'event_id' | 'time' | 'leaf_hash'>,
 ): Promise<string> {
   return log.keys.receipts.sign({
-    iss: log.origin,
+    iss: origin,
     iat: Math.floor(Date.parse(event.time) / 1000),
     event_id: event.event_id,
     leaf_hash: event.leaf_hash.toString('base64'),

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Db } from '../db/connection.ts';
 import { notFound } from '../errors.ts';
-import type { Handlers } from '../operation.ts';
+import { type AnswerOf, type Handlers, JsonText } from '../operation.ts';
 import { cursorOf, DEFAULT_LIMIT, readCursor } from '../paging.ts';
 import { overseesAll, type Principal } from '../principal.ts';
 import { leafHash } from '../tlog/leaf.ts';
@@ -13,9 +13,10 @@ import { actorOf, bodyOf } from './event.ts';
 import { exportEvents } from './export.ts';
 import { EXPORT_FORMS } from './export-forms.ts';
 import { consistency, newestCheckpoint, proofFile } from './proofs.ts';
+import { policyOf } from './policy-file.ts';
 import type { Log } from './record.ts';
 import { searchEvents } from './search.ts';
-import { readStatus } from './status.ts';
+import { bodyOfFirst, listShards, originOf, readStatus } from './status.ts';
 import { type EventRow, readEvent, readEvents } from './store.ts';
 
 type AuditOperation =
@@ -25,6 +26,13 @@ type AuditOperation =
   | 'getVerifier'
   | 'getEvent'
   | 'getEventProof'
+  | 'listShards'
+  | 'getPrevious'
+  | 'getShardCheckpoint'
+  | 'getShardVerifierKeys'
+  | 'getShardTrustPolicy'
+  | 'getShardConsistencyProof'
+  | 'getShardPrevious'
   | 'getCheckpoint'
   | 'getVerifierKey'
   | 'getVerifierKeys'
@@ -35,6 +43,8 @@ type AuditOperation =
 
 /** The verifier of one file that goes with exports. */
 const VERIFIER = join(import.meta.dirname, '../../verifier/verify.mjs');
+
+type TurnBody = AnswerOf<'getPrevious'>;
 
 /** What searches and exports ask for beside a page or a range. */
 interface Asked {
@@ -50,6 +60,30 @@ export interface AuditRoutes {
 }
 
 export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation> {
+  const vkeysOf = (origin: string): string => linesOf(log.keys.checkpoints(origin));
+  // Of the shard of a year, or of the newest that has a checkpoint.
+  const checkpoint = async (year?: number) => ({
+    status: 200 as const,
+    body: (await newestCheckpoint(db, year)).note,
+    headers: { 'cache-control': 'public, max-age=1' },
+  });
+  const verifierKeys = async (year?: number) => ({
+    status: 200 as const,
+    body: vkeysOf(await originOf(db, log, year)),
+  });
+  const trustPolicy = async (year?: number) => ({
+    status: 200 as const,
+    body: formatPolicy(policyOf(log, await originOf(db, log, year))),
+  });
+  const proof = async (sizes: { from: number; to: number }, year?: number) => ({
+    status: 200 as const,
+    body: { ...sizes, proof: await consistency(db, year, sizes) },
+  });
+  const previous = async (year?: number) => ({
+    status: 200 as const,
+    // As it is: whoever verifies it needs these bytes.
+    body: new JsonText<TurnBody>(await bodyOfFirst(db, year)),
+  });
   return {
     listEvents: async ({ query }) => {
       const limit = query.limit ?? DEFAULT_LIMIT;
@@ -71,11 +105,19 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
       return { status: 200, body: { items: events.map(show), next_cursor } };
     },
     exportEvents: async ({ query }) => {
-      const { format = 'jsonl', size, start, end, resume_row, resume_index, ...filter } = query;
-      const range = { size, start, end, resume_row, resume_index };
+      const {
+        format = 'jsonl',
+        shard,
+        size,
+        start,
+        end,
+        resume_row,
+        resume_index,
+        ...filter
+      } = query;
+      const range = { shard, size, start, end, resume_row, resume_index };
       const asked = { ...inTerms(log, filter), ...range, filter, format };
-      const vkeys = linesOf(log.keys.checkpoints);
-      const exported = await exportEvents(db, { origin: log.origin, vkeys }, asked);
+      const exported = await exportEvents(db, vkeysOf, asked);
       const { mediaType, extension } = EXPORT_FORMS[format];
       return {
         status: 200,
@@ -96,26 +138,25 @@ export function auditHandlers({ db, log }: AuditRoutes): Handlers<AuditOperation
       body: show(await visible(db, principal, path.id)),
     }),
     getEventProof: async ({ principal, path }) => {
-      const { idx } = await visible(db, principal, path.id);
-      return { status: 200, body: await proofFile(db, idx) };
+      return { status: 200, body: await proofFile(db, await visible(db, principal, path.id)) };
     },
-    getCheckpoint: async () => ({
-      status: 200,
-      body: (await newestCheckpoint(db)).note,
-      headers: { 'cache-control': 'public, max-age=1' },
-    }),
-    getVerifierKey: () => ({
-      status: 200,
-      body: `${formatVerifierKey(log.keys.checkpoints[0])}\n`,
-    }),
-    getVerifierKeys: () => ({ status: 200, body: linesOf(log.keys.checkpoints) }),
-    getTrustPolicy: () => ({ status: 200, body: formatPolicy(log.policy) }),
+    listShards: async () => ({ status: 200, body: await listShards(db, log) }),
+    getCheckpoint: () => checkpoint(),
+    getVerifierKey: async () => {
+      const [ed25519] = log.keys.checkpoints(await originOf(db, log));
+      return { status: 200, body: `${formatVerifierKey(ed25519)}\n` };
+    },
+    getVerifierKeys: () => verifierKeys(),
+    getTrustPolicy: () => trustPolicy(),
+    getPrevious: () => previous(),
+    getShardCheckpoint: ({ path }) => checkpoint(path.year),
+    getShardVerifierKeys: ({ path }) => verifierKeys(path.year),
+    getShardTrustPolicy: ({ path }) => trustPolicy(path.year),
+    getShardPrevious: ({ path }) => previous(path.year),
+    getShardConsistencyProof: ({ path, query: { from, to } }) => proof({ from, to }, path.year),
     getLogStatus: async () => ({ status: 200, body: await readStatus(db, log) }),
     getReceiptKeys: () => ({ status: 200, body: { keys: [{ ...log.keys.receipts.jwk }] } }),
-    getConsistencyProof: async ({ query: { from, to } }) => ({
-      status: 200,
-      body: { from, to, proof: await consistency(db, from, to) },
-    }),
+    getConsistencyProof: ({ query: { from, to } }) => proof({ from, to }),
   };
 }
 
@@ -165,10 +206,11 @@ async function visible(db: Db, principal: Principal, id: string): Promise<EventR
 }
 
 function show(row: EventRow) {
-  const { idx, leaf, body, disclosures, erased, ...rest } = row;
+  const { idx, year, leaf, body, disclosures, erased, log_id: _id, position: _at, ...rest } = row;
   return {
     ...rest,
     actor: actorOf(row),
+    shard: year,
     index: idx,
     leaf_hash: Buffer.from(leafHash(leaf)).toString('base64'),
     leaf: leaf.toString('utf8'),

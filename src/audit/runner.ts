@@ -1,7 +1,7 @@
 import type { LogHealth } from './record.ts';
 import { type Publisher, publish } from './publisher.ts';
 import { indexBlock } from './indexer.ts';
-import { SEQUENCE_BATCH, sequence } from './sequencer.ts';
+import { SEQUENCE_BATCH, sequence, turn } from './sequencer.ts';
 
 const POLL_MS = 200;
 // Under load one transaction sequences what came in this time. An index is of use under a checkpoint,
@@ -19,18 +19,26 @@ const INDEX_REST = 10;
 export interface LogRunner extends AsyncDisposable {
   wake(): void;
   health(): LogHealth;
+  /** Origin of the shard that grows, as far as this process knows. */
+  origin(): string;
 }
 
 /**
- * Sequences, publishes and indexes for searching in the background until disposed, each on its own:
+ * Sequences, turns to the shard of a new year, publishes and indexes for searching in the background until disposed, each on its own:
  * a witness that is slow to answer holds no index back. Every replica runs one; the locks in the database make that safe,
  * these loops only make it prompt. A failure is said once, waited out, and tried again: decisions
  * go on, the checkpoint stays the last good one.
  */
-export function runLog(publisher: Publisher, warn: (message: string) => void): LogRunner {
-  const { db, witnesses } = publisher;
+export function runLog(
+  publisher: Publisher,
+  opened: string,
+  warn: (message: string) => void,
+): LogRunner {
+  const { db, keys, clock, witnesses } = publisher;
+  let origin = opened;
   const catchUp = async (): Promise<undefined> => {
     for (let full = true; full; ) full = (await sequence(db)) === SEQUENCE_BATCH;
+    origin = (await turn(db, keys, clock())) ?? origin;
   };
   const publishNow = async (): Promise<undefined> => {
     await publish(publisher);
@@ -52,6 +60,7 @@ export function runLog(publisher: Publisher, warn: (message: string) => void): L
   );
   return {
     wake: () => sequencer.rouse(),
+    origin: () => origin,
     health: () => ({
       problem: publishing.problem() ?? sequencer.problem(),
       witnesses: witnesses?.states ?? [],

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { textArray } from '../db/arrays.ts';
 import type { Db, Tx } from '../db/connection.ts';
 
-/** Entries in a block of the index; that of a tile, so that both are full at once. */
+/** Entries in a block of the index, by their places in the record: it goes on from shard to shard. */
 export const BLOCK = 256;
 
 const NO_ENTRY = sql.raw(`B'${'0'.repeat(BLOCK)}'`);
@@ -57,14 +57,14 @@ export async function lockForErasing(tx: Tx): Promise<void> {
 
 /** An entry, and the terms that it is found by no more. */
 export interface LostTerms {
-  readonly index: number;
+  readonly position: number;
   readonly terms: readonly string[];
 }
 
 /** Takes entries off terms, where their block is indexed. */
 export async function removeTerms(tx: Tx, lost: readonly LostTerms[]): Promise<void> {
-  const rows = lost.flatMap(({ index, terms }) =>
-    terms.map((term) => ({ term, block: Math.floor(index / BLOCK), entry: index % BLOCK })),
+  const rows = lost.flatMap(({ position, terms }) =>
+    terms.map((term) => ({ term, block: Math.floor(position / BLOCK), entry: position % BLOCK })),
   );
   await sql`
     with lost as (

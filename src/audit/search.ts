@@ -4,14 +4,14 @@ import { type EventRow, readAt, readHead, readSequenced } from './store.ts';
 import { type EventQuery, mayFit, termsOf, termsOfQuery } from './terms.ts';
 
 export interface Search extends EventQuery, Period {
-  /** Only entries with a smaller index. */
+  /** Only entries before this place in the record. */
   readonly before?: number | undefined;
 }
 
 /** What was found, the latest first. */
 export interface Found {
   readonly events: readonly EventRow[];
-  /** All entries from this index on were looked at; 0: there are no more. */
+  /** All entries from this place on were looked at; 0: there are no more. */
   readonly reached: number;
 }
 
@@ -28,13 +28,13 @@ const COMPARED = 16_384;
 const MAX_PAGES = 20;
 
 /**
- * Sequenced events that fit a query, at most `limit`, by falling index. It reads the blocks that
+ * Sequenced events of all shards that fit a query, at most `limit`, the latest first. It reads the blocks that
  * are indexed, and those events that came since. It may stop before it has looked at everything,
  * with fewer events than asked for or none: `reached` says where to go on.
  */
 export async function searchEvents(db: Db, search: Search, limit: number): Promise<Found> {
   const [blocks, head] = await Promise.all([countBlocks(db), readHead(db)]);
-  const top = Math.min(search.before ?? Infinity, head?.size ?? 0);
+  const top = Math.min(search.before ?? Infinity, head ? head.base + head.size : 0);
   const tail = await searchTail(db, search, { from: blocks * BLOCK, to: top }, limit);
   if (tail.events.length >= limit || tail.reached > blocks * BLOCK) return tail;
   const below = await searchBlocks(
@@ -60,7 +60,7 @@ async function searchTail(
     const rows = await readSequenced(db, { from: lowest, to: reached, limit: TAIL_PAGE });
     for (const row of rows) {
       if (events.length >= limit) break;
-      reached = row.idx ?? lowest;
+      reached = row.position ?? lowest;
       if (isWithin(row, search) && mayFit(row, search) && fits(row, wanted)) events.push(row);
     }
     if (rows.length < TAIL_PAGE && events.length < limit) reached = lowest;
@@ -89,7 +89,7 @@ async function searchBlocks(db: Db, search: Search, top: number, limit: number):
       const chosen = indices.slice(at, at + limit + 1);
       for (const row of await readAt(db, chosen)) {
         if (events.length >= limit) break;
-        reached = row.idx ?? 0;
+        reached = row.position ?? 0;
         if (isWithin(row, search)) events.push(row);
       }
     }
@@ -102,8 +102,8 @@ async function searchBlocks(db: Db, search: Search, top: number, limit: number):
 }
 
 /**
- * All sequenced events that fit a query, with indices from `from` up to, not including, `to`, by
- * rising index. Reads a block at a time, each in a statement of its own: however many there are,
+ * All sequenced events that fit a query, whose places in the record are from `from` up to, not
+ * including, `to`, in that order. Reads a block at a time, each in a statement of its own: however many there are,
  * none is held long.
  */
 export async function* eachEvent(
@@ -134,7 +134,7 @@ export async function* eachEvent(
   for (let at = Math.max(from, indexed); at < to; at += BLOCK) {
     const end = Math.min(at + BLOCK, to);
     const rows = await readSequenced(db, { from: at, to: end, limit: BLOCK });
-    if (rows.length < end - at) throw new Error(`the events from index ${at} on are not all there`);
+    if (rows.length < end - at) throw new Error(`the events from place ${at} on are not all there`);
     yield* rows
       .toReversed()
       .filter((row) => isWithin(row, query) && mayFit(row, query) && fits(row, terms));

@@ -3,8 +3,11 @@ import type { Db, Tx } from '../db/connection.ts';
 import type { SealedEvent } from './event.ts';
 import type { Moment } from './moment.ts';
 
-/** There is one log in a database; the year is in its origin. */
-const LOG_ID = 1;
+/** The first shard of the log; each that follows has the next number. */
+const FIRST = 1;
+
+/** The origin of the shard that an event which is written now goes into. */
+export const CURRENT_ORIGIN = '(select origin from log_head order by log_id desc limit 1)';
 
 /**
  * Common table expressions that write events and queue their leaves, from a relation with the
@@ -22,50 +25,101 @@ export function appendFrom(relation: string): string {
     )`;
 }
 
-export async function insertEvent(tx: Tx, event: SealedEvent): Promise<void> {
+/**
+ * Writes an event, and returns the origin of the shard that it goes into: no turn comes before the
+ * transaction ends, since it waits for all who have written into the queue (`lockQueue`).
+ */
+export async function insertEvent(tx: Tx, event: SealedEvent): Promise<string> {
   const { event_id, type, time, actor, role, subject_ids, outcome, leaf } = event;
   const { body, disclosures, leaf_hash } = event;
-  await sql`
+  const { rows } = await sql<{ origin: string }>`
     with input as (
       select ${event_id}::uuid as event_id, ${type}::text as type, ${time}::timestamptz as time,
         ${actor}::text as actor, ${role}::text as role, ${subject_ids}::text[] as subject_ids,
         ${outcome}::text as outcome, ${leaf}::bytea as leaf, ${body}::bytea as body,
         ${disclosures}::text as disclosures, ${leaf_hash}::bytea as leaf_hash
     ), ${sql.raw(appendFrom('input'))}
-    select 1`.execute(tx);
+    select ${sql.raw(CURRENT_ORIGIN)} as origin`.execute(tx);
+  const [{ origin } = { origin: null }] = rows;
+  if (origin === null) throw new Error('there is no log');
+  return origin;
 }
 
+/**
+ * Makes a transaction one that has written into the queue, before it reads anything: what it reads
+ * as of its first moment is then of the shard that its events go into.
+ */
+export async function joinQueue(tx: Tx): Promise<void> {
+  await sql`lock table audit_pending in row exclusive mode`.execute(tx);
+}
+
+/**
+ * Waits for those who write events, and keeps others waiting until the transaction ends. A second
+ * at most: behind a long transaction everybody would wait.
+ */
+export async function lockQueue(tx: Tx): Promise<void> {
+  await sql`set local lock_timeout = '1s'`.execute(tx);
+  await sql`lock table audit_pending in share mode`.execute(tx);
+}
+
+/** A shard of the log: a log of its own, with its origin and indices from 0 on. */
 export interface Head {
+  /** 1, 2, … in the order of time. */
+  readonly log_id: number;
   readonly origin: string;
+  /** The year (UTC) that it began in; each shard has another. */
+  readonly year: number;
+  /** Entries of all shards before it: an entry's place in the record is `base + idx`. */
+  readonly base: number;
   readonly size: number;
   readonly root: Buffer;
   readonly frontier: Buffer;
 }
 
-export async function insertHead(db: Db, head: Head): Promise<void> {
+/** Makes the first shard, where there is none. */
+export async function insertFirstHead(db: Db, head: Omit<Head, 'log_id' | 'base'>): Promise<void> {
   await db
     .insertInto('log_head')
-    .values({ log_id: LOG_ID, ...head })
+    .values({ log_id: FIRST, base: 0, ...head })
     .onConflict((conflict) => conflict.doNothing())
     .execute();
 }
 
+export async function insertHead(tx: Tx, head: Head): Promise<void> {
+  await tx.insertInto('log_head').values(head).execute();
+}
+
+const HEAD = ['log_id', 'origin', 'year', 'base', 'size', 'root', 'frontier'] as const;
+
+/** The shard that grows. */
 export async function readHead(db: Db): Promise<Head | undefined> {
   return db
     .selectFrom('log_head')
-    .select(['origin', 'size', 'root', 'frontier'])
-    .where('log_id', '=', LOG_ID)
+    .select(HEAD)
+    .orderBy('log_id', 'desc')
+    .limit(1)
     .executeTakeFirst();
 }
 
-/** The head, locked: at most one sequencer appends, whichever replica it is in. */
+/** All shards, the first one first. */
+export async function readHeads(db: Db): Promise<Head[]> {
+  return db.selectFrom('log_head').select(HEAD).orderBy('log_id').execute();
+}
+
+/** The shard that grows, locked: at most one sequencer appends, whichever replica it is in. */
 export async function lockHead(tx: Tx): Promise<Head> {
-  return tx
-    .selectFrom('log_head')
-    .select(['origin', 'size', 'root', 'frontier'])
-    .where('log_id', '=', LOG_ID)
-    .forUpdate()
-    .executeTakeFirstOrThrow();
+  for (;;) {
+    const locked = await tx
+      .selectFrom('log_head')
+      .select(HEAD)
+      .orderBy('log_id', 'desc')
+      .limit(1)
+      .forUpdate()
+      .executeTakeFirstOrThrow();
+    // While we waited for the lock, the one that is locked may have become final.
+    const newest = await readHead(tx);
+    if (newest?.log_id === locked.log_id) return locked;
+  }
 }
 
 /** Does an event wait for its index? */
@@ -80,14 +134,18 @@ export async function hasPending(db: Db): Promise<boolean> {
  * bytes (RFC 6962: SHA-256 over 0x00 and the leaf); the queue's own column is not trusted. Call it
  * with the head locked.
  */
-export async function sequencePending(tx: Tx, size: number, limit: number): Promise<Buffer[]> {
+export async function sequencePending(
+  tx: Tx,
+  { log_id, size }: Pick<Head, 'log_id' | 'size'>,
+  limit: number,
+): Promise<Buffer[]> {
   const { rows } = await sql<{ leaf_hash: Buffer }>`
     with taken as (
       delete from audit_pending where id in (select id from audit_pending order by id limit ${limit})
       returning id, event_id
     ), leaves as (
       insert into log_leaf (log_id, idx, event_id, leaf_hash)
-      select ${LOG_ID}::integer, ${size}::bigint - 1 + row_number() over (order by taken.id), event_id,
+      select ${log_id}::integer, ${size}::bigint - 1 + row_number() over (order by taken.id), event_id,
         sha256('\\x00'::bytea || audit_event.leaf)
       from taken join audit_event using (event_id)
       returning idx, leaf_hash
@@ -99,28 +157,35 @@ export async function sequencePending(tx: Tx, size: number, limit: number): Prom
 export async function insertTile(
   tx: Tx,
   tile: {
+    readonly log_id: number;
     readonly level: number;
     readonly n: number;
     readonly hashes: Buffer;
     readonly root: Buffer;
   },
 ): Promise<void> {
-  await tx
-    .insertInto('log_tile')
-    .values({ log_id: LOG_ID, ...tile })
-    .execute();
+  await tx.insertInto('log_tile').values(tile).execute();
 }
 
-export async function updateHead(tx: Tx, head: Omit<Head, 'origin'>): Promise<void> {
-  await tx.updateTable('log_head').set(head).where('log_id', '=', LOG_ID).execute();
+export async function updateHead(
+  tx: Tx,
+  logId: number,
+  head: Pick<Head, 'size' | 'root' | 'frontier'>,
+): Promise<void> {
+  await tx.updateTable('log_head').set(head).where('log_id', '=', logId).execute();
 }
 
 /** Leaf hashes from index `from`, at most `count`, in order. */
-export async function readLeafHashes(db: Db, from: number, count: number): Promise<Buffer[]> {
+export async function readLeafHashes(
+  db: Db,
+  logId: number,
+  from: number,
+  count: number,
+): Promise<Buffer[]> {
   const rows = await db
     .selectFrom('log_leaf')
     .select('leaf_hash')
-    .where('log_id', '=', LOG_ID)
+    .where('log_id', '=', logId)
     .where('idx', '>=', from)
     .orderBy('idx')
     .limit(count)
@@ -129,12 +194,17 @@ export async function readLeafHashes(db: Db, from: number, count: number): Promi
 }
 
 /** The bytes of the entries from index `from`, at most `count`, in order. */
-export async function readLeaves(db: Db, from: number, count: number): Promise<Buffer[]> {
+export async function readLeaves(
+  db: Db,
+  logId: number,
+  from: number,
+  count: number,
+): Promise<Buffer[]> {
   const rows = await db
     .selectFrom('log_leaf')
     .innerJoin('audit_event', 'audit_event.event_id', 'log_leaf.event_id')
     .select('audit_event.leaf')
-    .where('log_leaf.log_id', '=', LOG_ID)
+    .where('log_leaf.log_id', '=', logId)
     .where('log_leaf.idx', '>=', from)
     .where('log_leaf.idx', '<', from + count)
     .orderBy('log_leaf.idx')
@@ -143,11 +213,16 @@ export async function readLeaves(db: Db, from: number, count: number): Promise<B
 }
 
 /** A full tile's 256 hashes, where the tile is full. */
-export async function readTile(db: Db, level: number, n: number): Promise<Buffer | undefined> {
+export async function readTile(
+  db: Db,
+  logId: number,
+  level: number,
+  n: number,
+): Promise<Buffer | undefined> {
   const row = await db
     .selectFrom('log_tile')
     .select('hashes')
-    .where('log_id', '=', LOG_ID)
+    .where('log_id', '=', logId)
     .where('level', '=', level)
     .where('n', '=', n)
     .executeTakeFirst();
@@ -157,14 +232,14 @@ export async function readTile(db: Db, level: number, n: number): Promise<Buffer
 /** Roots of full tiles of a level from number `from`, at most `count`, in order. */
 export async function readTileRoots(
   db: Db,
+  logId: number,
   level: number,
-  from: number,
-  count: number,
+  { from, count }: { readonly from: number; readonly count: number },
 ): Promise<Buffer[]> {
   const rows = await db
     .selectFrom('log_tile')
     .select('root')
-    .where('log_id', '=', LOG_ID)
+    .where('log_id', '=', logId)
     .where('level', '=', level)
     .where('n', '>=', from)
     .orderBy('n')
@@ -179,15 +254,25 @@ export interface StoredCheckpoint {
   readonly note: string;
 }
 
-/** The newest checkpoint that was published, and when. */
-export async function readNewestCheckpoint(
-  db: Db,
-): Promise<(StoredCheckpoint & { readonly published_at: string }) | undefined> {
-  return db
-    .selectFrom('log_published')
-    .select(['size', 'root', 'note', 'published_at'])
-    .where('log_id', '=', LOG_ID)
-    .executeTakeFirst();
+/** The newest published checkpoint of a shard, and when it was published. */
+export interface Published
+  extends StoredCheckpoint,
+    Pick<Head, 'log_id' | 'origin' | 'year' | 'base'> {
+  readonly signed_at: string;
+  readonly published_at: string;
+}
+
+/**
+ * The newest checkpoint that was published: of the shard of a year, or of the newest that has one.
+ */
+export async function readNewestCheckpoint(db: Db, year?: number): Promise<Published | undefined> {
+  let query = db
+    .selectFrom('log_published as p')
+    .innerJoin('log_head as h', 'h.log_id', 'p.log_id')
+    .select(['h.log_id', 'h.origin', 'h.year', 'h.base', 'p.size', 'p.root', 'p.note'])
+    .select(['p.signed_at', 'p.published_at']);
+  if (year !== undefined) query = query.where('h.year', '=', year);
+  return query.orderBy('h.log_id', 'desc').limit(1).executeTakeFirst();
 }
 
 /** A published checkpoint that was kept, and when the log signed it. */
@@ -196,24 +281,32 @@ export interface KeptCheckpoint extends StoredCheckpoint {
 }
 
 /** A published checkpoint of a size that was kept. */
-export async function readCheckpointAt(db: Db, size: number): Promise<KeptCheckpoint | undefined> {
-  return selectCheckpoints(db).where('size', '=', size).executeTakeFirst();
+export async function readCheckpointAt(
+  db: Db,
+  logId: number,
+  size: number,
+): Promise<KeptCheckpoint | undefined> {
+  return selectCheckpoints(db, logId).where('size', '=', size).executeTakeFirst();
 }
 
-/** The newest of the published checkpoints that were kept, the largest first. */
-export async function readCheckpoints(db: Db, limit: number): Promise<StoredCheckpoint[]> {
-  return selectCheckpoints(db).orderBy('size', 'desc').limit(limit).execute();
+/** The newest of the published checkpoints of a shard that were kept, the largest first. */
+export async function readCheckpoints(
+  db: Db,
+  logId: number,
+  limit: number,
+): Promise<StoredCheckpoint[]> {
+  return selectCheckpoints(db, logId).orderBy('size', 'desc').limit(limit).execute();
 }
 
-function selectCheckpoints(db: Db) {
+function selectCheckpoints(db: Db, logId: number) {
   const columns = ['size', 'root', 'note', 'signed_at'] as const;
-  const published = db.selectFrom('log_published').select(columns).where('log_id', '=', LOG_ID);
+  const published = db.selectFrom('log_published').select(columns).where('log_id', '=', logId);
   const kept = db
     .selectFrom('log_checkpoint')
     .select(columns)
-    .where('log_id', '=', LOG_ID)
+    .where('log_id', '=', logId)
     .where('size', 'not in', (each) =>
-      each.selectFrom('log_published').select('log_published.size').where('log_id', '=', LOG_ID),
+      each.selectFrom('log_published').select('log_published.size').where('log_id', '=', logId),
     );
   return db.selectFrom(kept.unionAll(published).as('checkpoint')).selectAll();
 }
@@ -224,12 +317,13 @@ function selectCheckpoints(db: Db) {
  */
 export async function publishCheckpoint(
   tx: Tx,
+  logId: number,
   checkpoint: StoredCheckpoint,
   at: { readonly signed_at: string; readonly published_at: string },
 ): Promise<void> {
   await tx
     .insertInto('log_published')
-    .values({ log_id: LOG_ID, ...checkpoint, ...at })
+    .values({ log_id: logId, ...checkpoint, ...at })
     .onConflict((conflict) =>
       conflict
         .column('log_id')
@@ -240,24 +334,25 @@ export async function publishCheckpoint(
   await sql`
     insert into log_checkpoint (log_id, size, root, note, signed_at, published_at)
     select log_id, size, root, note, signed_at, published_at from log_published p
-    where log_id = ${LOG_ID} and not exists (
+    where log_id = ${logId} and not exists (
       select from log_checkpoint c where c.log_id = p.log_id
         and c.signed_at > p.signed_at - interval '10 minutes')
     on conflict do nothing`.execute(tx);
 }
 
 /**
- * Keeps the newest published checkpoint for good, since an export is under it; where a size is
- * given, only if it has that size. Undefined where it has not.
+ * Keeps the newest published checkpoint of a shard for good, since an export is under it; where a
+ * size is given, only if it has that size. Undefined where it has not.
  */
 export async function keepNewestCheckpoint(
   db: Db,
+  logId: number,
   size: number | undefined,
 ): Promise<KeptCheckpoint | undefined> {
   const { rows } = await sql<KeptCheckpoint>`
     with newest as (
       select log_id, size, root, note, signed_at, published_at from log_published
-      where log_id = ${LOG_ID} ${size === undefined ? sql`` : sql`and size = ${size}`}
+      where log_id = ${logId} ${size === undefined ? sql`` : sql`and size = ${size}`}
     ), kept as (
       insert into log_checkpoint (log_id, size, root, note, signed_at, published_at)
       select * from newest on conflict do nothing
@@ -266,24 +361,25 @@ export async function keepNewestCheckpoint(
   return rows[0];
 }
 
-/** What the log signed last, published or not. */
-export async function readSigned(db: Db): Promise<StoredCheckpoint | undefined> {
+/** What a shard signed last, published or not. */
+export async function readSigned(db: Db, logId: number): Promise<StoredCheckpoint | undefined> {
   return db
     .selectFrom('log_signed')
     .select(['size', 'root', 'note'])
-    .where('log_id', '=', LOG_ID)
+    .where('log_id', '=', logId)
     .executeTakeFirst();
 }
 
 /** Keeps what is signed, unless another replica has signed a larger tree meanwhile. */
 export async function keepSigned(
   db: Db,
+  logId: number,
   signed: StoredCheckpoint,
   signedAt: string,
 ): Promise<void> {
   await db
     .insertInto('log_signed')
-    .values({ log_id: LOG_ID, ...signed, signed_at: signedAt })
+    .values({ log_id: logId, ...signed, signed_at: signedAt })
     .onConflict((conflict) =>
       conflict
         .column('log_id')
@@ -376,7 +472,13 @@ export interface EventRow {
   readonly disclosures: string | null;
   /** Null where nothing was erased. */
   readonly erased: readonly Erased[] | null;
+  /** Index in its shard; null, as all of these, while it waits for it. */
   readonly idx: number | null;
+  /** The year and the number of its shard. */
+  readonly year: number | null;
+  readonly log_id: number | null;
+  /** Its place among the entries of all shards. */
+  readonly position: number | null;
 }
 
 // Few events lost anything: asked first, which is hashed where many are read, it costs next to nothing.
@@ -392,6 +494,7 @@ function selectEvents(db: Db) {
   return db
     .selectFrom('audit_event')
     .leftJoin('log_leaf', 'log_leaf.event_id', 'audit_event.event_id')
+    .leftJoin('log_head', 'log_head.log_id', 'log_leaf.log_id')
     .select([
       'audit_event.event_id',
       'audit_event.type',
@@ -405,11 +508,30 @@ function selectEvents(db: Db) {
       'audit_event.disclosures',
       erasedOf.as('erased'),
       'log_leaf.idx',
+      'log_leaf.log_id',
+      'log_head.year',
+      sql<number | null>`log_head.base + log_leaf.idx`.as('position'),
     ]);
+}
+
+/** The shard and the index of a place; places and these pairs have the same order. */
+function entryAt(position: number) {
+  return sql`(select log_id, ${position}::bigint - base from log_head
+    where base <= ${position}::bigint order by log_id desc limit 1)`;
 }
 
 export async function readEvent(db: Db, eventId: string): Promise<EventRow | undefined> {
   return selectEvents(db).where('audit_event.event_id', '=', eventId).executeTakeFirst();
+}
+
+/** Origin of the shard that an event is in; one that waits for its index goes into the one that grows. */
+export async function readOriginOf(db: Db, eventId: string): Promise<string> {
+  const { rows } = await sql<{ origin: string }>`
+    select coalesce((select h.origin from log_leaf l join log_head h using (log_id)
+      where l.event_id = ${eventId}), ${sql.raw(CURRENT_ORIGIN)}) as origin`.execute(db);
+  const [row] = rows;
+  if (!row) throw new Error('there is no log');
+  return row.origin;
 }
 
 /** Events by their ids, locked: nobody else erases from them meanwhile. */
@@ -453,23 +575,29 @@ export async function keepOnly(tx: Tx, events: readonly Remaining[]): Promise<vo
     where e.event_id = kept.event_id`.execute(tx);
 }
 
-/** Sequenced events whose index is from `from` up to, not including, `to`, the latest first. */
+/** Sequenced events whose place is from `from` up to, not including, `to`, the latest first. */
 export async function readSequenced(
   db: Db,
   { from, to, limit }: { readonly from: number; readonly to: number; readonly limit: number },
 ): Promise<EventRow[]> {
   return selectEvents(db)
-    .where('log_leaf.idx', '>=', from)
-    .where('log_leaf.idx', '<', to)
+    .where(sql<boolean>`(log_leaf.log_id, log_leaf.idx) >= ${entryAt(from)}`)
+    .where(sql<boolean>`(log_leaf.log_id, log_leaf.idx) < ${entryAt(to)}`)
+    .orderBy('log_leaf.log_id', 'desc')
     .orderBy('log_leaf.idx', 'desc')
     .limit(limit)
     .execute();
 }
 
-/** Events at these indices, the latest first. */
-export async function readAt(db: Db, indices: readonly number[]): Promise<EventRow[]> {
+/** Events at these places, the latest first. */
+export async function readAt(db: Db, positions: readonly number[]): Promise<EventRow[]> {
   return selectEvents(db)
-    .where('log_leaf.idx', 'in', indices)
+    .where(
+      sql<boolean>`(log_leaf.log_id, log_leaf.idx) in (
+        select h.log_id, p - h.base from unnest(${[...positions]}::bigint[]) p, lateral (
+          select log_id, base from log_head where base <= p order by log_id desc limit 1) h)`,
+    )
+    .orderBy('log_leaf.log_id', 'desc')
     .orderBy('log_leaf.idx', 'desc')
     .execute();
 }
@@ -490,7 +618,7 @@ export async function readLastSaid(
       left join log_leaf l on l.event_id = e.event_id
     where e.type = any(${[...types]}::text[]) and e.time <= ${time}::timestamptz
       ${side === 'before' ? sql`and e.event_id <> ${event_id}` : sql``}
-    order by subject, l.idx desc nulls first`.execute(db);
+    order by subject, l.log_id desc nulls first, l.idx desc`.execute(db);
   return rows;
 }
 
@@ -564,8 +692,13 @@ export interface LogEntryRow {
   readonly outcome: string | null;
 }
 
-/** Entries of the log from index `from`, in order; what a verifier reads. */
-export async function readEntries(db: Db, from: number, limit: number): Promise<LogEntryRow[]> {
+/** Entries of a shard from index `from`, in order; what a verifier reads. */
+export async function readEntries(
+  db: Db,
+  logId: number,
+  from: number,
+  limit: number,
+): Promise<LogEntryRow[]> {
   return db
     .selectFrom('log_leaf')
     .leftJoin('audit_event', 'audit_event.event_id', 'log_leaf.event_id')
@@ -584,7 +717,7 @@ export async function readEntries(db: Db, from: number, limit: number): Promise<
       'audit_event.subject_ids',
       'audit_event.outcome',
     ])
-    .where('log_leaf.log_id', '=', LOG_ID)
+    .where('log_leaf.log_id', '=', logId)
     .where('log_leaf.idx', '>=', from)
     .orderBy('log_leaf.idx')
     .limit(limit)
@@ -607,9 +740,7 @@ export async function countUnsequenced(db: Db): Promise<Unsequenced> {
       (select count(*) from audit_event e
         where not exists (select from audit_pending p where p.event_id = e.event_id)
           and not exists (select from log_leaf l where l.event_id = e.event_id)) as lost,
-      (select count(*) from log_leaf where log_id = ${LOG_ID}
-        and idx >= coalesce((select size from log_head where log_id = ${LOG_ID}), 0)) as beyond`.execute(
-    db,
-  );
+      (select count(*) from log_leaf l left join log_head h using (log_id)
+        where h.log_id is null or l.idx >= h.size) as beyond`.execute(db);
   return rows[0] ?? { pending: 0, lost: 0, beyond: 0 };
 }

@@ -75,6 +75,7 @@ async function fetchWhole(
   if (part) {
     sameExport(part.header, asked, partFile);
     await truncate(partFile, part.bytes);
+    url.searchParams.set('shard', String(part.header.shard));
     url.searchParams.set('size', String(checkpointIn(part.header.checkpoint).size));
     url.searchParams.set('end', String(part.header.to));
     url.searchParams.set('resume_row', String(part.rows));
@@ -146,7 +147,7 @@ async function readPart(file: string): Promise<Part | undefined> {
 
 /** Of a part, the same export has to be asked for again; its checkpoint need not be said. */
 function sameExport(
-  { from, to, filter, checkpoint }: ExportHeader,
+  { shard, from, to, filter, checkpoint }: ExportHeader,
   asked: URLSearchParams,
   file: string,
 ): void {
@@ -154,16 +155,16 @@ function sameExport(
     Object.entries(filter).map(([name, value]): [string, string] => [name, String(value)]),
   );
   const now = new URLSearchParams(asked);
-  for (const name of ['start', 'end', 'size']) now.delete(name);
+  for (const name of ['shard', 'start', 'end', 'size']) now.delete(name);
   before.sort();
   now.sort();
   if (now.toString() !== before.toString()) {
     throw new Error(`${file} is of another filter (${JSON.stringify(filter)}): remove it first.`);
   }
   const { size } = checkpointIn(checkpoint);
-  const range = { start: from, end: to, size };
-  const otherwise = { start: 0, end: size, size };
-  for (const name of ['start', 'end', 'size'] as const) {
+  const range = { shard, start: from, end: to, size };
+  const otherwise = { shard, start: 0, end: size, size };
+  for (const name of ['shard', 'start', 'end', 'size'] as const) {
     if (Number(asked.get(name) ?? otherwise[name]) !== range[name]) {
       throw new Error(`${file} is of another range (${name} ${range[name]}): remove it first.`);
     }

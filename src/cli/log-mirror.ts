@@ -3,19 +3,21 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { dirname, join } from 'node:path';
 import { counted } from '../counted.ts';
 import { decodeEntryBundle } from '../tlog/bundle.ts';
-import { parseCheckpoint } from '../tlog/checkpoint-text.ts';
+import { type Checkpoint, parseCheckpoint } from '../tlog/checkpoint-text.ts';
 import { HASH_SIZE } from '../tlog/leaf.ts';
 import { parseNote } from '../tlog/note.ts';
 import { newTiles, TILE_WIDTH, type TilePath, tilePath } from '../tlog/tiles.ts';
 import type { ReadPath } from '../tlog/verify-tiles.ts';
-import { isUrl, openLogSource } from './log-source.ts';
+import { isUrl, openLogSource, shardsAt } from './log-source.ts';
 import { progressLine } from './progress.ts';
 
 /**
  * Copies a published log into a folder, which `log verify` then reads offline. What is there whole
  * is not fetched again, so that a copy that was broken off, or one of last month, goes on where it
  * is; the checkpoint comes last. Each checkpoint that was ever copied stays, as `checkpoint.SIZE`.
- * 0 done, 2 no answer.
+ *
+ * Of a log in shards all are copied: the one that the folder was begun with into the folder itself,
+ * each other one under `shards/YEAR`. 0 done, 2 no answer.
  */
 export async function runLogMirror(
   from: string,
@@ -23,13 +25,32 @@ export async function runLogMirror(
   { token }: { readonly token?: string },
 ): Promise<number> {
   if (!isUrl(from)) throw new Error(`${from} is no URL`);
-  const read = openLogSource(from, token);
-  const note = await required(read, 'checkpoint');
-  const size = sizeOf(note);
+  const own =
+    (await originIn(folder)) ??
+    checkpointIn(await required(openLogSource(from, token), 'checkpoint')).origin;
+  for (const { read, name } of await shardsAt(from, token)) {
+    const note = await required(read, 'checkpoint');
+    const { origin } = checkpointIn(note);
+    await mirrorShard(read, note, name === '' || origin === own ? folder : join(folder, name));
+  }
+  return 0;
+}
+
+async function originIn(folder: string): Promise<string | undefined> {
   const kept = await readFile(join(folder, 'checkpoint')).catch(() => undefined);
-  if (kept && sizeOf(kept) > size) {
+  return kept && checkpointIn(kept).origin;
+}
+
+async function mirrorShard(read: ReadPath, note: Uint8Array, folder: string): Promise<void> {
+  const { size, origin } = checkpointIn(note);
+  const kept = await readFile(join(folder, 'checkpoint')).catch(() => undefined);
+  const before = kept && checkpointIn(kept);
+  if (before && before.origin !== origin) {
+    throw new Error(`The copy in ${folder} is of ${before.origin}, not of ${origin}.`);
+  }
+  if (before && before.size > size) {
     throw new Error(
-      `The log has ${counted(size, 'entry', 'entries')}, the copy in ${folder} has ${sizeOf(kept)}: the log was truncated. Nothing was changed.`,
+      `The log has ${counted(size, 'entry', 'entries')}, the copy in ${folder} has ${before.size}: the log was truncated. Nothing was changed.`,
     );
   }
   const tiles = [...newTiles(0, size)].flatMap((tile): TilePath[] =>
@@ -42,7 +63,7 @@ export async function runLogMirror(
     if (await copy(read, folder, tile)) copied += 1;
     if (tile.width === TILE_WIDTH) progress(i + 1, tiles.length);
   }
-  for (const path of ['vkeys', 'tlog-policy']) {
+  for (const path of ['vkeys', 'tlog-policy', 'previous']) {
     const bytes = await read(path);
     if (bytes) await write(folder, path, bytes);
   }
@@ -53,7 +74,6 @@ export async function runLogMirror(
   console.log(
     `${folder}: ${counted(size, 'entry', 'entries')}; ${copied} of ${all} ${copied === 1 ? 'was' : 'were'} new.`,
   );
-  return 0;
 }
 
 async function copy(read: ReadPath, folder: string, tile: TilePath): Promise<boolean> {
@@ -100,9 +120,9 @@ async function removeParts(folder: string): Promise<void> {
     if (/^[0-9a-f]{12}\.part$/.test(name)) await rm(join(folder, name), { force: true });
 }
 
-function sizeOf(note: Uint8Array): number {
+function checkpointIn(note: Uint8Array): Checkpoint {
   const parsed = parseNote(note);
   const checkpoint = parsed && parseCheckpoint(parsed.text);
   if (!checkpoint) throw new Error('The checkpoint is not one.');
-  return checkpoint.size;
+  return checkpoint;
 }

@@ -1,14 +1,22 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import {
+  previousIn,
+  problemsOfChain,
+  type ReadShard,
+  trustIn,
+  type WholeReport,
+  wholeReport,
+} from '../audit/shards.ts';
 import { verifyStoredLog } from '../audit/verify.ts';
 import type { Config } from '../config.ts';
 import { counted } from '../counted.ts';
 import { connect } from '../db/connection.ts';
+import { encodeBase64 } from '../tlog/encoding.ts';
 import { type NoteVerifier, parseVerifierKey } from '../tlog/note-key.ts';
 import { parsePolicy, type Policy } from '../tlog/policy.ts';
 import { verifyTiles } from '../tlog/verify-tiles.ts';
-import type { LogReport } from '../tlog/verify.ts';
-import { isUrl, openLogSource } from './log-source.ts';
+import { isUrl, type ShardSource, shardsAt } from './log-source.ts';
 import { progressLine } from './progress.ts';
 import { openStoredDatabase } from './stored-database.ts';
 
@@ -28,17 +36,21 @@ interface Trust {
 }
 
 /** Of both kinds of verifying. */
-interface Report extends Omit<LogReport, 'problems'> {
+interface Report extends WholeReport {
+  readonly ok: boolean;
   readonly problems: readonly {
     readonly code: string;
     readonly index?: number;
     readonly event_id?: string;
+    readonly origin?: string;
     readonly detail: string;
   }[];
   /** Events that wait for their index, where that is known. */
   readonly pending?: number;
   /** Values that were erased, as events of the log say, where that is known. */
   readonly erased?: number;
+  /** Events whose bodies went with their whole shard, where that is known. */
+  readonly pruned?: number;
 }
 
 /**
@@ -54,12 +66,50 @@ export async function runLogVerify(
   const progress = progressLine('entries checked');
   const report = await (from === undefined
     ? verifyDatabase(config(), trust, progress)
-    : verifyTiles({ read: openLogSource(from, options.token), ...trust, progress }));
+    : verifyShards(await shardsAt(from, options.token), trust, progress));
   progress(undefined);
-  if (options.json)
-    console.log(JSON.stringify({ ...report, root: Buffer.from(report.root).toString('base64') }));
+  if (options.json) console.log(JSON.stringify(report, rootsAsText));
   else console.log(lineOf(report, from, trust));
   return report.ok ? 0 : 1;
+}
+
+function rootsAsText(key: string, value: unknown): unknown {
+  return key === 'root' && value instanceof Uint8Array ? encodeBase64(value) : value;
+}
+
+/** Each shard of a published log, and how they are linked. */
+async function verifyShards(
+  sources: readonly ShardSource[],
+  { policy, ...trust }: Trust,
+  progress: (checked: number, size: number) => void,
+): Promise<Report> {
+  const named = await Promise.all(
+    sources.map(async ({ read }) => {
+      const [origin = ''] = Buffer.from((await read('checkpoint')) ?? [])
+        .toString('utf8')
+        .split('\n');
+      return { read, origin };
+    }),
+  );
+  const origins = named.map(({ origin }) => origin);
+  const shards: ReadShard[] = [];
+  const problems: Report['problems'][number][] = [];
+  for (const { read, origin } of named) {
+    const { first, ...report } = await verifyTiles({
+      read,
+      ...trustIn(trust, origin, origins),
+      ...(policy && { policy }),
+      progress,
+    });
+    const previous = previousIn(first, first && (await read('previous')));
+    shards.push({ ...report, previous, problems: [] });
+    problems.push(
+      ...report.problems.map((each) => (named.length > 1 ? { ...each, origin } : each)),
+    );
+  }
+  problems.push(...problemsOfChain(shards, false));
+  const ok = problems.length === 0;
+  return { ...wholeReport(shards), ok, problems };
 }
 
 async function verifyDatabase(
@@ -90,11 +140,15 @@ async function readTrust(
   };
 }
 
-/** The checkpoints that earlier copies of the log have left in a folder. */
+/** The checkpoints that earlier copies of the log's shards have left in a folder. */
 async function copiedCheckpoints(from: string | undefined): Promise<string[]> {
   if (from === undefined || isUrl(from)) return [];
-  const names = await readdir(from);
-  return names.filter((name) => /^checkpoint\.\d+$/.test(name)).map((name) => join(from, name));
+  const folders = (await shardsAt(from, undefined)).map(({ name }) => join(from, name));
+  const found = folders.map(async (folder) => {
+    const names = (await readdir(folder)).filter((name) => /^checkpoint\.\d+$/.test(name));
+    return names.map((name) => join(folder, name));
+  });
+  return (await Promise.all(found)).flat();
 }
 
 async function readVerifiers(given: string): Promise<NoteVerifier[]> {
@@ -133,12 +187,15 @@ function lineOf(report: Report, from: string | undefined, trust: Trust): string 
     checkpointsChecked,
     pending = 0,
     erased = 0,
+    pruned = 0,
     problems,
+    shards,
   } = report;
   if (!report.ok) {
     return firstOfEach(problems)
-      .map(({ code, index, event_id, detail }) => {
+      .map(({ code, index, event_id, origin, detail }) => {
         const where = [
+          origin === undefined ? '' : ` in ${origin}`,
           index === undefined ? '' : ` at index ${index}`,
           event_id === undefined ? '' : ` (event ${event_id})`,
         ].join('');
@@ -153,16 +210,31 @@ function lineOf(report: Report, from: string | undefined, trust: Trust): string 
       ? `${counted(entriesChecked, 'event')}, their hashes and bodies`
       : `${counted(entriesChecked, 'entry', 'entries')}, the tiles over them`;
   const checkpoints = counted(checkpointsChecked, 'checkpoint');
-  const checked = `${what}, the root ${Buffer.from(root).toString('base64')} of size ${size}, ${checkpoints}`;
+  const checked = `${what}, the root ${encodeBase64(root)} of size ${size}, ${checkpoints}${chainOf(shards)}`;
   const waiting =
     pending > 0
       ? `; ${counted(pending, 'event waits for its index', 'events wait for their index')}`
       : '';
+  const whole =
+    pruned > 0
+      ? `, ${counted(pruned, 'body', 'bodies')} of events among them with their whole shard`
+      : '';
   const gone =
     erased > 0
-      ? `; ${counted(erased, 'value is', 'values are')} erased, as events of the log say`
+      ? `; ${counted(erased, 'value is', 'values are')} erased, as events of the log say${whole}`
       : '';
   return `OK ${checked}${waiting}${gone}: ${proofOf(trust)}.`;
+}
+
+/** How the shards hang together. */
+function chainOf(shards: Report['shards']): string {
+  const [first] = shards;
+  const before = first?.previous
+    ? `; it continues ${first.previous.origin}, which is not here, from ${first.previous.size} entries and the root ${first.previous.root}`
+    : '';
+  if (shards.length < 2) return before;
+  const names = shards.map(({ origin, size: entries }) => `${origin} (${entries})`);
+  return `${before}; ${shards.length} shards, each linked to the one before it: ${names.join(', ')}`;
 }
 
 function proofOf({ verifiers, policy, trustedCheckpoints }: Trust): string {

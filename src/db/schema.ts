@@ -366,7 +366,7 @@ export interface ErasedValueTable {
 
 export interface ErasureTable {
   id: string;
-  status: 'requested' | 'done' | 'refused' | 'withdrawn' | 'expired';
+  status: 'requested' | 'approved' | 'done' | 'refused' | 'withdrawn' | 'expired';
   scope: Json<ErasureScope>;
   reason: string;
   reference: string | null;
@@ -388,6 +388,8 @@ export interface ErasureScope {
   readonly values?: readonly { readonly event_id: string; readonly paths?: readonly string[] }[];
   readonly actor?: string | null;
   readonly consent?: { readonly dataset: string; readonly subject: string | null };
+  /** Year of a shard of the log that has ended. */
+  readonly shard?: number;
 }
 
 export interface LegalHoldTable {
@@ -409,8 +411,8 @@ export interface HoldScope {
   readonly project?: string;
   /** An actor, as the issuer names them, or the pseudonym of a consent record. */
   readonly person?: string;
-  /** Indices of entries; `end` does not belong to it, and is open where it is missing. */
-  readonly entries?: { readonly start: number; readonly end?: number };
+  /** Indices of entries of a shard, by its year (the first one, where it is not said); `end` does not belong to it, and is open where it is missing: later shards are in it. */
+  readonly entries?: { readonly start: number; readonly end?: number; readonly shard?: number };
 }
 
 export interface AuditPendingTable {
@@ -437,6 +439,8 @@ export interface LogTileTable {
 export interface LogHeadTable {
   log_id: number;
   origin: string;
+  year: number;
+  base: number;
   size: number;
   root: Buffer;
   frontier: Buffer;

@@ -1,10 +1,11 @@
 import { joinDisclosures, readDisclosure, seal, splitDisclosures } from '../audit/disclosures.ts';
 import { erase, type Taken, takenFrom, type Target } from '../audit/erase.ts';
 import { bodyOf, type EventInput } from '../audit/event.ts';
+import { bodyOfTurn, TURN } from '../audit/shards.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { eachEvent } from '../audit/search.ts';
 import { lockForErasing } from '../audit/search-store.ts';
-import { lockEvents, readHead } from '../audit/store.ts';
+import { type Head, lockEvents, readHead, readHeads } from '../audit/store.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import type { ErasureScope } from '../db/schema.ts';
 import { notFound, ServiceError, unknownReference } from '../errors.ts';
@@ -13,6 +14,7 @@ import type { Retention } from '../pdp/document.ts';
 import type { Program } from '../pdp/program.ts';
 import { type Principal, SERVICE } from '../principal.ts';
 import { holds, holdsConsent } from './hold.ts';
+import { finalShard, refuseShard } from './prune.ts';
 import {
   changeErasure,
   deleteConsents,
@@ -64,6 +66,7 @@ export async function requestErasure(
       ]);
     }
     await refuseUnknown(tx, scope);
+    if (scope.shard !== undefined) await finalShard(tx, scope.shard);
     const recorded = await record(tx, writer.log, now, {
       type: 'requestErasure',
       actor,
@@ -99,7 +102,7 @@ export async function requestErasure(
  * Carries an erasure out, as its second person: the values and their salts are deleted from the
  * events, from what is searched and from other copies, in the transaction of the event that says
  * so. An actor has their name erased from at most 1,000 events at once; while there are more, the
- * erasure stays `requested`.
+ * erasure stays `requested`. Of a shard the bodies go afterwards, by `pruneShards`.
  * @throws ServiceError `second_person_required`, `legal_hold`, `retention_runs`, `not_sequenced`,
  * `wrong_status`.
  */
@@ -124,6 +127,13 @@ export async function approveErasure(
       throw new ServiceError('wrong_status', 'It has expired: ask for it again.');
     const ground = groundOf(retention, erasure.reason);
     const standing = await lockHolds(tx);
+    if (erasure.scope.shard !== undefined) {
+      const shard = await finalShard(tx, erasure.scope.shard);
+      const { pseudonym } = writer.log.keys;
+      const now = writer.clock();
+      await refuseShard(tx, shard, { retention, standing, pseudonym, now });
+      return approveShard(tx, writer, principal, { erasure, shard, cites: ground.cites, now });
+    }
     await lockForErasing(tx);
     const targets = await targetsOf(tx, erasure.scope, found.ids);
     refuseOwnTraces(writer, targets, [principal.actor, erasure.requested_by]);
@@ -277,6 +287,38 @@ async function endErasure(
   return { erasure: { ...erasure, ...ended }, recorded };
 }
 
+/**
+ * Approves the erasure of a shard: the event names it, and founds whatever goes from it afterwards.
+ * That takes everybody's traces alike, so that nobody is kept from it for having left some.
+ */
+async function approveShard(
+  tx: Tx,
+  { log }: Writer,
+  { actor, role }: Principal,
+  { erasure, shard, cites, now }: Omit<Carried, 'taken' | 'consents'> & { readonly shard: Head },
+): Promise<{ readonly erasure: Erasure; readonly recorded: Recorded }> {
+  const { id, reason, reference, scope } = erasure;
+  const at = now.toISOString();
+  const recorded = await record(tx, log, at, {
+    type: 'approveErasure',
+    actor,
+    role,
+    subject_ids: [id],
+    outcome: 'success',
+    body: { erasure: id, reason, reference, cites, erased: [], shard: bodyOfTurn(shard).previous },
+  });
+  const approved = {
+    status: 'approved',
+    scope,
+    approved_by: actor,
+    approved_at: at,
+    event_id: recorded.event_id,
+    erased: 0,
+  } as const;
+  await changeErasure(tx, id, approved);
+  return { erasure: { ...erasure, ...approved }, recorded };
+}
+
 interface Carried {
   readonly erasure: Erasure;
   readonly taken: readonly Taken[];
@@ -345,8 +387,9 @@ async function refuseUnknown(tx: Tx, { values = [] }: ErasureScope): Promise<voi
 }
 
 /** A scope without the person in it. */
-function unnamed({ values, actor, consent }: ErasureScope): ErasureScope {
+function unnamed({ values, actor, consent, shard }: ErasureScope): ErasureScope {
   if (values) return { values };
+  if (shard !== undefined) return { shard };
   if (actor !== undefined) return { actor: null };
   return consent ? { consent: { ...consent, subject: null } } : {};
 }
@@ -358,7 +401,8 @@ async function eventsOf(
 ): Promise<{ readonly ids: readonly string[]; readonly more: boolean }> {
   if (typeof actor !== 'string') return { ids: values.map((each) => each.event_id), more: false };
   const ids: string[] = [];
-  const size = (await readHead(db))?.size ?? 0;
+  const head = await readHead(db);
+  const size = head ? head.base + head.size : 0;
   const query = { actor: log.keys.pseudonym(actor) };
   for await (const event of eachEvent(db, query, { from: 0, to: size })) {
     if (!namesActor(event)) continue;
@@ -400,6 +444,9 @@ async function targetsOf(
     }
     if (event.type === 'approveErasure' && asked === undefined) {
       throw new ServiceError('wrong_status', 'What was erased stays known: the event stays.');
+    }
+    if (event.type === TURN && asked === undefined) {
+      throw new ServiceError('wrong_status', 'It links two shards of the log: the event stays.');
     }
     if (event.disclosures === null && asked !== undefined) {
       throw new ServiceError(
@@ -502,11 +549,12 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export async function placeHold(
   writer: Writer,
   { actor, role }: Principal,
-  { scope, reason, reference }: Pick<LegalHold, 'scope' | 'reason' | 'reference'>,
+  { scope: asked, reason, reference }: Pick<LegalHold, 'scope' | 'reason' | 'reference'>,
 ): Promise<{ readonly hold: LegalHold; readonly recorded: Recorded }> {
   return change(writer, async (tx) => {
     const now = writer.clock().toISOString();
     const id = newId(Date.parse(now));
+    const scope = await inShard(tx, asked);
     const { dataset, project, person, entries } = scope;
     const recorded = await record(tx, writer.log, now, {
       type: 'placeHold',
@@ -534,6 +582,18 @@ export async function placeHold(
     await insertHold(tx, hold);
     return { hold: { ...hold, lifted_by: null, lifted_at: null, lift_event: null }, recorded };
   });
+}
+
+/** Entries are those of the shard that is named, or that grows. */
+async function inShard(tx: Tx, scope: LegalHold['scope']): Promise<LegalHold['scope']> {
+  const { entries } = scope;
+  if (!entries) return scope;
+  const years = (await readHeads(tx)).map(({ year }) => year);
+  const { shard = years.at(-1) } = entries;
+  if (shard === undefined || !years.includes(shard)) {
+    throw unknownReference('/scope/entries/shard', `one of ${years.join(', ')}`);
+  }
+  return { ...scope, entries: { ...entries, shard } };
 }
 
 /** Ends a hold. @throws ServiceError `wrong_status` where it has ended. */

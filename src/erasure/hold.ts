@@ -4,13 +4,16 @@ import type { HoldScope } from '../db/schema.ts';
 /** Does a hold cover an event? @param pseudonym as it stands in leaves. */
 export function holds(
   { dataset, project, person, entries }: HoldScope,
-  event: Pick<EventRow, 'subject_ids' | 'actor' | 'idx'>,
+  event: Pick<EventRow, 'subject_ids' | 'actor' | 'idx' | 'year' | 'log_id'>,
   pseudonym: (actor: string) => string,
 ): boolean {
   if (entries) {
-    const { start, end = Infinity } = entries;
+    const { start, end = Infinity, shard } = entries;
+    const { idx, year, log_id } = event;
     // What has no index yet may get one in the range.
-    return event.idx === null || (event.idx >= start && event.idx < end);
+    if (idx === null || year === null || log_id === null) return true;
+    const later = shard === undefined ? log_id - 1 : year - shard;
+    return later === 0 ? idx >= start && idx < end : later > 0 && end === Infinity;
   }
   if (person !== undefined) return event.actor === pseudonym(person);
   return event.subject_ids.includes(dataset ?? project ?? '');

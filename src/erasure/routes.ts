@@ -10,6 +10,7 @@ import {
   requestErasure,
   withdrawErasure,
 } from './commands.ts';
+import { pruneShards } from './prune.ts';
 import { readErasure, readErasures, readHolds } from './store.ts';
 
 type ErasureOperation =
@@ -49,6 +50,8 @@ export function erasureHandlers(deps: ErasureWriter): Handlers<ErasureOperation>
     },
     approveErasure: async ({ principal, path }) => {
       const { erasure, recorded } = await approveErasure(deps, principal, path.id);
+      // Next hour again, by whoever is there then, where it is broken off.
+      if (erasure.status === 'approved') void pruneShards(deps).catch(() => {});
       return { status: 200, body: { erasure, ...recorded } };
     },
     refuseErasure: async ({ principal, path, body: { reason: refusal, reference = null } }) => {

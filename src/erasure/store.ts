@@ -1,4 +1,5 @@
 import { type Selectable, sql } from 'kysely';
+import type { Head } from '../audit/store.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import type { ConsentStatus, ErasureTable, HoldScope } from '../db/schema.ts';
 
@@ -196,4 +197,87 @@ export async function deleteConsents(
     .where('dataset', '=', dataset)
     .where('subject', '=', subject)
     .execute();
+}
+
+/** When the latest event of a shard was; null where it has none. */
+export async function lastTimeIn(db: Db, logId: number): Promise<string | null> {
+  const { rows } = await sql<{ last: string | null }>`
+    select max(e.time) as last from log_leaf l join audit_event e using (event_id)
+    where l.log_id = ${logId}`.execute(db);
+  return rows[0]?.last ?? null;
+}
+
+/** Does a hold cover any event of a shard? */
+export async function heldInShard(
+  db: Db,
+  { log_id, year, size }: Pick<Head, 'log_id' | 'year' | 'size'>,
+  { dataset, project, person, entries }: HoldScope,
+  pseudonym: (actor: string) => string,
+): Promise<boolean> {
+  if (entries) {
+    const { start, end, shard } = entries;
+    const later = shard === undefined ? log_id - 1 : year - shard;
+    return later === 0 ? start < size : later > 0 && end === undefined;
+  }
+  const covered =
+    person === undefined
+      ? sql`e.subject_ids @> array[${dataset ?? project}]::text[]`
+      : sql`e.actor = ${pseudonym(person)}`;
+  const { rows } = await sql`
+    select from log_leaf l join audit_event e using (event_id)
+    where l.log_id = ${log_id} and ${covered} limit 1`.execute(db);
+  return rows.length > 0;
+}
+
+/** Erasures of shards that were approved and are not done. */
+export async function readApproved(db: Db): Promise<Erasure[]> {
+  return db.selectFrom('erasure').selectAll().where('status', '=', 'approved').execute();
+}
+
+/**
+ * Events of a shard from an index on whose bodies are there and are needed no longer, by their
+ * index. What stays: the types of `kept`; of each party and record what the shard says last, since
+ * how it was until it next changes is read from that; and permits that have not ended on `today`.
+ */
+export async function readPrunable(
+  db: Db,
+  {
+    log_id,
+    from,
+    limit,
+    kept,
+    registers,
+    today,
+  }: {
+    readonly log_id: number;
+    readonly from: number;
+    readonly limit: number;
+    readonly kept: readonly string[];
+    readonly registers: readonly string[];
+    readonly today: string;
+  },
+): Promise<{ readonly event_id: string; readonly idx: number }[]> {
+  const { rows } = await sql<{ event_id: string; idx: number }>`
+    select l.event_id, l.idx from log_leaf l join audit_event e using (event_id)
+    where l.log_id = ${log_id} and l.idx >= ${from} and e.body is not null
+      and e.type <> all(${[...kept]}::text[])
+      and not (e.type = any(${[...registers]}::text[]) and not exists (
+        select from audit_event later join log_leaf at on at.event_id = later.event_id
+        where later.subject_ids @> e.subject_ids
+          and replace(later.type, 'change', 'register') = replace(e.type, 'change', 'register')
+          and at.log_id = l.log_id and at.idx > l.idx))
+      and not (e.outcome = 'permit' and e.type in ('submitAccessRequest', 'evaluateAccess') and exists (
+        select from decision d
+        where d.id = e.subject_ids[case e.type when 'submitAccessRequest' then 2 else 1 end]::uuid
+          and coalesce(d.document::jsonb #>> '{expiry,date}', '9999') >= ${today}))
+    order by l.idx limit ${limit}`.execute(db);
+  return rows;
+}
+
+export async function addErased(tx: Tx, id: string, count: number): Promise<void> {
+  await sql`update erasure set erased = erased + ${count} where id = ${id}`.execute(tx);
+}
+
+export async function endPruning(db: Db, id: string): Promise<void> {
+  await db.updateTable('erasure').set({ status: 'done' }).where('id', '=', id).execute();
 }

@@ -1648,7 +1648,7 @@ export interface paths {
         };
         /**
          * Prove that an event is in the log
-         * @description A C2SP tlog-proof against the newest checkpoint. 409 `not_sequenced` in the moments before the event has its index.
+         * @description A C2SP tlog-proof against the newest checkpoint of the event's shard. 409 `not_sequenced` in the moments before the event has its index.
          */
         readonly get: operations["getEventProof"];
         readonly put?: never;
@@ -1674,10 +1674,10 @@ export interface paths {
         readonly put?: never;
         /**
          * Ask that values go out of the record
-         * @description Values beside events' bodies, whole bodies, the name of an actor wherever it stands, or the
-         *     records of a person who no longer consents. Nothing goes until another person approves it;
-         *     what nobody approves within the days of the pack's `retention.open_request` expires. However
-         *     it ends, the request names no person after that.
+         * @description Values beside events' bodies, whole bodies, the name of an actor wherever it stands, the
+         *     records of a person who no longer consents, or the bodies of a whole shard of the log. Nothing
+         *     goes until another person approves it; what nobody approves within the days of the pack's
+         *     `retention.open_request` expires. However it ends, the request names no person after that.
          *     `reason` is one of those under `retention.erasure` of the pack, each with its legal ground.
          */
         readonly post: operations["requestErasure"];
@@ -1724,6 +1724,11 @@ export interface paths {
          *     event names the events and digests, not the values. 409 `legal_hold` while a hold covers
          *     some of it, `retention_runs` where who did what has to be kept. An actor's name goes out of
          *     1,000 events at most: while the erasure stays `requested`, approve it again.
+         *
+         *     Of a shard the bodies go once the pack's retention has passed for all of its events and no
+         *     hold covers any, whatever the reason; the erasure is `approved` until the last one has gone.
+         *     What stays: what was erased and held, what the shard says last of each party, registration
+         *     and authorisation, and permits that have not ended. Registers are not touched.
          */
         readonly post: operations["approveErasure"];
         readonly delete?: never;
@@ -1847,9 +1852,153 @@ export interface paths {
         };
         /**
          * The newest signed checkpoint of the log
-         * @description C2SP tlog-checkpoint: a signed note with origin, size and root hash.
+         * @description C2SP tlog-checkpoint: a signed note with origin, size and root hash. After the turn of a year it is of the new shard; `/log/shards` has all.
          */
         readonly get: operations["getCheckpoint"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/previous": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * What the log's first event says of the shard before it
+         * @description The body of that event, the bytes that its leaf binds: `previous` has origin, size and root
+         *     of the shard that ended when this one began. 404 for the first shard of all.
+         */
+        readonly get: operations["getPrevious"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/shards": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * List the shards of the log
+         * @description A log of its own for each year (UTC), with its origin, keys and indices. What is under
+         *     `/log/` is the newest; each is under `/log/shards/{year}/` as long as the service is there,
+         *     in the layout of C2SP tlog-tiles. The first event of a shard names the final size and root
+         *     of the one before it.
+         */
+        readonly get: operations["listShards"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/shards/{year}/checkpoint": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Year of a shard. */
+                readonly year: components["parameters"]["ShardYear"];
+            };
+            readonly cookie?: never;
+        };
+        /** The newest signed checkpoint of a shard */
+        readonly get: operations["getShardCheckpoint"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/shards/{year}/vkeys": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Year of a shard. */
+                readonly year: components["parameters"]["ShardYear"];
+            };
+            readonly cookie?: never;
+        };
+        /** All verifier keys of a shard */
+        readonly get: operations["getShardVerifierKeys"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/shards/{year}/tlog-policy": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Year of a shard. */
+                readonly year: components["parameters"]["ShardYear"];
+            };
+            readonly cookie?: never;
+        };
+        /** The trust policy of a shard */
+        readonly get: operations["getShardTrustPolicy"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/shards/{year}/previous": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Year of a shard. */
+                readonly year: components["parameters"]["ShardYear"];
+            };
+            readonly cookie?: never;
+        };
+        /** What a shard's first event says of the one before it */
+        readonly get: operations["getShardPrevious"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/log/shards/{year}/consistency": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Year of a shard. */
+                readonly year: components["parameters"]["ShardYear"];
+            };
+            readonly cookie?: never;
+        };
+        /** Prove that a later tree of a shard extends an earlier one */
+        readonly get: operations["getShardConsistencyProof"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -3393,6 +3542,8 @@ export interface components {
             readonly role: string;
             readonly subject_ids: readonly string[];
             readonly outcome: string;
+            /** @description Year of the shard of the log that it is in; null, as the index, while it waits for it. */
+            readonly shard: number | null;
             readonly index: number | null;
             readonly leaf_hash: string;
             /** @description The exact bytes in the tree, as text. */
@@ -3444,6 +3595,8 @@ export interface components {
                 /** Format: plain-text */
                 readonly subject: string | null;
             };
+            /** @description Year of a shard of the log that has ended. */
+            readonly shard?: components["schemas"]["ShardYear"];
         };
         readonly ErasureInput: {
             readonly scope: components["schemas"]["ErasureScope"];
@@ -3452,8 +3605,11 @@ export interface components {
         };
         readonly Erasure: {
             readonly id: components["schemas"]["Uuid"];
-            /** @enum {string} */
-            readonly status: "requested" | "done" | "refused" | "withdrawn" | "expired";
+            /**
+             * @description `approved`: the bodies of a shard are going.
+             * @enum {string}
+             */
+            readonly status: "requested" | "approved" | "done" | "refused" | "withdrawn" | "expired";
             readonly scope: components["schemas"]["ErasureScope"];
             readonly reason: string;
             readonly reference: string | null;
@@ -3462,7 +3618,7 @@ export interface components {
             readonly request_event: components["schemas"]["Uuid"];
             readonly approved_by: string | null;
             readonly approved_at: string | null;
-            /** @description The event of the erasure, once it is done. */
+            /** @description The event of the erasure, once it is approved. */
             readonly event_id: string | null;
             /** @description Values and consent records that went. */
             readonly erased: number;
@@ -3502,8 +3658,10 @@ export interface components {
              * @description An actor as the issuer of tokens names them, or the pseudonym of a consent record.
              */
             readonly person?: string;
-            /** @description Entries of the log from `start` up to, not including, `end`; without `end` all that come. */
+            /** @description Entries of a shard of the log from `start` up to, not including, `end`; without `end` all that come, those of later shards too. */
             readonly entries?: {
+                /** @description Year of the shard; the one that grows if not said. */
+                readonly shard?: components["schemas"]["ShardYear"];
                 readonly start: components["schemas"]["TreeSize"];
                 readonly end?: components["schemas"]["TreeSize"];
             };
@@ -3550,8 +3708,9 @@ export interface components {
             }[];
         };
         readonly LogStatus: {
+            /** @description Of the shard that grows. */
             readonly origin: string;
-            /** @description Entries in the tree. */
+            /** @description Entries in its tree. */
             readonly size: number;
             /** @description Events that wait for their index. */
             readonly pending: number;
@@ -3571,6 +3730,35 @@ export interface components {
                 /** @description Why it did not cosign when it was last asked. */
                 readonly problem: string | null;
             }[];
+        };
+        readonly FinalShard: {
+            readonly origin: string;
+            readonly size: components["schemas"]["TreeSize"];
+            /** @description Base64. */
+            readonly root: string;
+        };
+        readonly TurnBody: {
+            readonly previous: components["schemas"]["FinalShard"];
+        };
+        readonly Shard: {
+            readonly year: components["schemas"]["ShardYear"];
+            readonly origin: string;
+            /** @description Nothing is added to it any more. */
+            readonly is_final: boolean;
+            /** @description That of its checkpoint. */
+            readonly size: components["schemas"]["TreeSize"];
+            /** @description Base64. */
+            readonly root: string;
+            readonly vkeys: readonly string[];
+        };
+        readonly ShardYear: number;
+        readonly ShardList: {
+            readonly items: readonly components["schemas"]["Shard"][];
+            /** @description What the next shard will be called if it begins next year, for its witnesses to know before. */
+            readonly next: null | {
+                readonly origin: string;
+                readonly vkeys: readonly string[];
+            };
         };
         readonly ConsistencyProof: {
             readonly from: components["schemas"]["TreeSize"];
@@ -3611,6 +3799,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description Year of a shard. */
+        readonly ShardYear: components["schemas"]["ShardYear"];
         /** @description Items a page. */
         readonly Limit: number;
         /** @description `next_cursor` of the page before. */
@@ -6257,6 +6447,11 @@ export interface operations {
         readonly parameters: {
             readonly query?: {
                 readonly format?: "jsonl" | "csv" | "ocsf" | "parquet";
+                /**
+                 * @description Year of the shard. May be left out where one shard only has events that fit; else 400
+                 *     names those that have, to be asked for one after the other.
+                 */
+                readonly shard?: components["schemas"]["ShardYear"];
                 /** @description Size of the published checkpoint that it is under; the newest if not said. */
                 readonly size?: components["schemas"]["TreeSize"];
                 /** @description Index of the first entry. */
@@ -6729,6 +6924,178 @@ export interface operations {
                 };
                 content: {
                     readonly "text/plain": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getPrevious: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The body. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["TurnBody"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly listShards: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The shards. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ShardList"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getShardCheckpoint: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Year of a shard. */
+                readonly year: components["parameters"]["ShardYear"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description As under `/log/checkpoint`. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getShardVerifierKeys: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Year of a shard. */
+                readonly year: components["parameters"]["ShardYear"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description As under `/log/vkeys`. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getShardTrustPolicy: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Year of a shard. */
+                readonly year: components["parameters"]["ShardYear"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description As under `/log/tlog-policy`. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/plain": string;
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getShardPrevious: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Year of a shard. */
+                readonly year: components["parameters"]["ShardYear"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description As under `/log/previous`. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["TurnBody"];
+                };
+            };
+            readonly 503: components["responses"]["Unavailable"];
+            readonly "4XX": components["responses"]["Problem"];
+        };
+    };
+    readonly getShardConsistencyProof: {
+        readonly parameters: {
+            readonly query: {
+                readonly from: components["schemas"]["TreeSize"];
+                readonly to: components["schemas"]["TreeSize"];
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description Year of a shard. */
+                readonly year: components["parameters"]["ShardYear"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description As under `/log/consistency`. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ConsistencyProof"];
                 };
             };
             readonly 503: components["responses"]["Unavailable"];

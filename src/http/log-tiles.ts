@@ -16,26 +16,32 @@ export interface LogTilesOptions {
   readonly report: (error: unknown) => void;
 }
 
+const PATH = /^\/log\/(?:shards\/([1-9]\d{3})\/)?(tile\/.*)$/;
 // A tile's bytes are fixed by its path. Entries are for those who may read them: no shared cache.
 const HASHES = 'public, max-age=31536000, immutable';
 const ENTRIES = 'private, max-age=604800, immutable';
 
 /**
- * The tiles of the log under `/log/tile/` (C2SP tlog-tiles): hash tiles for everybody, entry
- * bundles for auditors and the authority. Their paths have a number of segments that grows with
+ * The tiles of the newest shard under `/log/tile/`, and of each under `/log/shards/YEAR/tile/` (C2SP
+ * tlog-tiles): hash tiles for everybody, entry bundles for auditors and the authority. Their paths have a number of segments that grows with
  * the log, which OpenAPI cannot say: the contract of this door is C2SP's.
  */
 export function logTiles(options: LogTilesOptions): Hono {
   const { db, authenticate, recordRead, report } = options;
   const app = new Hono();
-  app.get('/log/tile/*', async (context) => {
-    const path = context.req.path.slice('/log/'.length);
+  const serve = async (context: Context): Promise<Response> => {
+    const [, year, path = ''] = PATH.exec(context.req.path) ?? [];
     const tile = parseTilePath(path);
     if (!tile) throw notFound();
+    const shard = year === undefined ? undefined : Number(year);
     const reader = tile.level === 'entries' ? await admit(context, authenticate) : undefined;
-    const bytes = await readLogTile(db, tile);
+    const bytes = await readLogTile(db, shard, tile);
     if (reader && isOverseen(reader)) {
-      await recordRead(reader, { operation: 'readEntries', path: { tile: path }, query: {} });
+      await recordRead(reader, {
+        operation: 'readEntries',
+        path: { tile: path, ...(shard === undefined ? {} : { shard }) },
+        query: {},
+      });
     }
     return new Response(new Uint8Array(bytes), {
       headers: {
@@ -44,7 +50,9 @@ export function logTiles(options: LogTilesOptions): Hono {
         'cache-control': tile.level === 'entries' ? ENTRIES : HASHES,
       },
     });
-  });
+  };
+  app.get('/log/tile/*', serve);
+  app.get('/log/shards/:year/tile/*', serve);
   app.onError((error) => problemResponse(asUnavailable(error), report));
   return app;
 }

@@ -222,6 +222,15 @@ export async function readRecordsAt<Kind extends 'registration' | 'authorisation
   return { rows: own, unknown };
 }
 
+/** Types of events that have a party's or a record's whole row. */
+export const PARTY_EVENTS: readonly string[] = [
+  'Organisation',
+  'Agreement',
+  'Project',
+  'Registration',
+  'Authorisation',
+].flatMap((name) => [`register${name}`, `change${name}`]);
+
 /** Every event of a party has its whole row: what was changed since is read from those. */
 async function asTheyWere<Kind extends PartyKind>(
   db: Db,

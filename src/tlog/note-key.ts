@@ -129,6 +129,11 @@ function verifierOf(name: string, type: number, publicKey: Uint8Array): NoteVeri
   };
 }
 
+/** The same key under another name: a log that continues another one has its key. */
+export function renamed({ type, publicKey }: NoteKey, name: string): NoteVerifier {
+  return verifierOf(name, type, publicKey);
+}
+
 function privateKeyFromSeed(seed: Uint8Array): KeyObject {
   if (seed.length !== SEED_SIZE) throw new RangeError('an Ed25519 seed has 32 bytes');
   const der = Buffer.concat([ED25519_PKCS8_PREFIX, seed]);

@@ -89,17 +89,27 @@ interface Draft {
   readonly names: Map<string, boolean>;
   /** Public keys of logs, and of witnesses, in base64. */
   readonly keys: Set<string>;
+  /** Logs may have one key, each under its own name. */
+  readonly sharedLogKeys: boolean;
   quorum: string | undefined;
 }
 
-/** Reads a policy file. Strict: whoever configures it trusts every word of it. */
-export function parsePolicy(text: string): ParsedPolicy {
+/**
+ * Reads a policy file. Strict: whoever configures it trusts every word of it.
+ * @param options.sharedLogKeys for a list of logs and no policy: the shards of a log have one key,
+ * each under its own name, which C2SP tlog-policy refuses.
+ */
+export function parsePolicy(
+  text: string,
+  { sharedLogKeys = false }: { readonly sharedLogKeys?: boolean } = {},
+): ParsedPolicy {
   const draft: Draft = {
     logs: [],
     witnesses: [],
     groups: [],
     names: new Map(),
     keys: new Set(),
+    sharedLogKeys,
     quorum: undefined,
   };
   const lines = text.split('\n');
@@ -230,12 +240,17 @@ function define({ names }: Draft, name: string): void {
   names.set(name, false);
 }
 
-function readKey({ keys }: Draft, kind: 'log' | 'witness', vkey: string): NoteVerifier {
+function readKey(
+  { keys, sharedLogKeys }: Draft,
+  kind: 'log' | 'witness',
+  vkey: string,
+): NoteVerifier {
   const parsed = parseVerifierKey(vkey);
   if (!parsed.ok) throw new Refused(parsed.reason);
-  const { type, publicKey } = parsed.verifier;
+  const { name, type, publicKey } = parsed.verifier;
   if (!(kind === 'log' ? LOG_TYPES : WITNESS_TYPES).includes(type)) throw new Refused('key_type');
-  const key = `${kind} ${Buffer.from(publicKey).toString('base64')}`;
+  const owner = kind === 'log' && sharedLogKeys ? `log ${name}` : kind;
+  const key = `${owner} ${Buffer.from(publicKey).toString('base64')}`;
   if (keys.has(key)) throw new Refused('duplicate_key');
   keys.add(key);
   return parsed.verifier;

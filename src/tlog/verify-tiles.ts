@@ -47,6 +47,8 @@ export interface TilesProblem extends Omit<LogProblem, 'code'> {
 export interface TilesReport extends Omit<LogReport, 'problems'> {
   readonly problems: readonly TilesProblem[];
   readonly origin: string;
+  /** Bytes of the entry at index 0, where it is there. */
+  readonly first: Uint8Array | undefined;
 }
 
 export interface TilesToVerify {
@@ -86,10 +88,17 @@ export async function verifyTiles(log: TilesToVerify): Promise<TilesReport> {
   const origin = log.origin ?? claimed?.origin ?? '';
   const size = claimed?.size ?? 0;
   const roots: Uint8Array[] = [];
+  let first: Uint8Array | undefined;
+  const entries = async function* (): AsyncGenerator<LogEntry> {
+    for await (const entry of readEntries(log, size, roots, problems)) {
+      if (entry.index === 0) first = entry.entry;
+      yield entry;
+    }
+  };
   const { verifiers, trustedCheckpoints = [] } = log;
   const report = await verifyLog({
     origin,
-    entries: readEntries(log, size, roots, problems),
+    entries: entries(),
     head: { size, root: claimed?.root ?? new Uint8Array(HASH_SIZE) },
     checkpoints: text === undefined ? [] : [text],
     trustedCheckpoints,
@@ -99,6 +108,7 @@ export async function verifyTiles(log: TilesToVerify): Promise<TilesReport> {
   return {
     ...report,
     origin,
+    first,
     ok: report.ok && problems.length === 0,
     problemCount: report.problemCount + problems.length,
     problems: [...problems.slice(0, MAX_LISTED), ...report.problems],

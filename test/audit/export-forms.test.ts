@@ -231,6 +231,7 @@ describe('Parquet', () => {
       }
       const header: ExportHeader = {
         format: EXPORT_FORMAT,
+        shard: 2026,
         origin: 'log.test.example/2026',
         from: 0,
         to: rows,

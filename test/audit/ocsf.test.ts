@@ -26,6 +26,7 @@ const NO_EVENT: Readonly<Record<string, string>> = {
 const NO_OPERATION: Readonly<Record<string, string>> = {
   enterPolicyVersion: 'a reload of the pack leaves one for each policy',
   expireErasure: 'a request for an erasure that nobody approved in time',
+  turnLog: 'the service begins a shard of the log with it',
   readEntries: 'the bundles of the log, beside the contract',
 };
 
@@ -53,6 +54,7 @@ describe('the table', () => {
 
 const HEADER = {
   format: EXPORT_FORMAT,
+  shard: 2026,
   origin: 'log.test.example/2026',
   from: 0,
   to: 1,

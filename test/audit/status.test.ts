@@ -13,9 +13,9 @@ test('an event is waiting or in the tree, and never in neither', async () => {
   await using database = await createTestDatabase();
   await using connection = connect(database.connectionString, 4);
   const { db } = connection;
-  const origin = await openLog(db, 'log.test.example/status/2026');
+  const origin = await openLog(db, 'log.test.example/status/2026', new Date());
   const log = {
-    origin,
+    origin: () => origin,
     policy: { quorum: 'none' },
     health: () => ({ problem: null, witnesses: [] }),
   } as unknown as Log;

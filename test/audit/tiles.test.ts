@@ -208,15 +208,15 @@ describe('keys', () => {
     await using connection = connect(database.connectionString, 2);
     const { db } = connection;
     const keysFolder = join(folder, 'rotation');
-    await openLog(db, origin);
-    const keys = await loadLogKeys(keysFolder, origin);
+    await openLog(db, origin, new Date(Date.UTC(2026, 0, 1)));
+    const keys = await loadLogKeys(keysFolder);
     const guard = folderGuard(join(folder, 'signed'));
     // A quarter of an hour apart: of those that are closer not each is kept.
     let minutes = 0;
     const clock = () => new Date(Date.UTC(2026, 0, 1, 0, (minutes += 15)));
-    const both: Publisher = { db, origin, keys, guard, witnesses: undefined, clock };
-    const [ed25519] = keys.checkpoints;
-    const one = { ...keys, checkpoints: [ed25519] } as unknown as LogKeys;
+    const both: Publisher = { db, keys, guardOf: () => guard, witnesses: undefined, clock };
+    const [ed25519] = keys.checkpoints(origin);
+    const one = { ...keys, checkpoints: () => [ed25519] } as unknown as LogKeys;
     const append = async (i: number): Promise<void> => {
       await transact(db, (tx) => insertEvent(tx, event(i)));
       await sequence(db);
@@ -228,21 +228,21 @@ describe('keys', () => {
     await checkLogKeys(db, both);
     await append(2);
     await publish(both);
-    const notes = (await readCheckpoints(db, 10)).map(({ note }) => note);
+    const notes = (await readCheckpoints(db, 1, 10)).map(({ note }) => note);
     expect(notes.map((note) => parseNote(note)?.signatures.length)).toEqual([2, 1]);
-    for (const note of notes) expect(openCheckpoint(note, keys.checkpoints).ok).toBe(true);
+    for (const note of notes) expect(openCheckpoint(note, keys.checkpoints(origin)).ok).toBe(true);
 
     await append(3);
     await publish({ ...both, clock: () => new Date(Date.UTC(2026, 0, 1, 0, minutes + 1)) });
     await append(4);
     await publish({ ...both, clock: () => new Date(Date.UTC(2026, 0, 1, 0, minutes + 2)) });
-    expect((await readCheckpoints(db, 10)).map(({ size }) => size)).toEqual([4, 2, 1]);
+    expect((await readCheckpoints(db, 1, 10)).map(({ size }) => size)).toEqual([4, 2, 1]);
 
     // A replica that made a second key of its own is not one of this log.
     await cp(keysFolder, join(folder, 'other'), { recursive: true });
     await rm(join(folder, 'other/log-ml-dsa-44.pem'));
-    const other = await loadLogKeys(join(folder, 'other'), origin);
-    await expect(checkLogKeys(db, { origin, keys: other })).rejects.toThrow('not those of the log');
+    const other = await loadLogKeys(join(folder, 'other'));
+    await expect(checkLogKeys(db, { keys: other })).rejects.toThrow('not those of the log');
   });
 });
 

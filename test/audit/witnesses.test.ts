@@ -31,7 +31,7 @@ beforeAll(async () => {
   stack = new AsyncDisposableStack();
   folder = await mkdtemp(join(tmpdir(), 'umutungo-witnesses-'));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
-  keys = (await loadLogKeys(join(folder, 'log/keys'), ORIGIN)).checkpoints;
+  keys = (await loadLogKeys(join(folder, 'log/keys'))).checkpoints(ORIGIN);
 });
 afterAll(() => stack.disposeAsync());
 

@@ -810,6 +810,9 @@ describe('The stored facts of datasets', () => {
         drop function refuse_all_but_erasing, refuse_all_but_lifting cascade;
         alter table audit_event drop column disclosures;
         alter table consent_record drop column salt;
+        drop function refuse_changing_final cascade;
+        drop trigger log_head_no_delete on log_head;
+        alter table log_head drop column year, drop column base;
         delete from kysely_migration where name >= '0005_dataset_facts'`);
       for (const table of ['organisation', 'dataset', 'consent_total']) {
         const { rows } = await client.query(`select json_agg(t) as all from ${table} t`);

@@ -122,7 +122,7 @@ async function rewrite(
 }
 
 async function operatorSigns(folder: string, entries: readonly Uint8Array[]): Promise<void> {
-  const { checkpoints } = await loadLogKeys(join(service.config.dataDir, 'keys'), ORIGIN);
+  const checkpoints = (await loadLogKeys(join(service.config.dataDir, 'keys'))).checkpoints(ORIGIN);
   const root = treeRoot(entries.map(leafHash));
   const note = signCheckpoint({ origin: ORIGIN, size: entries.length, root }, checkpoints);
   await writeFile(join(folder, 'checkpoint'), note);

@@ -139,7 +139,7 @@ async function rewriteHistory(client: Client, folder: string): Promise<void> {
   const head = await forgeHead(client);
   await client.query('delete from log_checkpoint');
   await client.query('delete from log_published');
-  const { checkpoints } = await loadLogKeys(folder, ORIGIN);
+  const checkpoints = (await loadLogKeys(folder)).checkpoints(ORIGIN);
   const note = signCheckpoint({ origin: ORIGIN, ...head }, checkpoints);
   await client.query(
     'insert into log_published (log_id, size, root, note, signed_at, published_at) values (1, $1, $2, $3, now(), now())',
@@ -453,7 +453,7 @@ describe('damage is found, named, and exits with 1', () => {
   test('the key of another log', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'umutungo-otherkey-'));
     stack.defer(() => rm(folder, { recursive: true, force: true }));
-    const { checkpoints } = await loadLogKeys(folder, ORIGIN);
+    const checkpoints = (await loadLogKeys(folder)).checkpoints(ORIGIN);
     const { code, stdout } = await verify(
       whole.connectionString,
       '--vkey',

@@ -9,6 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/audit/disclosures.ts';
+import { loadLogKeys } from '../../src/audit/keys.ts';
+import { turn } from '../../src/audit/sequencer.ts';
 import { verifyStoredLog } from '../../src/audit/verify.ts';
 import { connect } from '../../src/db/connection.ts';
 import { prepareDatabase } from '../../src/db/migrate.ts';
@@ -76,6 +78,21 @@ test('a second start, and one beside it, need no more rights', async () => {
     config: { databaseUrl: service.config.databaseUrl, dataDir: service.config.dataDir },
   });
   expect((await second.ask('GET', '/readyz')).status).toBe(200);
+});
+
+test('the log turns to a new year', async () => {
+  await using connection = connect(service.config.databaseUrl ?? '', 1);
+  const keys = await loadLogKeys(join(service.config.dataDir, 'keys'));
+  const now = new Date(Date.UTC(new Date().getUTCFullYear() + 1, 0, 1));
+  const origin = await turn(connection.db, keys, now);
+  expect(origin).toMatch(new RegExp(`/${now.getUTCFullYear()}$`));
+  for (let tries = 0; ; tries++) {
+    const { text } = await service.ask('GET', '/log/checkpoint');
+    if (text.startsWith(`${origin}\n`)) break;
+    if (tries > 400) throw new Error(text);
+    await sleep(25);
+  }
+  expect(service.warnings).toEqual([]);
 });
 
 describe('what is recorded stays', () => {

@@ -79,8 +79,9 @@ export interface Hold extends AsyncDisposable {
 /**
  * Holds whoever writes to a table, before its rows are written. What holds them dies with the
  * server; disposing lets them go.
+ * @param when which rows, an SQL condition on `new`.
  */
-export async function holdAt(url: string, table: string): Promise<Hold> {
+export async function holdAt(url: string, table: string, when = 'true'): Promise<Hold> {
   const client = await connected(url);
   // The gate of an earlier step is open, but a statement would still come through it.
   await client.query(`
@@ -92,7 +93,7 @@ export async function holdAt(url: string, table: string): Promise<Hold> {
     create or replace function wait_at_gate() returns trigger language plpgsql as $$
     begin perform pg_advisory_xact_lock_shared(${GATE}); return new; end $$;
     create trigger gate before insert or update on ${table}
-      for each row execute function wait_at_gate()`);
+      for each row when (${when}) execute function wait_at_gate()`);
   await client.query(`select pg_advisory_lock(${GATE})`);
   return hold(client, `locktype = 'advisory'`);
 }

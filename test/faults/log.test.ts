@@ -146,7 +146,7 @@ test('three replicas killed at random moments lose and double nothing, and never
   const [{ requests, events, keys, once }] = counts;
   expect([events, once, Number(keys)]).toEqual([requests, true, acknowledged.size]);
 
-  const { checkpoints: signers } = await loadLogKeys(join(dataDir, 'keys'), ORIGIN);
+  const signers = (await loadLogKeys(join(dataDir, 'keys'))).checkpoints(ORIGIN);
   const report = await verifyStoredLog(db, { verifiers: signers, trustedCheckpoints: checkpoints });
   expect(report).toMatchObject({ ok: true, problems: [], pending: 0, signatureVerified: true });
   expect(checkpoints.length).toBeGreaterThan(KILLS);
@@ -171,14 +171,13 @@ describe('a crash while publishing', () => {
     const { db } = stack.use(connect(database.connectionString, 2));
     const folder = await mkdtemp(join(tmpdir(), 'umutungo-publishing-'));
     stack.defer(() => rm(folder, { recursive: true, force: true }));
-    await openLog(db, ORIGIN);
-    const keys = await loadLogKeys(join(folder, 'keys'), ORIGIN);
+    await openLog(db, ORIGIN, new Date());
+    const keys = await loadLogKeys(join(folder, 'keys'));
     const guard = folderGuard(join(folder, 'signed'));
     const publisher: Publisher = {
       db,
-      origin: ORIGIN,
       keys,
-      guard,
+      guardOf: () => guard,
       witnesses: undefined,
       clock: () => new Date(),
     };
@@ -202,17 +201,20 @@ describe('a crash while publishing', () => {
   const steps: Readonly<Record<string, (publisher: Publisher) => Publisher>> = {
     'before what is signed is kept': (publisher) => ({
       ...publisher,
-      guard: { ...publisher.guard, keep: () => Promise.reject(crash) } satisfies Guard,
+      guardOf: (origin): Guard => ({
+        ...publisher.guardOf(origin),
+        keep: () => Promise.reject(crash),
+      }),
     }),
     'after it was kept outside the database, before it is in it': (publisher) => ({
       ...publisher,
-      guard: {
-        newest: () => publisher.guard.newest(),
+      guardOf: (origin): Guard => ({
+        ...publisher.guardOf(origin),
         keep: async (size, note) => {
-          await publisher.guard.keep(size, note);
+          await publisher.guardOf(origin).keep(size, note);
           throw crash;
         },
-      },
+      }),
     }),
     'after it was signed and kept, and the witnesses had answered': (publisher) => {
       const policy = { logs: [], witnesses: [], groups: [], quorum: 'none' };
@@ -236,13 +238,15 @@ describe('a crash while publishing', () => {
       await publish(publisher);
       const last = await readNewestCheckpoint(db);
       expect([first?.size, last?.size]).toEqual([1, 3]);
-      expect((await readSigned(db))?.size).toBe(3);
+      expect((await readSigned(db, 1))?.size).toBe(3);
       const kept = openCheckpoint(
-        (await publisher.guard.newest()) ?? '',
-        publisher.keys.checkpoints,
+        (await publisher.guardOf(ORIGIN).newest()) ?? '',
+        publisher.keys.checkpoints(ORIGIN),
       );
       expect(kept).toMatchObject({ ok: true, checkpoint: { size: 3 } });
-      expect((await verifyStoredLog(db, { verifiers: publisher.keys.checkpoints })).ok).toBe(true);
+      expect(
+        (await verifyStoredLog(db, { verifiers: publisher.keys.checkpoints(ORIGIN) })).ok,
+      ).toBe(true);
     },
   );
 });

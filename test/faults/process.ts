@@ -25,16 +25,18 @@ function environment(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
 }
 
 /**
- * Starts `src/main.ts` with this environment.
+ * Starts `src/main.ts` with this environment; where it has `CLOCK`, the service with a clock that
+ * begins there.
  * @param mounts shell commands that run before it, where what they mount is seen by it alone.
  */
 export function spawnService(
   env: Readonly<Record<string, string>>,
   mounts?: string,
 ): ServiceProcess {
+  const main = env['CLOCK'] === undefined ? 'src/main.ts' : 'test/faults/service-at.ts';
   const [command, args] =
     mounts === undefined
-      ? [process.execPath, ['src/main.ts']]
+      ? [process.execPath, [main]]
       : ['unshare', ['-rm', 'sh', '-c', `${mounts}; exec '${process.execPath}' src/main.ts`]];
   const child = spawn(command, args, {
     cwd: ROOT,

@@ -43,7 +43,7 @@ beforeAll(async () => {
   server = stack.use(await startOwnServer());
   dataDir = await mkdtemp(join(tmpdir(), 'umutungo-steps-'));
   stack.defer(() => rm(dataDir, { recursive: true, force: true }));
-  const { checkpoints } = await loadLogKeys(join(dataDir, 'keys'), ORIGIN);
+  const checkpoints = (await loadLogKeys(join(dataDir, 'keys'))).checkpoints(ORIGIN);
   const vkeys = checkpoints.map((key) => `log ${formatVerifierKey(key)}\n`);
   const logs = join(dataDir, 'logs');
   await writeFile(logs, `${vkeys.join('')}quorum none\n`);
@@ -233,7 +233,7 @@ async function expectOnce(
   );
   expect(made).toEqual([{ requests: 1, events: 1 }]);
   await using connection = connect(server.url, 1);
-  const { checkpoints } = await loadLogKeys(join(dataDir, 'keys'), ORIGIN);
+  const checkpoints = (await loadLogKeys(join(dataDir, 'keys'))).checkpoints(ORIGIN);
   const report = await verifyStoredLog(connection.db, {
     verifiers: checkpoints,
     trustedCheckpoints: [seen, await checkpoint()],

@@ -11,6 +11,13 @@ const OPEN: Readonly<Record<string, string>> = {
   getDocs: 'the contract is public',
   getCheckpoint:
     'whoever doubts the operator must be able to watch the log: only a size and a hash',
+  listShards: 'origins, sizes and public keys, for whoever watches the log',
+  getPrevious: 'size and hash of the tree that came before, and a salt',
+  getShardCheckpoint: 'as getCheckpoint',
+  getShardVerifierKeys: 'public keys',
+  getShardTrustPolicy: 'as getTrustPolicy',
+  getShardPrevious: 'as getPrevious',
+  getShardConsistencyProof: 'as getConsistencyProof',
   getVerifierKey: 'a public key',
   getVerifierKeys: 'public keys',
   getVerifier: 'a program that whoever doubts the operator runs',

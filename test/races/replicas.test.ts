@@ -123,7 +123,9 @@ describe('the log of two replicas under load', () => {
     for (const { event_id, leaf_hash } of answers.map(recordedIn)) {
       expect(hashes.get(event_id)).toBe(leaf_hash);
     }
-    const { checkpoints } = await loadLogKeys(join(dataDir, 'keys'), replicas[0].config.logOrigin);
+    const checkpoints = (await loadLogKeys(join(dataDir, 'keys'))).checkpoints(
+      replicas[0].config.logOrigin,
+    );
     const report = await verifyStoredLog(connection.db, { verifiers: checkpoints });
     expect(report).toMatchObject({ ok: true, problems: [], pending: 0, size: log.length });
     expect(warnings()).toEqual([]);
@@ -140,7 +142,9 @@ describe('the log of two replicas under load', () => {
   });
 
   test('publishes checkpoints that each extend the one before, whichever replica is asked', async () => {
-    const { checkpoints } = await loadLogKeys(join(dataDir, 'keys'), replicas[0].config.logOrigin);
+    const checkpoints = (await loadLogKeys(join(dataDir, 'keys'))).checkpoints(
+      replicas[0].config.logOrigin,
+    );
     const load = { done: false };
     const written = Promise.all(
       Array.from({ length: 8 }, async (_, lane) => {
