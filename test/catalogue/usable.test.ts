@@ -639,7 +639,7 @@ async function bySql(
   const permitted = await listed(program, asked, { isPermit: true });
   expect(permitted.every(({ usable }) => usable === 'permit')).toBe(true);
   expect(permitted.map(({ id }) => id).toSorted()).toEqual(
-    [...effects].flatMap(([id, effect]) => (effect === 'permit' ? id : [])).toSorted(),
+    [...effects].flatMap(([id, each]) => (each === 'permit' ? id : [])).toSorted(),
   );
   return effects;
 }
