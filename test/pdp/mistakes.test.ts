@@ -382,7 +382,9 @@ test('of the mistakes of many files the first fifty are named', () => {
 test('what a pack cites and names must be in it, and a mistake is found where it stands', () => {
   const cites = (...instruments: string[]): object[] =>
     instruments.map((instrument) => ({ instrument, article: '1', confidence: 'high' }));
-  const withNames = (a: string, b: string, c: string, d: string, e: string, f: string): string => {
+  const withNames = (
+    ...[a = '', b = '', c = '', d = '', open = '', e = '', f = '']: string[]
+  ): string => {
     const { facts } = smallPack() as { facts: Record<string, object> };
     const title = { en: 'x' };
     const remedy = { to: 'value', values: [true], sentence: title };
@@ -401,6 +403,7 @@ test('what a pack cites and names must be in it, and a mistake is found where it
       retention: {
         record_years: 6,
         cites: cites('choice', d),
+        open_request: { days: 60, cites: cites('law', open) },
         erasure: {
           error: { title, during_retention: true, cites: cites('choice') },
           other: { title, during_retention: true, cites: cites('choice', e) },
@@ -409,9 +412,17 @@ test('what a pack cites and names must be in it, and a mistake is found where it
     });
     return JSON.stringify(pack, undefined, 1);
   };
-  const right = withNames('law', 'rule', 'request.no', 'choice', 'law', 'request.no');
+  const right = withNames('law', 'rule', 'request.no', 'choice', 'choice', 'law', 'request.no');
   expect(said(buildProgram({ file: 'pack', text: right }, []))).toEqual([]);
-  const names = ['wrong_a', 'wrong_b', 'request.wrong_c', 'wrong_d', 'wrong_e', 'wrong_f'] as const;
+  const names = [
+    'wrong_a',
+    'wrong_b',
+    'request.wrong_c',
+    'wrong_d',
+    'wrong_open',
+    'wrong_e',
+    'wrong_f',
+  ];
   const text = withNames(...names);
   const result = buildProgram({ file: 'pack', text }, []);
   const problems = result.ok ? [] : result.problems;
@@ -422,6 +433,7 @@ test('what a pack cites and names must be in it, and a mistake is found where it
     '"instrument": "wrong_b",',
     '"request.wrong_c"',
     '"instrument": "wrong_d",',
+    '"instrument": "wrong_open",',
     '"instrument": "wrong_e",',
     '"when": "wrong_f"',
   ]);
