@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { CompiledQuery, sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import { type FactTest, type Predicate, sizeOf } from '../pdp/predicate.ts';
@@ -94,11 +94,45 @@ async function readExceptions(
 }
 
 async function readRows(tx: Tx, found: Expression): Promise<UsableDataset[]> {
-  const { rows } = await sql<UsableDataset>`
-    select d.id, d.version, d.status, d.publisher, d.document, d.created_at, d.updated_at, u.usable
-    from (${found}) u join dataset d on d.id = u.dataset
-    order by u.created_at desc, u.dataset desc`.execute(tx);
+  const { rows } = await asked<UsableDataset>(
+    tx,
+    sql`
+      select d.id, d.version, d.status, d.publisher, d.document, d.created_at, d.updated_at, u.usable
+      from (${found}) u join dataset d on d.id = u.dataset
+      order by u.created_at desc, u.dataset desc`,
+  );
   return rows;
+}
+
+/** Parameters of one statement at the most: the protocol counts them in 16 bits. */
+const MAX_PARAMETERS = 65_535;
+
+/**
+ * Asks with one parameter for all that are equal and read as the same type: policies say the same
+ * few words again and again.
+ */
+async function asked<T>(tx: Tx, question: Expression): Promise<{ rows: T[] }> {
+  const { sql: text, parameters } = question.compile(tx);
+  const places = new Map<string, number>();
+  const values: unknown[] = [];
+  const shared = text.replace(/\$(\d+)(::[a-z0-9]+(?:\[\])?)?/g, (_, number: string, type = '') => {
+    const value = parameters[Number(number) - 1];
+    const key = `${typeof value} ${JSON.stringify(value)} ${type}`;
+    // Each of the hashes of profiles is another one, and there are many.
+    const known = Buffer.isBuffer(value) ? undefined : places.get(key);
+    const place = known ?? values.push(value);
+    if (known === undefined) places.set(key, place);
+    return `$${place}${type}`;
+  });
+  if (values.length > MAX_PARAMETERS) throw tooIntricate();
+  return tx.executeQuery<T>(CompiledQuery.raw(shared, values));
+}
+
+function tooIntricate(): ServiceError {
+  return new ServiceError(
+    'unavailable',
+    'The policies in force are too intricate to be asked this.',
+  );
 }
 
 const NEWEST_FIRST: Expression = sql`order by f.created_at desc, f.dataset desc`;
@@ -136,11 +170,7 @@ class Plan {
   readonly #review: Expression;
 
   constructor(tests: FactTests, { usable, review, purpose, exceptions }: Asked) {
-    if (sizeOf(usable) + sizeOf(review) > MAX_TESTS)
-      throw new ServiceError(
-        'unavailable',
-        'The policies in force are too intricate to be asked this.',
-      );
+    if (sizeOf(usable) + sizeOf(review) > MAX_TESTS) throw tooIntricate();
     this.#tests = tests;
     this.#purpose = purpose;
     this.#exceptions = [...exceptions.keys()];
@@ -158,8 +188,10 @@ class Plan {
   /** The profiles that fit; undefined where all of them do. */
   async profiles(tx: Tx): Promise<Buffer[] | undefined> {
     if (!this.#fits) return undefined;
-    const { rows } = await sql<{ sha256: Buffer }>`
-      select p.sha256 from fact_profile p where ${this.#fits}`.execute(tx);
+    const { rows } = await asked<{ sha256: Buffer }>(
+      tx,
+      sql`select p.sha256 from fact_profile p where ${this.#fits}`,
+    );
     return rows.map(({ sha256 }) => sha256);
   }
 

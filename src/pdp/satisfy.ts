@@ -277,7 +277,6 @@ class Search {
 
   #numbers(domains: Domains): ReadonlyMap<string, number> | undefined {
     const problem = orderOf(domains);
-    const asOf = domains.numbers.get('request.as_of');
     if (!domains.numbers.has('today')) return solveOrder(problem, this.#step);
     const bounds = boundsIn(problem);
     if (!bounds) return undefined;
@@ -293,11 +292,7 @@ class Search {
     const ranges = new Map(problem.ranges);
     ranges.set('today', narrowed(narrowed(today, 'gteq', low), 'lteq', high));
     const date = solveOrder({ ...problem, ranges }, this.#step)?.get('today');
-    if (date === undefined) {
-      // Another day might do where this one does not.
-      this.doubtful ||= asOf !== undefined;
-      return undefined;
-    }
+    if (date === undefined) return undefined;
     const start = startOfDay(date, day);
     let whole = narrowed(narrowed(instants, 'gteq', start), 'lt', startOfDay(date + 1, day));
     whole = { ...whole, anchor: start };
@@ -305,6 +300,7 @@ class Search {
       .set('request.as_of', whole)
       .set('today', narrowed(today, 'eq', date));
     const result = solveOrder({ ...problem, ranges: again }, this.#step);
+    // Another day might do where this one does not.
     this.doubtful ||= !result;
     return result;
   }

@@ -690,7 +690,7 @@ describe('SQL, evaluation and explanation', () => {
           expect((await disagreements(program, asked, 10)).slice(0, 1)).toEqual([]);
         },
       ),
-      { numRuns: 15 },
+      { numRuns: Number(process.env['RUNS'] ?? 15) },
     );
   }, 600_000);
 
