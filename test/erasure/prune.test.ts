@@ -145,6 +145,9 @@ describe('is refused', () => {
   test('while a hold covers any of it', async () => {
     now = new Date('2023-06-01T00:00:00Z');
     await until(async () => (await shards()).length === 3);
+    // The first request has expired by now.
+    expect((await approve(id)).body.code).toBe('wrong_status');
+    ({ id } = (await ask(2016)).body.erasure);
     for (const scope of [
       { dataset: 'old' },
       { person: 'demo-steward' },

@@ -325,6 +325,13 @@ test('a database of the release before becomes the first shard as it is, and the
     url,
     `drop trigger log_head_final on log_head; drop trigger log_head_no_delete on log_head;
      drop function refuse_changing_final; alter table log_head drop column year, drop column base;
+     alter table decision drop column evaluation;
+     alter table cut_off_decision drop constraint cut_off_decision_pkey;
+     alter table cut_off_decision drop column decision;
+     alter table cut_off_decision add constraint cut_off_request_pkey primary key (run, outcome, access_request);
+     alter table cut_off_decision rename to cut_off_request;
+     alter table erasure drop column refusal, drop column ended_by, drop column ended_at, drop column end_event;
+     drop index erasure_open;
      delete from kysely_migration where name >= '0011'`,
   );
   const picture = (): Promise<unknown[]> =>

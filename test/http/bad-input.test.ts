@@ -910,7 +910,7 @@ describe('a caller whose organisation or projects are not registered', () => {
 });
 
 /** Lists that are short, and answered whole. */
-const WHOLE = ['listPolicies', 'listPolicyTemplates', 'listFacts', 'listTerms'];
+const WHOLE = ['listPolicies', 'listPolicyTemplates', 'listFacts', 'listTerms', 'listShards'];
 
 describe('parameters', () => {
   const cursor = (value: unknown): string =>

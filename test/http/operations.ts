@@ -64,6 +64,7 @@ const EXISTING: Readonly<Record<string, string>> = {
   projects: 'idsr-forecasting',
   registrations: 'registration-jp-engineering',
   authorisations: 'idsr-forecasting-dpia',
+  year: String(new Date().getUTCFullYear()),
 };
 const NOBODYS_UUID = '00000000-0000-7000-8000-000000000000';
 
