@@ -48,6 +48,29 @@ export function readAs(truth: Expression, is: Reading): Expression {
   }
 }
 
+/** A comparison of a number, a date or a moment of the dataset with a known one. */
+export interface Limit {
+  readonly fact: StoredFact;
+  readonly operator: 'lt' | 'lteq' | 'gt' | 'gteq';
+  /** As in a frame. */
+  readonly value: number;
+}
+
+const TURNED = { lt: 'gt', lteq: 'gteq', gt: 'lt', gteq: 'lteq' } as const;
+
+/** A test as the limit that it is; undefined of another one. */
+export function limitOf(test: FactTest): Limit | undefined {
+  if (test.kind !== 'order') return undefined;
+  const { left, right, operator } = test;
+  const [scalar, other] = 'fact' in left ? [left, right] : [right, left];
+  if (!('fact' in scalar) || scalar.ranks || !('value' in other)) return undefined;
+  const { value } = other;
+  if (typeof value !== 'number' || !NUMBERS.includes(scalar.fact.load)) return undefined;
+  return { fact: scalar.fact, operator: scalar === left ? operator : TURNED[operator], value };
+}
+
+const NUMBERS: readonly Load[] = ['number', 'date', 'instant'];
+
 /**
  * Writes tests of stored facts as SQL, over `p` (a fact_profile), `f` (a dataset_facts), `r` (the
  * numbers and dates read of it) and `t` (the dataset's consent_total for the purpose asked). Names
@@ -133,6 +156,12 @@ export class FactTests {
     const type = load?.ranks ? 'number' : (load?.fact.load ?? 'text');
     const [a, b] = [this.#scalar(left, type), this.#scalar(right, type)];
     return unless(sql`${a.value} ${operator} ${b.value}`, a.none, b.none);
+  }
+
+  /** What a limit comes out as with `bound` as its value, a number. */
+  within({ fact, operator }: Limit, bound: Expression): Expression {
+    const { value, none } = this.#fact(fact);
+    return unless(sql`${value} ${ORDER[operator]} ${bound}`, none);
   }
 
   #contains(set: Members, value: Scalar): Expression {

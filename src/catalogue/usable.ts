@@ -1,10 +1,10 @@
 import { CompiledQuery, sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
-import { type FactTest, type Predicate, sizeOf } from '../pdp/predicate.ts';
+import { type FactTest, type Predicate, type Reading, sizeOf } from '../pdp/predicate.ts';
 import type { PolicyReference } from '../pdp/program.ts';
 import type { Dataset } from './dataset.ts';
-import { type Expression, FactTests, readAs } from './fact-tests.ts';
+import { type Expression, FactTests, type Limit, limitOf, readAs } from './fact-tests.ts';
 import { type DatasetFilter, narrowing } from './store.ts';
 
 /** Which datasets may be used for one request, and what that was computed from. */
@@ -94,14 +94,14 @@ async function readExceptions(
 }
 
 async function readRows(tx: Tx, found: Expression): Promise<UsableDataset[]> {
-  const { rows } = await asked<UsableDataset>(
+  const rows = await asked(
     tx,
     sql`
       select d.id, d.version, d.status, d.publisher, d.document, d.created_at, d.updated_at, u.usable
       from (${found}) u join dataset d on d.id = u.dataset
       order by u.created_at desc, u.dataset desc`,
   );
-  return rows;
+  return rows as UsableDataset[];
 }
 
 /** Parameters of one statement at the most: the protocol counts them in 16 bits. */
@@ -111,7 +111,7 @@ const MAX_PARAMETERS = 65_535;
  * Asks with one parameter for all that are equal and read as the same type: policies say the same
  * few words again and again.
  */
-async function asked<T>(tx: Tx, question: Expression): Promise<{ rows: T[] }> {
+async function asked(tx: Tx, question: Expression): Promise<unknown[]> {
   const { sql: text, parameters } = question.compile(tx);
   const places = new Map<string, number>();
   const values: unknown[] = [];
@@ -125,7 +125,7 @@ async function asked<T>(tx: Tx, question: Expression): Promise<{ rows: T[] }> {
     return `$${place}${type}`;
   });
   if (values.length > MAX_PARAMETERS) throw tooIntricate();
-  return tx.executeQuery<T>(CompiledQuery.raw(shared, values));
+  return (await tx.executeQuery(CompiledQuery.raw(shared, values))).rows;
 }
 
 function tooIntricate(): ServiceError {
@@ -152,6 +152,17 @@ interface Search {
   readonly filter: DatasetFilter;
   readonly limit: number;
 }
+
+/** Of an `and`: the limit holds, or one of `where`; of an `or`: it does, and all of `where`. */
+interface Limited {
+  readonly limit: Limit;
+  readonly is: Reading;
+  readonly where: readonly Predicate[];
+  /** The same for limits of which one is the narrowest. */
+  readonly key: string;
+}
+
+const DUAL = { and: 'or', or: 'and' } as const;
 
 /** A question in two steps: what a profile settles, and the rest. */
 class Plan {
@@ -181,18 +192,15 @@ class Plan {
     const open = (usable.kind === 'and' ? usable.of : [usable]).filter(
       (part) => !this.#ofProfile(part),
     );
-    this.#usable = joined('and', [sql`true`, ...open.map((part) => this.#settle(part))]);
+    this.#usable = joined('and', [sql`true`, ...this.#settleAll('and', open)]);
     this.#review = this.#settle(review);
   }
 
   /** The profiles that fit; undefined where all of them do. */
   async profiles(tx: Tx): Promise<Buffer[] | undefined> {
     if (!this.#fits) return undefined;
-    const { rows } = await asked<{ sha256: Buffer }>(
-      tx,
-      sql`select p.sha256 from fact_profile p where ${this.#fits}`,
-    );
-    return rows.map(({ sha256 }) => sha256);
+    const rows = await asked(tx, sql`select p.sha256 from fact_profile p where ${this.#fits}`);
+    return (rows as { sha256: Buffer }[]).map(({ sha256 }) => sha256);
   }
 
   /**
@@ -272,19 +280,80 @@ class Plan {
     const settled = predicate.of.filter((part) => this.#ofProfile(part));
     const open = predicate.of.filter((part) => !this.#ofProfile(part));
     const columns = settled.length === 0 ? [] : [this.#column(predicate.kind, settled)];
-    return joined(predicate.kind, [...columns, ...open.map((part) => this.#settle(part))]);
+    return joined(predicate.kind, [...columns, ...this.#settleAll(predicate.kind, open)]);
+  }
+
+  /**
+   * Parts of a junction that the profile does not settle. Of many limits of one fact, each where the
+   * profile says so (policies have numbers of their own), the profile settles which one is the
+   * narrowest, of an `or` the widest: one comparison is left for the dataset.
+   */
+  #settleAll(kind: 'and' | 'or', parts: readonly Predicate[]): Expression[] {
+    const limited = Map.groupBy(parts, (part) => this.#limited(kind, part)?.key);
+    const others = limited.get(undefined) ?? [];
+    limited.delete(undefined);
+    const single = [...limited.values()].filter((group) => group.length === 1).flat();
+    const many = [...limited.values()].filter((group) => group.length > 1);
+    return [
+      ...[...others, ...single].map((part) => this.#settle(part)),
+      ...many.map((group) => this.#narrowest(kind, group)),
+    ];
+  }
+
+  /** A part as a limit that holds, or is enough, where the profile says so. */
+  #limited(kind: 'and' | 'or', part: Predicate): Limited | undefined {
+    const all = part.kind === DUAL[kind] ? part.of : [part];
+    const [test, ...more] = all.filter((each) => !this.#ofProfile(each));
+    if (test?.kind !== 'test' || more.length > 0) return undefined;
+    const limit = limitOf(test.test);
+    if (!limit) return undefined;
+    const where = all.filter((each) => each !== test);
+    const { is } = test;
+    return { limit, is, where, key: `${limit.fact.name} ${limit.operator} ${is}` };
+  }
+
+  #narrowest(kind: 'and' | 'or', group: readonly Predicate[]): Expression {
+    const all = group.flatMap((part) => this.#limited(kind, part) ?? []);
+    const [{ limit, is }] = all as [Limited, ...Limited[]];
+    const isUpper = limit.operator === 'lt' || limit.operator === 'lteq';
+    const isSaid = is === 'true' || is === 'not_false';
+    const isLeast = (isUpper === isSaid) === (kind === 'and');
+    const bounds = all.map(({ where, limit: { value } }) => {
+      if (where.length === 0) return sql`${value}::float8`;
+      const says = joined(
+        DUAL[kind],
+        where.map((part) => this.#whole(part)),
+      );
+      return kind === 'and'
+        ? sql`case when ${says} then null else ${value}::float8 end`
+        : sql`case when ${says} then ${value}::float8 end`;
+    });
+    const value = sql`${isLeast ? sql`least` : sql`greatest`}(${sql.join(bounds, sql`, `)})`;
+    const bound = this.#named(
+      `bound ${kind} ${group.map((part) => this.#nameOf(part)).join()}`,
+      () => value,
+    );
+    const met = readAs(this.#tests.within(limit, bound), is);
+    return kind === 'and'
+      ? sql`(${bound} is null or ${met})`
+      : sql`(${bound} is not null and ${met})`;
   }
 
   #column(kind: 'and' | 'or', parts: readonly Predicate[]): Expression {
-    const key = `${kind} ${parts.map((part) => this.#nameOf(part)).join()}`;
+    return this.#named(`${kind} ${parts.map((part) => this.#nameOf(part)).join()}`, () =>
+      joined(
+        kind,
+        parts.map((part) => this.#whole(part)),
+      ),
+    );
+  }
+
+  /** The column of a profile for what `key` names. */
+  #named(key: string, value: () => Expression): Expression {
     const column = this.#columns.get(key);
     if (column) return column.name;
     const name = sql`p.${sql.ref(`c${this.#columns.size}`)}`;
-    const value = joined(
-      kind,
-      parts.map((part) => this.#whole(part)),
-    );
-    this.#columns.set(key, { name, value });
+    this.#columns.set(key, { name, value: value() });
     return name;
   }
 

@@ -785,6 +785,69 @@ describe('SQL, evaluation and explanation', () => {
   }, 600_000);
 });
 
+describe('Many limits of one fact', () => {
+  const where = fc.constantFrom<object | boolean>(
+    true,
+    { fact: 'dataset.code', eq: 'care' },
+    { fact: 'dataset.code', isAnyOf: ['hiv_care', 'any'] },
+    { fact: 'dataset.flag', eq: true },
+    { not: { fact: 'dataset.codes', hasPart: 'care' } },
+  );
+  /** Rules that hold where one fact is on one side of a number, each of another one. */
+  const limits = fc
+    .record({
+      fact: fc.constantFrom('number', 'subject_count', 'day', 'box.number', 'consent.coverage_pct'),
+      operator: fc.constantFrom('lt', 'lteq', 'gt', 'gteq'),
+      isAny: fc.boolean(),
+      isNot: fc.boolean(),
+      each: fc.array(fc.record({ where, at: fc.nat(2) }), { minLength: 3, maxLength: 7 }),
+      otherwise: fc.constantFrom('deny', 'review'),
+    })
+    .map(({ fact, operator, isAny, isNot, each, otherwise }) => {
+      const all = each.map(({ where: applies, at }) => {
+        const value = fact === 'day' ? `2026-10-1${4 + at}` : at;
+        const limit = { fact: `dataset.${fact}`, [operator]: value };
+        return { applies, holds: isNot ? { not: limit } : limit };
+      });
+      if (!isAny) return all.map((one, i) => ruleOf(`L-${i}`, { ...one, otherwise }));
+      const or = all.map(({ applies, holds }) => ({ and: [applies, holds] }));
+      return [ruleOf('L', { holds: { or }, otherwise })];
+    });
+
+  test('are one comparison each, and say the same', async () => {
+    await fc.assert(
+      fc.asyncProperty(pack, limits, request, async (thePack, rules, asked) => {
+        const made = build(thePack, policyDocument([permitting, ...rules]));
+        fc.pre(made.ok);
+        expect(
+          (await disagreements(programOf(thePack, rules, []), asked, 100)).slice(0, 1),
+        ).toEqual([]);
+      }),
+      { numRuns: Number(process.env['RUNS'] ?? 15) },
+    );
+  }, 600_000);
+
+  test('and more words than the protocol has parameters for are asked all the same', async () => {
+    const [drawn] = fc.sample(fc.tuple(pack, request), { seed: 3, numRuns: 1 });
+    if (!drawn) throw new Error('nothing was drawn');
+    const [thePack, asked] = drawn;
+    // Some 140,000 words, fewer than 500 of them different.
+    const rules = Array.from({ length: 40 }, (_, i) =>
+      ruleOf(`M-${i}`, {
+        holds: {
+          xone: Array.from({ length: 12 }, (_each, k) => ({
+            fact: 'dataset.codes',
+            isPartOf: [`w-${i}`, `w-${k}`, 'care'],
+          })),
+        },
+        otherwise: 'review',
+      }),
+    );
+    const program = programOf(thePack, rules, []);
+    expect((await disagreements(program, asked, 1_000)).slice(0, 1)).toEqual([]);
+  }, 60_000);
+});
+
 describe('The stored facts of datasets', () => {
   const PICTURE = `
     select dataset, created_at, active, consented, profile, apart, facts
