@@ -129,12 +129,14 @@ export async function startService(
       witnessDoor({ db, witness, clock, report }),
     ],
   });
-  let keeping = housekeeping(deps);
+  const stopped = new AbortController();
+  let keeping = housekeeping(deps, stopped.signal);
   const timer = setInterval(() => {
-    keeping = housekeeping(deps);
+    keeping = keeping.then(() => housekeeping(deps, stopped.signal));
   }, HOUSEKEEPING_MS);
   stack.defer(() => {
     clearInterval(timer);
+    stopped.abort();
     return keeping;
   });
   const server = createAdaptorServer({ fetch: app.fetch });
@@ -228,7 +230,11 @@ async function issuerOf(config: Config) {
   return { issuer: DEMO_ISSUER, audience: DEMO_AUDIENCE, keys: await demoKeys(config.dataDir) };
 }
 
-async function housekeeping(deps: Pick<Deps, 'db' | 'clock' | 'log'>): Promise<void> {
+async function housekeeping(
+  deps: Pick<Deps, 'db' | 'clock' | 'log'>,
+  signal: AbortSignal,
+): Promise<void> {
+  if (signal.aborted) return;
   const { db, clock } = deps;
   const programs = new Programs();
   const before = new Date(clock().getTime() - KEEP_MS).toISOString();
@@ -237,7 +243,7 @@ async function housekeeping(deps: Pick<Deps, 'db' | 'clock' | 'log'>): Promise<v
   await forgetRuns(db, before).catch(() => {});
   const inForce = (from: Db): Promise<Program> => programs.inForce(from, clock());
   await expireErasures({ ...deps, inForce }).catch(() => {});
-  await pruneShards(deps).catch(() => {});
+  await pruneShards({ ...deps, signal }).catch(() => {});
 }
 
 function listen(server: ServerType, { host, port }: Config): Promise<number> {

@@ -27,7 +27,16 @@ import {
 /** Events of one step: they are locked and the search is not indexed until it commits. */
 const STEP = 500;
 /** What says what was erased and held, and how shards hang together, stays for ever. */
-const KEPT = [TURN, 'requestErasure', 'approveErasure', 'placeHold', 'liftHold'];
+const KEPT = [
+  TURN,
+  'requestErasure',
+  'approveErasure',
+  'refuseErasure',
+  'withdrawErasure',
+  'expireErasure',
+  'placeHold',
+  'liftHold',
+];
 
 /** @throws ServiceError `unknown_reference` for a year without a shard that has ended. */
 export async function finalShard(db: Db, year: number): Promise<Head> {
@@ -78,6 +87,8 @@ export interface Pruner {
   readonly db: Db;
   readonly clock: () => Date;
   readonly log: { readonly keys: { readonly pseudonym: (actor: string) => string } };
+  /** Aborted, it ends after the step that is under way. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -90,11 +101,12 @@ export async function pruneShards(pruner: Pruner): Promise<void> {
 }
 
 async function pruneShard(pruner: Pruner, erasure: Erasure): Promise<void> {
-  const { db } = pruner;
+  const { db, signal } = pruner;
   const shard = (await readHeads(db)).find(({ year }) => year === erasure.scope.shard);
   if (!shard) return;
   let isHeld = false;
   for (let from: number | undefined = 0; from !== undefined; ) {
+    if (signal?.aborted) return;
     const started = performance.now();
     const step: Step = await takeStep(pruner, erasure, shard, from);
     isHeld ||= step.isHeld;
