@@ -65,6 +65,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   kysely: [
     'db/',
     'audit/store.ts',
+    'audit/log-store.ts',
     'audit/search-store.ts',
     'parties/store.ts',
     'parties/party.ts', // the type of a row

@@ -1,4 +1,4 @@
-import { readNewestCheckpoint } from '../audit/store.ts';
+import { readNewestCheckpoint } from '../audit/log-store.ts';
 import { type Dataset, datasetFacts } from '../catalogue/dataset.ts';
 import { readDatasetsOf } from '../catalogue/store.ts';
 import { transact, type Tx } from '../db/connection.ts';

@@ -1,5 +1,5 @@
 import { digestOf, digestsIn, splitDisclosures } from './disclosures.ts';
-import type { LogEntryRow } from './store.ts';
+import type { LogEntryRow } from './log-store.ts';
 
 /** The type of the event that records what an erasure took out of other events. */
 const ERASURE = 'approveErasure';

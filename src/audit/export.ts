@@ -15,7 +15,7 @@ import {
   type Published,
   readCheckpointAt,
   readHeads,
-} from './store.ts';
+} from './log-store.ts';
 import { type EventQuery, termsOfQuery } from './terms.ts';
 
 /** What is exported. All of it is fixed by the checkpoint: the same words give the same bytes. */

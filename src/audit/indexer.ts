@@ -1,6 +1,7 @@
 import { type Db, transact } from '../db/connection.ts';
 import { BLOCK, countBlocks, insertBlock, insertTerms, lockForIndexing } from './search-store.ts';
-import { readHead, readSequenced } from './store.ts';
+import { readHead } from './log-store.ts';
+import { readSequenced } from './store.ts';
 import { termsOf } from './terms.ts';
 
 /**

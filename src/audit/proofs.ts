@@ -3,7 +3,7 @@ import { notFound, ServiceError } from '../errors.ts';
 import { formatProofFile } from '../tlog/proof-file.ts';
 import { consistencyProof, inclusionProof, type ReadTile } from '../tlog/prove.ts';
 import { hashTile } from './sequencer.ts';
-import { type Published, readHeads, readNewestCheckpoint } from './store.ts';
+import { type Published, readHeads, readNewestCheckpoint } from './log-store.ts';
 
 /**
  * The newest published checkpoint: of the shard of a year, or of the newest shard that has one.

@@ -13,7 +13,7 @@ import {
   readHeads,
   readNewestCheckpoint,
   readSigned,
-} from './store.ts';
+} from './log-store.ts';
 import type { Witnesses } from './witnesses.ts';
 
 /** What publishing takes. */

@@ -4,7 +4,8 @@ import type { Policy } from '../tlog/policy.ts';
 import type { EventInput, SealedEvent } from './event.ts';
 import { sealEvent } from './event.ts';
 import type { LogKeys } from './keys.ts';
-import { insertEvent, joinQueue, readEvent, readOriginOf } from './store.ts';
+import { joinQueue } from './log-store.ts';
+import { insertEvent, readEvent, readOriginOf } from './store.ts';
 import type { WitnessState } from './witnesses.ts';
 
 /** The log, as those see it who write events. */

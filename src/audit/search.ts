@@ -1,6 +1,7 @@
 import type { Db } from '../db/connection.ts';
 import { BLOCK, countBlocks, findBlocks, type Period } from './search-store.ts';
-import { type EventRow, readAt, readHead, readSequenced } from './store.ts';
+import { readHead } from './log-store.ts';
+import { type EventRow, readAt, readSequenced } from './store.ts';
 import { type EventQuery, mayFit, termsOf, termsOfQuery } from './terms.ts';
 
 export interface Search extends EventQuery, Period {

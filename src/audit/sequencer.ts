@@ -17,7 +17,6 @@ import { bodyOfTurn, nextOrigin, TURN } from './shards.ts';
 import {
   type Head,
   hasPending,
-  insertEvent,
   insertFirstHead,
   insertHead,
   insertTile,
@@ -29,7 +28,8 @@ import {
   readTileRoots,
   sequencePending,
   updateHead,
-} from './store.ts';
+} from './log-store.ts';
+import { insertEvent } from './store.ts';
 
 /** Events of one transaction at most. */
 export const SEQUENCE_BATCH = 1024;

@@ -4,7 +4,7 @@ import { emptyRoot } from '../tlog/leaf.ts';
 import { type NoteVerifier, renamed } from '../tlog/note-key.ts';
 import type { LogReport } from '../tlog/verify.ts';
 import { leafBindsBody, readLeaf } from './event.ts';
-import type { Head } from './store.ts';
+import type { Head } from './log-store.ts';
 
 /** The type of a shard's first event, where another shard came before it. */
 export const TURN = 'turnLog';

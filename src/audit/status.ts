@@ -4,7 +4,13 @@ import { encodeBase64 } from '../tlog/encoding.ts';
 import { formatVerifierKey } from '../tlog/note-key.ts';
 import type { Log, LogHealth } from './record.ts';
 import { nextOrigin, TURN } from './shards.ts';
-import { countPending, readEntries, readHead, readHeads, readNewestCheckpoint } from './store.ts';
+import {
+  countPending,
+  readEntries,
+  readHead,
+  readHeads,
+  readNewestCheckpoint,
+} from './log-store.ts';
 
 /** Where the shard that grows stands, and how publishing goes as the replica that is asked sees it. */
 export interface LogStatus extends LogHealth {

@@ -4,7 +4,7 @@ import { encodeEntryBundle } from '../tlog/bundle.ts';
 import { TILE_WIDTH, type TilePath, tileWidth } from '../tlog/tiles.ts';
 import { newestCheckpoint } from './proofs.ts';
 import { hashTile } from './sequencer.ts';
-import { readLeaves } from './store.ts';
+import { readLeaves } from './log-store.ts';
 
 /**
  * A hash tile or an entry bundle of a published shard (C2SP tlog-tiles), whose bytes never change.

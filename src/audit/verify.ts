@@ -21,10 +21,10 @@ import {
   type LogEntryRow,
   readCheckpoints,
   readEntries,
-  readEvent,
   readHeads,
   readTile,
-} from './store.ts';
+} from './log-store.ts';
+import { readEvent } from './store.ts';
 
 export interface StoredLogProblem extends Omit<LogProblem, 'code'> {
   readonly code:

@@ -15,7 +15,7 @@ import {
   lockWitnessedLog,
   readWitnessedLog,
   updateWitnessedLog,
-} from './store.ts';
+} from './witness-store.ts';
 
 /** This service as a witness of other logs. */
 export interface Witness {

@@ -1,5 +1,5 @@
 import { type Selectable, sql } from 'kysely';
-import type { Head } from '../audit/store.ts';
+import type { Head } from '../audit/log-store.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import type { ConsentStatus, ErasureTable, HoldScope } from '../db/schema.ts';
 
