@@ -125,8 +125,12 @@ describe('who stops the server', () => {
     const next = await startEmbedded({ dataDir: dir.path });
     expect(next.startedByUs).toBe(false);
     expect(await query(next.connectionString, 'select n from found')).toEqual([{ n: 42 }]);
+    // The session of the one that was killed ends a moment after it.
+    const holds = `select count(*)::integer as n from pg_locks where locktype = 'advisory'`;
+    const held = (): Promise<unknown> => query(next.connectionString, holds);
+    await expect.poll(held, { timeout: 10_000 }).toEqual([{ n: 1 }]);
     await next.stop();
-    expect(isAlive(pid)).toBe(false);
+    await expectGone(pid);
   });
 
   test('two processes at once on a new directory share one server, the last one stops it', async () => {
@@ -142,7 +146,7 @@ describe('who stops the server', () => {
     expect(isAlive(pid)).toBe(true);
     expect(await query(joiner.connectionString, 'select 1 as n')).toEqual([{ n: 1 }]);
     await joiner.stop();
-    expect(isAlive(pid)).toBe(false);
+    await expectGone(pid);
     // Nothing of the cluster that lost is left.
     expect((await readdir(dir.path)).toSorted()).toEqual(['postgres', 'postgres.log', 'sock']);
   });
@@ -165,7 +169,7 @@ describe('who stops the server', () => {
     const database = await startEmbedded({ dataDir: dir.path, settings: FAST });
     const pid = await postmasterPid(dir.path);
     await Promise.all([database.stop(), database.stop()]);
-    expect(isAlive(pid)).toBe(false);
+    await expectGone(pid);
     expect(await readdir(join(dir.path, 'sock'))).toEqual([]);
   });
 
@@ -175,7 +179,7 @@ describe('who stops the server', () => {
     const pid = await postmasterPid(dir.path);
     // To the whole group; the service queries once more before it stops the server.
     await service.stop();
-    expect(isAlive(pid)).toBe(false);
+    await expectGone(pid);
   });
 });
 
@@ -350,6 +354,11 @@ async function postmasterPid(dataDir: string): Promise<number> {
 }
 
 /** An orphan may stay a zombie where no init process collects it; that is not alive. */
+/** A process that has let go of its memory, and is the server no longer, takes a moment to be gone. */
+async function expectGone(pid: number): Promise<void> {
+  await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
+}
+
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
