@@ -39,13 +39,14 @@ export async function publish(publisher: Publisher): Promise<void> {
   const failures: unknown[] = [];
   const heads = await readHeads(db);
   if (heads.length === 0) throw new Error('the log has no head');
-  for (const { log_id, origin, year, size } of heads) {
+  for (const shard of heads) {
+    const { log_id, origin, year, size } = shard;
     const isFinal = log_id !== heads.at(-1)?.log_id;
     try {
       if (isFinal && (await guardOf(origin).ended())) {
         if ((await readNewestCheckpoint(db, year))?.size === size) continue;
       }
-      await publishShard(publisher, log_id);
+      await publishShard(publisher, shard);
     } catch (error) {
       failures.push(error);
       if (isFinal && !(await guardOf(origin).ended())) break;
@@ -64,29 +65,31 @@ export async function publish(publisher: Publisher): Promise<void> {
  * @throws Error when the shard does not extend what was signed or goes on after its end (then
  * nothing is signed), and when too few witnesses cosigned (then the last published checkpoint stays).
  */
-async function publishShard(publisher: Publisher, logId: number): Promise<void> {
+async function publishShard(
+  publisher: Publisher,
+  { log_id: logId, origin, year }: Pick<Head, 'log_id' | 'origin' | 'year'>,
+): Promise<void> {
   const { db, keys, guardOf, witnesses, clock } = publisher;
   // In this order: another replica may sequence, turn, sign and publish between two of these reads,
   // and the head must not be older than what it is compared with.
   const signed = await readSigned(db, logId);
-  const known = (await readHeads(db)).find(({ log_id }) => log_id === logId);
-  if (!known) throw new Error('a shard of the log is gone');
-  const guard = guardOf(known.origin);
+  const guard = guardOf(origin);
   const ended = await guard.ended();
   const kept = await guard.newest();
-  const last = await readNewestCheckpoint(db, known.year);
+  const last = await readNewestCheckpoint(db, year);
   const heads = await readHeads(db);
-  const head = heads.find(({ log_id }) => log_id === logId) ?? known;
+  const head = heads.find(({ log_id }) => log_id === logId);
+  if (!head) throw new Error('a shard of the log is gone');
   const isFinal = heads.at(-1)?.log_id !== logId;
   if (ended && !isFinal) {
     throw new Error(
-      `the log ${head.origin} has ended, and this database goes on with it: a database was restored to a state from before the turn, and nothing is signed until the rest is back`,
+      `the log ${origin} has ended, and this database goes on with it: a database was restored to a state from before the turn, and nothing is signed until the rest is back`,
     );
   }
   for (const note of new Set([kept, signed?.note])) {
     if (note !== undefined) await proveExtension(publisher, note, head);
   }
-  const { origin, size, root } = head;
+  const { size, root } = head;
   const isPublished = last?.size === size && last.root.equals(root);
   if (isPublished && (ended || !isFinal)) return;
   const note = signCheckpoint({ origin, size, root }, keys.checkpoints(origin));

@@ -93,8 +93,8 @@ export async function receiptOf(
 
 /**
  * The promise that an event will be in the log: whoever holds it can prove that one is missing.
- * JWS over `{iss: origin, iat, event_id, leaf_hash}`, with the origin of the event's shard; Ed25519 is deterministic, so the same event
- * always has the same receipt.
+ * JWS over `{iss: origin, iat, event_id, leaf_hash}`, with the origin of the event's shard; Ed25519
+ * is deterministic, so the same event always has the same receipt.
  */
 export function signReceipt(
   log: Log,

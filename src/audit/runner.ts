@@ -24,10 +24,11 @@ export interface LogRunner extends AsyncDisposable {
 }
 
 /**
- * Sequences, turns to the shard of a new year, publishes and indexes for searching in the background until disposed, each on its own:
- * a witness that is slow to answer holds no index back. Every replica runs one; the locks in the database make that safe,
- * these loops only make it prompt. A failure is said once, waited out, and tried again: decisions
- * go on, the checkpoint stays the last good one.
+ * Sequences, turns to the shard of a new year, publishes and indexes for searching in the background
+ * until disposed, each on its own: a witness that is slow to answer holds no index back. Every
+ * replica runs one; the locks in the database make that safe, these loops only make it prompt. A
+ * failure is said once, waited out, and tried again: decisions go on, the checkpoint stays the last
+ * good one.
  */
 export function runLog(
   publisher: Publisher,
