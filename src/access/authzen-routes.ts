@@ -168,7 +168,8 @@ async function requestAccess(
     throw new ServiceError('expired_denial', 'The review is too old. Evaluate again.');
   }
   const { vocabulary } = await deps.inForce(deps.db);
-  const { request } = askedBy(vocabulary, body);
+  const { names, asked } = askedBy(vocabulary, body);
+  const request = { ...asked, ...names };
   deps.checkSchema('AccessRequestInput', request);
   const key = headers.idempotencyKey;
   const submitted = await deps.submit({

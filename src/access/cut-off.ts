@@ -211,12 +211,13 @@ function askedIn(
 ): Readonly<Record<string, unknown>> {
   if (!is_evaluation) return vocabulary.canonical('request', request);
   const { action, ...facts } = request;
-  return askedBy(vocabulary, {
+  const { names, asked } = askedBy(vocabulary, {
     subject: { type: 'project', id: project },
     resource: { type: 'dataset', id: dataset },
     action: { name: String(action) },
     context: { ...facts, agreement },
-  }).request;
+  });
+  return { ...asked, ...names };
 }
 
 /** What a request would be answered at a moment, or the code of the problem why it could not be asked. */

@@ -1,4 +1,4 @@
-import { canonicalObject, canonicalText, fixedCanonicalText } from '../audit/canonical.ts';
+import { canonicalText, fixedCanonicalText } from '../audit/canonical.ts';
 import type { Recorded } from '../audit/record.ts';
 import { counted } from '../counted.ts';
 import { boundTo } from '../pdp/compose.ts';
@@ -66,15 +66,12 @@ export function decide(
 export function documentText(stored: StoredDecision): string {
   const { facts, policies, ...own } = stored;
   const { dataset, request } = facts as { readonly dataset: object; readonly request: object };
-  const members = Object.entries(own).map(([name, value]) => [name, canonicalText(value)] as const);
-  return canonicalObject({
-    ...Object.fromEntries(members),
-    policies: fixedCanonicalText(policies),
-    facts: canonicalObject({
-      dataset: fixedCanonicalText(dataset),
-      request: canonicalText(request),
-    }),
-  });
+  const { as_of, deny, effect, expiry, missing_facts, obligations, pack, ...rest } = own;
+  const before = canonicalText({ as_of, deny, effect, expiry }).slice(0, -1);
+  const between = canonicalText({ missing_facts, obligations, pack }).slice(1, -1);
+  const after = canonicalText(rest).slice(1);
+  const said = `{"dataset":${fixedCanonicalText(dataset)},"request":${canonicalText(request)}}`;
+  return `${before},"facts":${said},${between},"policies":${fixedCanonicalText(policies)},${after}`;
 }
 
 /** A decision as the API shows it. */

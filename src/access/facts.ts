@@ -1,3 +1,4 @@
+import { inOrder } from '../audit/canonical.ts';
 import { type Dataset, datasetFacts } from '../catalogue/dataset.ts';
 import type { ConsentTotal } from '../consent/consent.ts';
 import { consentFacts } from '../consent/consent.ts';
@@ -87,8 +88,41 @@ export function factsOfDataset(
   return consent === undefined ? facts : { ...facts, consent };
 }
 
-/** `request.*` as far as the registers know it; `datasetId` picks authorisations for one dataset. */
+/** What the registers said of a project the last time, and of whom they said it. */
+const lastSaid = new WeakMap<
+  Registers['project'],
+  {
+    readonly program: Program;
+    readonly registers: Registers;
+    readonly datasetId: string | null;
+    readonly facts: Readonly<Record<string, unknown>>;
+  }
+>();
+
+/**
+ * `request.*` as far as the registers know it; `datasetId` picks authorisations for one dataset.
+ * The very same objects for the same registers, in the order in which they are written.
+ */
 export function factsOfRegisters(
+  program: Program,
+  registers: Registers,
+  datasetId: string | null,
+): Readonly<Record<string, unknown>> {
+  const last = lastSaid.get(registers.project);
+  if (
+    last?.program === program &&
+    last.datasetId === datasetId &&
+    REGISTERS.every((each) => last.registers[each] === registers[each])
+  )
+    return last.facts;
+  const facts = inOrder(registerFacts(program, registers, datasetId));
+  lastSaid.set(registers.project, { program, registers, datasetId, facts });
+  return facts;
+}
+
+const REGISTERS = ['organisation', 'agreement', 'registrations', 'authorisations'] as const;
+
+function registerFacts(
   program: Program,
   registers: Registers,
   datasetId: string | null,
@@ -152,12 +186,9 @@ export function factsOfCase(
     readonly said: Readonly<Record<string, unknown>>;
   },
 ): { dataset: Readonly<Record<string, unknown>>; request: Record<string, unknown> } {
-  const request = {
-    ...overlay(asked, factsOfRegisters(program, registers, dataset)),
-    id,
-    as_of: asOf,
-    sector: said['sector'] ?? null,
-  };
+  const request = program.vocabulary.blank('request');
+  overlay(asked, factsOfRegisters(program, registers, dataset), request);
+  Object.assign(request, { as_of: asOf, id, sector: said['sector'] ?? null });
   return { dataset: said, request };
 }
 
@@ -190,10 +221,11 @@ export function factsOfAgreement(agreement: Parties['agreement']): Record<string
 export function overlay(
   asked: Asked,
   registers: Readonly<Record<string, unknown>>,
+  merged: Record<string, unknown> = {},
 ): Record<string, unknown> {
-  const merged: Record<string, unknown> = { ...asked };
-  for (const [key, value] of Object.entries(registers)) {
-    const mine = merged[key];
+  for (const key of Object.keys(asked)) merged[key] = asked[key];
+  for (const key of Object.keys(registers)) {
+    const [mine, value] = [merged[key], registers[key]];
     merged[key] = isObject(mine) && isObject(value) ? { ...mine, ...value } : value;
   }
   return merged;

@@ -21,7 +21,7 @@ import { answerOf } from '../spaces/space-point.ts';
 import type { AccessWriter } from './access.ts';
 import { summaryOf } from './decision.ts';
 import { checkPeriod, checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
-import { areKnownTypes, askedBy } from './questions.ts';
+import { agreementOf, areKnownTypes, askedBy } from './questions.ts';
 import { readSnapshot, registersFor, type Snapshot } from './registers.ts';
 import type { Submit, Submitted } from './submit-access-request.ts';
 import { usability } from './usable.ts';
@@ -78,7 +78,7 @@ async function evaluateNational(
   try {
     const { id: project } = question.subject;
     const { id: dataset } = question.resource;
-    const agreement = question.context?.['agreement'] ?? question.action.properties?.['agreement'];
+    const agreement = agreementOf(question);
     const submitted = await submit({
       principal,
       request: { project, dataset, ...(typeof agreement === 'string' ? { agreement } : {}) },
@@ -187,10 +187,10 @@ async function datasets(
       deps.db,
       async (tx) => {
         const program = await deps.inForce(tx);
-        const { request } = askedBy(program.vocabulary, question);
-        const { project, dataset: _dataset, agreement, purpose, ...rest } = request;
+        const { names, asked } = askedBy(program.vocabulary, question);
+        const { project, agreement } = names;
+        const { purpose } = asked as { readonly purpose?: string };
         if (purpose === undefined) throw purposeMissing();
-        const asked = { ...rest, purpose };
         const usableAsked = { project, agreement, purpose, asked, isReview: false };
         const usable = await usability(deps, tx, principal, usableAsked);
         const rows = await readUsableDatasets(tx, usable, filter, limit + 1);
@@ -308,8 +308,8 @@ async function decider(
 ): Promise<Decider> {
   const now = deps.clock();
   const program = await deps.inForce(tx);
-  const { request } = askedBy(program.vocabulary, question);
-  const { project: _project, dataset: id, agreement, ...asked } = request;
+  const { names, asked } = askedBy(program.vocabulary, question);
+  const { dataset: id, agreement } = names;
   const today = dayInZone(program.pack.timezone)(now.getTime());
   const { action: _action, ...checked } = asked;
   const problems = [
@@ -320,7 +320,7 @@ async function decider(
     throw new ServiceError('invalid_facts', 'The question has impossible values.', problems);
   const [dataset] = await readDatasetsById(tx, [id]);
   const isThere = dataset && dataset.status !== 'retired' && mayRead(dataset, principal);
-  const { purpose } = request;
+  const { purpose } = asked as { readonly purpose?: string };
   const said = isThere ? factsOfDataset(dataset, await readTotals(tx, [id]), purpose) : {};
   return {
     program,

@@ -9,15 +9,18 @@ import type { Asked } from './facts.ts';
  * members of the context where it has none.
  */
 export interface AskedQuestion {
-  readonly request: Asked & {
-    readonly project: string;
-    readonly dataset: string;
-    readonly agreement?: string;
-    readonly purpose?: string;
-  };
+  readonly names: Names;
+  readonly asked: Asked;
   /** Facts that only a register may say, as the caller sent them, by name. */
   readonly ignored: ReadonlyMap<string, unknown>;
   readonly carried: Carried;
+}
+
+/** What a request names in the registers. */
+export interface Names {
+  readonly project: string;
+  readonly dataset: string;
+  readonly agreement?: string;
 }
 
 /**
@@ -60,42 +63,24 @@ export function askedBy(vocabulary: Vocabulary, question: Asking): AskedQuestion
   if (subject.type !== PROJECT) throw unknownReference('/subject/type', `"${PROJECT}"`);
   if (resource.type !== DATASET) throw unknownReference('/resource/type', `"${DATASET}"`);
   const ignored = new Map<string, unknown>();
-  const said = { ...context, ...action.properties, action: action.name };
-  const { agreement, ...rest } = said as Record<string, unknown>;
-  const request = vocabulary.canonical('request', assertable(vocabulary, 'request', rest, ignored));
+  const said = { ...context, ...action.properties, action: action.name, agreement: undefined };
+  const asked = vocabulary.canonical('request', vocabulary.sayable('request', said, ignored));
+  const agreement = agreementOf(question);
   if (isObject(agreement)) ignored.set('request.agreement', agreement);
-  assertable(vocabulary, 'dataset', resource.properties, ignored);
-  assertable(vocabulary, 'request.requester', subject.properties, ignored);
+  if (resource.properties) vocabulary.sayable('dataset', resource.properties, ignored);
+  if (subject.properties) vocabulary.sayable('request.requester', subject.properties, ignored);
+  const names = { project: subject.id ?? '', dataset: resource.id ?? '' };
   return {
-    request: {
-      ...request,
-      project: subject.id ?? '',
-      dataset: resource.id ?? '',
-      ...(typeof agreement === 'string' ? { agreement } : {}),
-    },
+    names: typeof agreement === 'string' ? { ...names, agreement } : names,
+    asked,
     ignored,
     carried: carriedBy(action.properties, context),
   };
 }
 
-/** Those members that a caller may say; those that are a register's go to `ignored`. */
-function assertable(
-  vocabulary: Vocabulary,
-  branch: string,
-  said: object | undefined,
-  ignored: Map<string, unknown>,
-): Record<string, unknown> {
-  const kept: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(said ?? {})) {
-    const path = `${branch}.${key}`;
-    // Receivers ignore what they do not know.
-    if (!vocabulary.has(path) || value === null) continue;
-    const spec = vocabulary.get(path);
-    if (spec?.source === 'register') ignored.set(path, value);
-    else if (isObject(value)) kept[key] = assertable(vocabulary, path, value, ignored);
-    else kept[key] = value;
-  }
-  return kept;
+/** The agreement that a question names, or what it says of one. */
+export function agreementOf({ action, context }: Pick<Asking, 'action' | 'context'>): unknown {
+  return action.properties?.['agreement'] ?? context?.['agreement'];
 }
 
 const MAX_URI = 2_000;

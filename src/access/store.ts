@@ -68,8 +68,7 @@ export interface NewAccessRequest {
   readonly request: AccessRequestRow;
   /** Whose project it is. */
   readonly organisation: string;
-  /** UTF-8 of the decision's document. */
-  readonly document: Buffer;
+  readonly document: string;
   readonly event: SealedEvent;
   readonly idempotent: IdempotentCall | undefined;
   /** Revisions of dataset, project, organisation, agreement and pack that were decided on. */
@@ -150,10 +149,7 @@ export async function makeAccessRequests(
     ),
     texts(({ request }) => request.effect),
     texts(({ request }) => request.created_by),
-    bytesArray(
-      made.map(({ document }) => document),
-      'text',
-    ),
+    texts(({ document }) => document),
     uuids(({ event }) => event.event_id),
     texts(({ event }) => event.actor),
     texts(({ event }) => event.role),

@@ -15,7 +15,7 @@ import type { AccessWriter } from './access.ts';
 import { type Decided, decide, documentText } from './decision.ts';
 import { type Asked, checkPeriod, checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
 import { KnownRegisters } from './known.ts';
-import { type AskedQuestion, askedBy } from './questions.ts';
+import { type AskedQuestion, askedBy, type Names } from './questions.ts';
 import { datasetFor, holdSnapshot, registersFor, type Said, type Snapshot } from './registers.ts';
 import {
   type AccessRequestRow,
@@ -185,14 +185,13 @@ function decideOne(
 ): Draft {
   const { vocabulary } = program;
   const questioned = question && askedBy(vocabulary, question);
-  const request = questioned?.request ?? vocabulary.canonical('request', written);
-  const { dataset: _dataset, project: _project, agreement: _agreement, ...asked } = request;
+  const { names, asked } = questioned ?? requested(vocabulary.canonical('request', written));
   const today = dayInZone(program.pack.timezone)(now.getTime());
   refuse([...program.vocabulary.checkAt('request', asked), ...checkPeriod(asked, today)]);
-  const known = datasetFor(snapshot, principal, request.dataset);
+  const known = datasetFor(snapshot, principal, names.dataset);
   const { dataset } = known.said;
-  const registers = registersFor(snapshot, askerFor(principal, dataset, request), request);
-  const { purpose } = request;
+  const registers = registersFor(snapshot, askerFor(principal, dataset, names), names);
+  const { purpose } = asked as { readonly purpose?: string };
   if (purpose !== undefined) refuse(checkPurpose(program, purpose, dataset, registers));
   const decisionId = newId(now.getTime());
   const id = questioned ? decisionId : newId(now.getTime());
@@ -206,7 +205,7 @@ function decideOne(
     said: datasetFacts,
   });
   const decided = decide(program, facts, { asOf, simulation: false });
-  const document = Buffer.from(documentText(decided.stored), 'utf8');
+  const document = documentText(decided.stored);
   const { effect, deny, review, obligations } = decided.stored;
   const type = questioned ? 'evaluateAccess' : 'submitAccessRequest';
   const own = questioned ? [decisionId] : [id, decisionId];
@@ -221,12 +220,13 @@ function decideOne(
       body: {
         ...(questioned ? questioned.carried : { access_request: id }),
         ...(ignored.length > 0 ? { ignored_facts: ignored } : {}),
-        decision: decisionId,
+        // In the order in which they are written.
         dataset_version: dataset.version,
-        deny,
-        review,
-        obligations,
+        decision: decisionId,
         decision_sha256: sha256(document),
+        deny,
+        obligations,
+        review,
       },
     },
     asOf,
@@ -238,7 +238,7 @@ function decideOne(
       dataset: dataset.id,
       dataset_version: dataset.version,
       project: registers.project.id,
-      agreement: request.agreement ?? null,
+      agreement: names.agreement ?? null,
       purpose: purpose ?? '',
       request: written,
       decision: decisionId,
@@ -256,16 +256,20 @@ function decideOne(
   };
 }
 
+function requested({ project, dataset, agreement, ...asked }: Submission['request']): {
+  readonly names: Names;
+  readonly asked: Asked;
+} {
+  const names = { project, dataset };
+  return { names: agreement === undefined ? names : { ...names, agreement }, asked };
+}
+
 type DatasetFacts = Readonly<Record<string, unknown>>;
 
 const factsBySaid = new WeakMap<Said['dataset'], Map<string | undefined, DatasetFacts>>();
 
 /** The holders of a dataset ask before they serve it, whoever's project it is for. */
-function askerFor(
-  principal: Principal,
-  { publisher }: Dataset,
-  { project }: Submission['request'],
-): Principal {
+function askerFor(principal: Principal, { publisher }: Dataset, { project }: Names): Principal {
   const isHolder = principal.role === 'holder' && principal.organisation === publisher;
   return isHolder ? { ...principal, projects: [project] } : principal;
 }

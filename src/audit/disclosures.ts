@@ -21,48 +21,50 @@ type Body = Readonly<Record<string, unknown>>;
  * member of the body that they are in or are. Every event type is covered: where a member with this
  * name stands, it is kept beside the body. A digest of what could be guessed is one of them.
  */
-const ERASABLE: Readonly<Record<string, true | readonly string[]>> = {
-  actor: true, // the issuer's name of whoever acted
-  query: true, // what an auditor looked for: names, words
-  question: true, // subject, resource and context of a question to a decision point of a space
-  subject: true, // whom a question, an erasure or a legal hold is about
-  resource: true,
-  processing_activity_id: true, // texts of the caller's choice
-  algorithm_id: true,
-  note: true,
-  changes_sha256: true, // entities of a space can be guessed
-  dataset: [
-    'title',
-    'description',
-    'keyword',
-    'identifier',
-    'landing_page',
-    'spatial',
-    'creator',
-    'access_rights',
-    'provenance',
-    'contact_point',
-    'distribution',
-  ].map((name) => `document/${name}`),
-  organisation: ['name', 'homepage'], // one person may be one
-  agreement: ['title', 'subprocessors_authorised'],
-  project: ['title', 'team', 'poc'],
-  registration: ['fields'],
-  authorisation: ['fields'],
-};
+const ERASABLE: ReadonlyMap<string, true | readonly string[]> = new Map(
+  Object.entries({
+    actor: true, // the issuer's name of whoever acted
+    query: true, // what an auditor looked for: names, words
+    question: true, // subject, resource and context of a question to a decision point of a space
+    subject: true, // whom a question, an erasure or a legal hold is about
+    resource: true,
+    processing_activity_id: true, // texts of the caller's choice
+    algorithm_id: true,
+    note: true,
+    changes_sha256: true, // entities of a space can be guessed
+    dataset: [
+      'title',
+      'description',
+      'keyword',
+      'identifier',
+      'landing_page',
+      'spatial',
+      'creator',
+      'access_rights',
+      'provenance',
+      'contact_point',
+      'distribution',
+    ].map((name) => `document/${name}`),
+    organisation: ['name', 'homepage'], // one person may be one
+    agreement: ['title', 'subprocessors_authorised'],
+    project: ['title', 'team', 'poc'],
+    registration: ['fields'],
+    authorisation: ['fields'],
+  }),
+);
 
 /** Takes what may have to be erased out of a body, and binds it there by digests, in `_sd`. */
 export function seal(body: Body): {
   readonly body: Record<string, unknown>;
   readonly disclosures: readonly string[];
 } {
-  const kept: Record<string, unknown> = {};
+  const kept: Record<string, unknown> = { _sd: [] };
   const disclosures: string[] = [];
   const take = (path: string, value: unknown): void => {
     disclosures.push(disclosureOf(path, value));
   };
   for (const [name, value] of Object.entries(body)) {
-    const rule = Object.hasOwn(ERASABLE, name) ? ERASABLE[name] : undefined;
+    const rule = ERASABLE.get(name);
     if (rule === true && value !== null) take(`/${name}`, value);
     else if (Array.isArray(rule) && isObject(value)) {
       kept[name] = rule.reduce(
@@ -72,7 +74,8 @@ export function seal(body: Body): {
     } else kept[name] = value;
   }
   // In an order that says nothing of which is which.
-  return { body: { ...kept, _sd: disclosures.map(digestOf).toSorted() }, disclosures };
+  kept['_sd'] = disclosures.map(digestOf).toSorted();
+  return { body: kept, disclosures };
 }
 
 function without(

@@ -53,17 +53,18 @@ export function sealEvent(
   const body = canonicalBytes({ ...sealed.body, salt: randomToken() });
   const actor = pseudonym(input.actor);
   const { type, role, subject_ids, outcome } = input;
+  // In the order in which they are written.
   const leaf = canonicalBytes({
-    v: VERSION,
-    event_id,
-    type,
-    time,
     actor,
+    body_sha256: sha256(body),
+    event_id,
+    nonce: randomToken(),
+    outcome,
     role,
     subject_ids,
-    outcome,
-    body_sha256: sha256(body),
-    nonce: randomToken(),
+    time,
+    type,
+    v: VERSION,
   });
   return {
     event_id,

@@ -84,7 +84,13 @@ export async function lockHead(tx: Tx): Promise<Head> {
 
 /** Does an event wait for its index? */
 export async function hasPending(db: Db): Promise<boolean> {
-  const row = await db.selectFrom('audit_pending').select('id').limit(1).executeTakeFirst();
+  // Along the index: until they are vacuumed, the rows that were sequenced stand before the others.
+  const row = await db
+    .selectFrom('audit_pending')
+    .select('id')
+    .orderBy('id')
+    .limit(1)
+    .executeTakeFirst();
   return row !== undefined;
 }
 

@@ -109,12 +109,6 @@ function selectEvents(db: Db) {
     ]);
 }
 
-/** The shard and the index of a place; places and these pairs have the same order. */
-function entryAt(position: number) {
-  return sql`(select log_id, ${position}::bigint - base from log_head
-    where base <= ${position}::bigint order by log_id desc limit 1)`;
-}
-
 export async function readEvent(db: Db, eventId: string): Promise<EventRow | undefined> {
   return selectEvents(db).where('audit_event.event_id', '=', eventId).executeTakeFirst();
 }
@@ -175,23 +169,34 @@ export async function readSequenced(
   db: Db,
   { from, to, limit }: { readonly from: number; readonly to: number; readonly limit: number },
 ): Promise<EventRow[]> {
-  return selectEvents(db)
-    .where(sql<boolean>`(log_leaf.log_id, log_leaf.idx) >= ${entryAt(from)}`)
-    .where(sql<boolean>`(log_leaf.log_id, log_leaf.idx) < ${entryAt(to)}`)
-    .orderBy('log_leaf.log_id', 'desc')
-    .orderBy('log_leaf.idx', 'desc')
-    .limit(limit)
-    .execute();
+  return readPlaced(
+    db,
+    sql`select l.event_id from log_head h cross join lateral (
+        select idx, event_id from log_leaf
+        where log_id = h.log_id and idx >= ${from}::bigint - h.base and idx < ${to}::bigint - h.base
+        order by idx desc limit ${limit}) l
+      order by h.log_id desc, l.idx desc limit ${limit}`,
+  );
 }
 
 /** Events at these places, the latest first. */
 export async function readAt(db: Db, positions: readonly number[]): Promise<EventRow[]> {
+  return readPlaced(
+    db,
+    sql`select l.event_id from unnest(${[...positions]}::bigint[]) p
+      cross join lateral (
+        select log_id, base from log_head where base <= p order by log_id desc limit 1) h
+      join log_leaf l on l.log_id = h.log_id and l.idx = p - h.base`,
+  );
+}
+
+/**
+ * The events of some places, the latest first. Which ones is found first, as an array: joined at
+ * once, a plan for any limit reads the whole record.
+ */
+async function readPlaced(db: Db, ids: RawBuilder<unknown>): Promise<EventRow[]> {
   return selectEvents(db)
-    .where(
-      sql<boolean>`(log_leaf.log_id, log_leaf.idx) in (
-        select h.log_id, p - h.base from unnest(${[...positions]}::bigint[]) p, lateral (
-          select log_id, base from log_head where base <= p order by log_id desc limit 1) h)`,
-    )
+    .where(sql<boolean>`audit_event.event_id = any(array(${ids}))`)
     .orderBy('log_leaf.log_id', 'desc')
     .orderBy('log_leaf.idx', 'desc')
     .execute();

@@ -7,40 +7,49 @@ const TEXT = 25;
 const BYTEA = 17;
 const UUID = 2950;
 const HEADER = 20;
+/** The size that says that there is no value. */
+const NULL = -1;
 
 /** A value of type `text[]`. */
 export function textArray(values: readonly (string | null)[]): Buffer {
-  return arrayOf(
-    TEXT,
-    values.map((value) => (value === null ? null : Buffer.from(value, 'utf8'))),
-  );
+  const sizes = values.map((value) => (value === null ? NULL : Buffer.byteLength(value, 'utf8')));
+  return arrayOf(TEXT, sizes, (array, i, at) => array.write(values[i] ?? '', at, 'utf8'));
 }
 
-/** A value of type `bytea[]`; of `text[]` where the bytes are UTF-8 and `text` is said. */
-export function bytesArray(values: readonly Buffer[], type: 'bytea' | 'text' = 'bytea'): Buffer {
-  return arrayOf(type === 'text' ? TEXT : BYTEA, values);
+/** A value of type `bytea[]`. */
+export function bytesArray(values: readonly Buffer[]): Buffer {
+  const sizes = values.map(({ length }) => length);
+  return arrayOf(BYTEA, sizes, (array, i, at) => values[i]?.copy(array, at));
 }
 
 /** A value of type `uuid[]`. */
 export function uuidArray(values: readonly string[]): Buffer {
-  return arrayOf(
-    UUID,
-    values.map((value) => Buffer.from(value.replaceAll('-', ''), 'hex')),
+  const sizes = values.map(() => 16);
+  return arrayOf(UUID, sizes, (array, i, at) =>
+    array.write((values[i] ?? '').replaceAll('-', ''), at, 'hex'),
   );
 }
 
-function arrayOf(type: number, values: readonly (Buffer | null)[]): Buffer {
-  const size = values.reduce((sum, value) => sum + 4 + (value?.length ?? 0), HEADER);
-  const array = Buffer.allocUnsafe(size);
+/** An array of elements of these sizes in bytes, each written in its place. */
+function arrayOf(
+  type: number,
+  sizes: readonly number[],
+  write: (array: Buffer, index: number, at: number) => unknown,
+): Buffer {
+  const array = Buffer.allocUnsafe(
+    sizes.reduce((sum, size) => sum + 4 + Math.max(0, size), HEADER),
+  );
   array.writeInt32BE(1, 0); // dimensions
-  array.writeInt32BE(values.includes(null) ? 1 : 0, 4);
+  array.writeInt32BE(sizes.includes(NULL) ? 1 : 0, 4);
   array.writeInt32BE(type, 8);
-  array.writeInt32BE(values.length, 12);
+  array.writeInt32BE(sizes.length, 12);
   array.writeInt32BE(1, 16); // index of the first
   let at = HEADER;
-  for (const value of values) {
-    at = array.writeInt32BE(value ? value.length : -1, at);
-    if (value) at += value.copy(array, at);
+  for (const [i, size] of sizes.entries()) {
+    at = array.writeInt32BE(size, at);
+    if (size <= 0) continue;
+    write(array, i, at);
+    at += size;
   }
   return array;
 }

@@ -127,6 +127,7 @@ export class Vocabulary {
   readonly #slots = new Map<string, number>();
   readonly #loader: Loader;
   readonly #taxonomy: Taxonomy;
+  readonly #blanks = new Map<string, Record<string, unknown>>();
 
   /** `taxonomy`: the codes that facts take from lists of the pack, such as its purposes. */
   constructor(specs: readonly FactSpec[], taxonomy: Taxonomy = new Taxonomy({ lists: {} })) {
@@ -185,6 +186,39 @@ export class Vocabulary {
     return problems;
   }
 
+  /**
+   * An object with a member for each fact at a branch, sorted by name, none of which is stated.
+   * Objects that are filled in from one have one shape: the engine and JSON read them twice as fast
+   * as objects that grew member by member.
+   */
+  blank(branch: string): Record<string, unknown> {
+    let blank = this.#blanks.get(branch);
+    if (!blank) {
+      const names = [...(this.#nodeAt(branch)?.children.keys() ?? [])].toSorted();
+      // Parsed, since an object that grows by many names becomes a dictionary.
+      blank = JSON.parse(
+        `{${names.map((name) => `${JSON.stringify(name)}:null`).join(',')}}`,
+      ) as Record<string, unknown>;
+      for (const name of names) blank[name] = undefined;
+      this.#blanks.set(branch, blank);
+    }
+    return { ...blank };
+  }
+
+  /**
+   * What a caller says at a branch, less what is no fact there or null, and less what only a
+   * register may say, which goes to `ignored` by the fact's name; the very same object where
+   * nothing is left out.
+   */
+  sayable(
+    branch: string,
+    said: Readonly<Record<string, unknown>>,
+    ignored: Map<string, unknown>,
+  ): Readonly<Record<string, unknown>> {
+    const at = this.#nodeAt(branch);
+    return at ? sayable(at, said, ignored) : {};
+  }
+
   #nodeAt(branch: string): Node | undefined {
     let at: Node | undefined = this.#root;
     for (const key of branch.split('.')) at = at?.children.get(key);
@@ -194,11 +228,12 @@ export class Vocabulary {
   #checkMembers(at: Node, value: object, pointer: string, problems: FactProblem[]): void {
     for (const [key, member] of Object.entries(value)) {
       if (problems.length >= MAX_PROBLEMS) return;
+      if (member === undefined) continue;
       const child = at.children.get(key);
       if (!child) {
         const path = `${pointer}${pointerPart(key)}`;
         problems.push({ path, expected: unknownName(key, [...at.children.keys()]) });
-      } else if (member !== null && member !== undefined) {
+      } else if (member !== null) {
         this.#checkNode(child, member, `${pointer}${child.pointer}`, problems);
       }
     }
@@ -297,6 +332,25 @@ function node(key: string): Node {
     children: new Map(),
     withTerms: [],
   };
+}
+
+function sayable(
+  { children }: Node,
+  said: Readonly<Record<string, unknown>>,
+  ignored: Map<string, unknown>,
+): Readonly<Record<string, unknown>> {
+  const kept: Record<string, unknown> = {};
+  let isAll = true;
+  for (const [key, value] of Object.entries(said)) {
+    const child = children.get(key);
+    let saying: unknown;
+    if (!child || value === null || value === undefined) saying = undefined;
+    else if (child.spec?.source === 'register') ignored.set(child.spec.path, value);
+    else saying = isObject(value) ? sayable(child, value, ignored) : value;
+    isAll &&= saying === value;
+    if (saying !== undefined) kept[key] = saying;
+  }
+  return isAll ? said : kept;
 }
 
 function pointerPart(key: string): string {

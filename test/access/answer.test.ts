@@ -1,10 +1,11 @@
-/** The answer's own way of writing JSON says what the plain one says. */
+/** The quick ways of writing an answer and a decision's document say what the plain ones say. */
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import canonicalize from 'canonicalize';
 import { expect, test } from 'vitest';
 import { answerText } from '../../src/access/answer.ts';
-import { decide, viewOf } from '../../src/access/decision.ts';
+import { decide, documentText, viewOf } from '../../src/access/decision.ts';
 import { casesOf } from '../../src/pdp/cases.ts';
 import { compilePack, readPackFolder } from '../../src/policies/files.ts';
 
@@ -20,5 +21,6 @@ test.each(cases.map((each) => [each.id, each.facts] as const))('%s', async (id, 
     const decided = decide(program, each, { asOf: '2026-10-15T07:00:00.000Z', simulation: false });
     const answer = { id, request: { text: '"€\\' }, decision: viewOf('d', decided, recorded) };
     expect(JSON.parse(answerText(answer).text)).toEqual(JSON.parse(JSON.stringify(answer)));
+    expect(documentText(decided.stored)).toBe(canonicalize(decided.stored));
   }
 });
