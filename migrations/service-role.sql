@@ -24,7 +24,7 @@ grant select on all tables in schema public to umutungo_service;
 
 -- What is only ever added to.
 grant insert on audit_event, audit_pending, log_leaf, log_tile, log_checkpoint, erased_value,
-  dataset_version, pack_version, in_force_history, decision, access_request, space_version, fact_apart,
+  dataset_version, pack_version, in_force_history, decision, decision_part, access_request, space_version, fact_apart,
   consent_total_version to umutungo_service;
 -- What an erasure takes out of it.
 grant update (body, disclosures) on audit_event to umutungo_service;

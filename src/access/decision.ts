@@ -1,6 +1,7 @@
-import { canonicalText, fixedCanonicalText } from '../audit/canonical.ts';
+import { canonicalText } from '../audit/canonical.ts';
 import type { Recorded } from '../audit/record.ts';
 import { counted } from '../counted.ts';
+import { sha256 } from '../ids.ts';
 import { boundTo } from '../pdp/compose.ts';
 import { explain, type Explanation, type Expiry } from '../pdp/explain.ts';
 import type { Facts } from '../pdp/facts.ts';
@@ -59,19 +60,52 @@ export function decide(
   return { program, stored, explanation };
 }
 
+/** What many decisions say alike: canonical JSON, and its SHA-256 in hex. */
+export interface DecisionPart {
+  readonly sha256: string;
+  readonly text: string;
+}
+
+/** The canonical JSON of a decision about a dataset. */
+export interface DecisionText {
+  readonly whole: string;
+  /** With the hashes of its parts in their places. */
+  readonly stored: string;
+  readonly parts: readonly DecisionPart[];
+}
+
 /**
- * The canonical JSON of a decision about a dataset. What its policies and its dataset say is
- * written once for all decisions that share these very objects: nobody may change them.
+ * Writes a decision. What its policies and its dataset say is written once for all decisions that
+ * share these very objects: nobody may change them.
  */
-export function documentText(stored: StoredDecision): string {
-  const { facts, policies, ...own } = stored;
+export function textOf(decision: StoredDecision): DecisionText {
+  const { facts, policies, ...own } = decision;
   const { dataset, request } = facts as { readonly dataset: object; readonly request: object };
   const { as_of, deny, effect, expiry, missing_facts, obligations, pack, ...rest } = own;
   const before = canonicalText({ as_of, deny, effect, expiry }).slice(0, -1);
+  const asked = canonicalText(request);
   const between = canonicalText({ missing_facts, obligations, pack }).slice(1, -1);
   const after = canonicalText(rest).slice(1);
-  const said = `{"dataset":${fixedCanonicalText(dataset)},"request":${canonicalText(request)}}`;
-  return `${before},"facts":${said},${between},"policies":${fixedCanonicalText(policies)},${after}`;
+  const write = (said: string, inForce: string): string =>
+    `${before},"facts":{"dataset":${said},"request":${asked}},${between},"policies":${inForce},${after}`;
+  const parts = [partOf(dataset), partOf(policies)] as const;
+  const [said, inForce] = parts;
+  return {
+    whole: write(said.text, inForce.text),
+    stored: write(`"${said.sha256}"`, `"${inForce.sha256}"`),
+    parts,
+  };
+}
+
+const knownParts = new WeakMap<object, DecisionPart>();
+
+function partOf(value: object): DecisionPart {
+  const known = knownParts.get(value);
+  if (known) return known;
+  const text = canonicalText(value);
+  const part = { sha256: sha256(text), text };
+  knownParts.set(value, part);
+  return part;
 }
 
 /** A decision as the API shows it. */

@@ -145,6 +145,8 @@ function parseStored(document: string): StoredDecision | undefined {
       isObject(stored) &&
       isObject(stored.pack) &&
       isObject(stored.facts) &&
+      // The hash of a part that is gone: what the dataset said then is not known.
+      typeof stored.facts.dataset !== 'string' &&
       Array.isArray(stored.policies) &&
       stored.policies.every(isObject);
     return isDecision ? (stored as StoredDecision) : undefined;

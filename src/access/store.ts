@@ -3,6 +3,7 @@ import type { SealedEvent } from '../audit/event.ts';
 import { appendFrom, CURRENT_ORIGIN } from '../audit/store.ts';
 import { bytesArray, textArray, uuidArray } from '../db/arrays.ts';
 import type { Db, Tx } from '../db/connection.ts';
+import type { DecisionText } from './decision.ts';
 import { claimFrom, type IdempotentCall } from '../idempotency.ts';
 
 export interface DecisionRow {
@@ -68,7 +69,7 @@ export interface NewAccessRequest {
   readonly request: AccessRequestRow;
   /** Whose project it is. */
   readonly organisation: string;
-  readonly document: string;
+  readonly document: DecisionText;
   readonly event: SealedEvent;
   readonly idempotent: IdempotentCall | undefined;
   /** Revisions of dataset, project, organisation, agreement and pack that were decided on. */
@@ -86,6 +87,9 @@ const MAKE = `
       as i (id, decision, dataset, dataset_version, project, organisation, agreement, purpose,
         request, outcome, created_by, document, event_id, actor, role, leaf,
         leaf_hash, body, key, request_sha256, type, disclosures)
+  ), new_part as (
+    insert into decision_part (sha256, text) select * from unnest($27::bytea[], $28::text[])
+    on conflict do nothing
   ), held as materialized (
     select r.register, r.id
     from register_revision r join unnest($22::text[], $23::text[], $24::uuid[]) as b (register, id, revision)
@@ -134,6 +138,11 @@ export async function makeAccessRequests(
   const basis = [
     ...new Map(made.flatMap((each) => each.basis).map((each) => [each.revision, each])),
   ];
+  const parts = [
+    ...new Map(
+      made.flatMap(({ document }) => document.parts.map(({ sha256, text }) => [sha256, text])),
+    ),
+  ] as [string, string][];
   const parameters = [
     made[0]?.request.created_at,
     uuids(({ request }) => request.id),
@@ -149,7 +158,7 @@ export async function makeAccessRequests(
     ),
     texts(({ request }) => request.effect),
     texts(({ request }) => request.created_by),
-    texts(({ document }) => document),
+    texts(({ document }) => document.stored),
     uuids(({ event }) => event.event_id),
     texts(({ event }) => event.actor),
     texts(({ event }) => event.role),
@@ -163,6 +172,8 @@ export async function makeAccessRequests(
     uuidArray(basis.map(([revision]) => revision)),
     texts(({ event }) => event.type),
     texts(({ event }) => event.disclosures),
+    bytesArray(parts.map(([hash]) => Buffer.from(hash, 'hex'))),
+    textArray(parts.map(([, text]) => text)),
   ];
   const { rows } = await db.executeQuery<{ id: string; origin: string }>(
     CompiledQuery.raw(MAKE, parameters),
@@ -171,7 +182,12 @@ export async function makeAccessRequests(
 }
 
 export async function readDecision(db: Db, id: string): Promise<DecisionRow | undefined> {
-  return db.selectFrom('decision').selectAll().where('id', '=', id).executeTakeFirst();
+  return db
+    .selectFrom('decision')
+    .selectAll()
+    .select(sql<string>`whole_document(document)`.as('document'))
+    .where('id', '=', id)
+    .executeTakeFirst();
 }
 
 export async function readAccessRequest(db: Db, id: string): Promise<AccessRequestRow | undefined> {
@@ -195,7 +211,8 @@ export async function readRecorded(
   let query = db
     .selectFrom('access_request')
     .innerJoin('decision', 'decision.id', 'access_request.decision')
-    .select(['access_request.id', 'access_request.effect', 'decision.document'])
+    .select(['access_request.id', 'access_request.effect'])
+    .select(sql<string>`whole_document(decision.document)`.as('document'))
     .orderBy('access_request.id')
     .limit(limit);
   if (after !== null) query = query.where('access_request.id', '>', after);
@@ -275,7 +292,7 @@ export async function readPermittedAccess(
 ): Promise<PermittedAccess[]> {
   const { rows } = await sql<PermittedAccess>`
     select distinct on (r.dataset, r.project, r.agreement, r.request) r.id, r.dataset, r.project,
-      r.agreement, r.decision, d.event_id, r.created_at, d.document,
+      r.agreement, r.decision, d.event_id, r.created_at, whole_document(d.document) as document,
       count(*) over (partition by r.dataset, r.project, r.agreement, r.request) as requests
     from access_request r join decision d on d.id = r.decision join dataset s on s.id = r.dataset
     where s.publisher = ${publisher} and r.effect = 'permit'

@@ -12,7 +12,7 @@ import type { Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import type { Question } from '../spaces/authzen.ts';
 import type { AccessWriter } from './access.ts';
-import { type Decided, decide, documentText } from './decision.ts';
+import { type Decided, decide, textOf } from './decision.ts';
 import { type Asked, checkPeriod, checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
 import { KnownRegisters } from './known.ts';
 import { type AskedQuestion, askedBy, type Names } from './questions.ts';
@@ -205,7 +205,7 @@ function decideOne(
     said: datasetFacts,
   });
   const decided = decide(program, facts, { asOf, simulation: false });
-  const document = documentText(decided.stored);
+  const document = textOf(decided.stored);
   const { effect, deny, review, obligations } = decided.stored;
   const type = questioned ? 'evaluateAccess' : 'submitAccessRequest';
   const own = questioned ? [decisionId] : [id, decisionId];
@@ -223,7 +223,7 @@ function decideOne(
         // In the order in which they are written.
         dataset_version: dataset.version,
         decision: decisionId,
-        decision_sha256: sha256(document),
+        decision_sha256: sha256(document.whole),
         deny,
         obligations,
         review,

@@ -18,18 +18,6 @@ export function canonicalText(value: unknown): string {
   return long;
 }
 
-const fixedTexts = new WeakMap<object, string>();
-
-/** As `canonicalText`, of a value that is never changed: written once. */
-export function fixedCanonicalText(value: object): string {
-  let text = fixedTexts.get(value);
-  if (text === undefined) {
-    text = canonicalText(value);
-    fixedTexts.set(value, text);
-  }
-  return text;
-}
-
 /** A value with its members in the order in which canonical JSON has them: writing it is quicker. */
 export function inOrder<T>(value: T): T {
   const ordered = order(value);

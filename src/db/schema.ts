@@ -232,6 +232,7 @@ export interface DecisionTable {
   project: string | null;
   created_by: string;
   created_at: Instant;
+  /** With the hashes of its parts in their places: `whole_document` has them back. */
   document: string;
   event_id: string;
 }

@@ -131,7 +131,10 @@ async function listed(
 }
 
 async function documentOf(id: string): Promise<string> {
-  const [row] = await rows('select document from decision where id = $1', [id]);
+  const [row] = await rows(
+    'select whole_document(document) as document from decision where id = $1',
+    [id],
+  );
   return String(row?.['document']);
 }
 
@@ -619,7 +622,10 @@ describe('a simulation', () => {
       expect(word(answer.body)).toBe(expected.decision);
       expect(answer.body.simulation).toBe(true);
       // The moment is the one stated, not the service's.
-      const [row] = await rows('select document from decision where id = $1', [answer.body.id]);
+      const [row] = await rows(
+        'select whole_document(document) as document from decision where id = $1',
+        [answer.body.id],
+      );
       const stored = JSON.parse(String(row?.['document'])) as StoredDecision;
       expect(stored.facts['request']).toMatchObject({ as_of: request['as_of'] });
     });

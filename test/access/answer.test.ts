@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import canonicalize from 'canonicalize';
 import { expect, test } from 'vitest';
 import { answerText } from '../../src/access/answer.ts';
-import { decide, documentText, viewOf } from '../../src/access/decision.ts';
+import { decide, textOf, viewOf } from '../../src/access/decision.ts';
 import { casesOf } from '../../src/pdp/cases.ts';
 import { compilePack, readPackFolder } from '../../src/policies/files.ts';
 
@@ -21,6 +21,6 @@ test.each(cases.map((each) => [each.id, each.facts] as const))('%s', async (id, 
     const decided = decide(program, each, { asOf: '2026-10-15T07:00:00.000Z', simulation: false });
     const answer = { id, request: { text: '"€\\' }, decision: viewOf('d', decided, recorded) };
     expect(JSON.parse(answerText(answer).text)).toEqual(JSON.parse(JSON.stringify(answer)));
-    expect(documentText(decided.stored)).toBe(canonicalize(decided.stored));
+    expect(textOf(decided.stored).whole).toBe(canonicalize(decided.stored));
   }
 });

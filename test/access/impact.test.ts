@@ -156,7 +156,7 @@ describe('counts', () => {
       effect: Effect;
       document: string;
     }>(
-      `select r.id, d.publisher, r.effect, decision.document from access_request r join decision on decision.id = r.decision
+      `select r.id, d.publisher, r.effect, whole_document(decision.document) as document from access_request r join decision on decision.id = r.decision
        join dataset d on d.id = r.dataset order by r.id`,
     );
     recorded = rows.map(({ document, ...row }) => ({

@@ -107,7 +107,7 @@ test('decisions of every age come out the same, byte for byte', async () => {
     expect(body.recomputed_sha256, age).toBe(body.stored_sha256);
     expect(body.event_sha256, age).toBe(body.stored_sha256);
     const { rows } = await client.query<{ document: string }>(
-      'select document from decision where id = $1',
+      'select whole_document(document) as document from decision where id = $1',
       [id],
     );
     expect(sha256(rows[0]?.document ?? '')).toBe(body.stored_sha256);
@@ -147,7 +147,14 @@ async function damaged(
   look: () => Promise<void>,
 ): Promise<void> {
   await client.query('set session_replication_role = replica');
-  const tables = ['decision', 'policy_version', 'pack_version', 'audit_event', 'access_request'];
+  const tables = [
+    'decision',
+    'decision_part',
+    'policy_version',
+    'pack_version',
+    'audit_event',
+    'access_request',
+  ];
   for (const table of tables)
     await client.query(`create temp table kept_${table} as table ${table}`);
   try {
@@ -184,7 +191,7 @@ describe('damage is found and named', () => {
       decided: true,
     },
     'an answer that is set out otherwise': {
-      statement: `update decision set document = document || ' ' where id = $1`,
+      statement: `update decision set document = whole_document(document) || ' ' where id = $1`,
       found: [{ code: 'answer_differs', at: 'document' }, BOUND],
       decided: true,
     },
@@ -194,9 +201,21 @@ describe('damage is found and named', () => {
       decided: true,
     },
     'a fact of the dataset': {
-      statement: `update decision set document = regexp_replace(document, '"title":\\{"en":"[^"]*', '"title":{"en":"Another') where id = $1`,
+      statement: `update decision set document = regexp_replace(whole_document(document), '"title":\\{"en":"[^"]*', '"title":{"en":"Another') where id = $1`,
       found: [BOUND, { code: 'fact_differs_from_register', at: 'dataset.title.en' }],
       decided: true,
+    },
+    'what its dataset said, kept for many': {
+      statement: `update decision_part set text = replace(text, '"classification":"confidential"', '"classification":"internal"')
+        where sha256 = decode(substring((select document from decision where id = $1) from '"dataset":"([0-9a-f]{64})'), 'hex')`,
+      found: [BOUND, { code: 'fact_differs_from_register', at: 'dataset.classification' }],
+      decided: true,
+    },
+    'what its dataset said that is gone': {
+      statement: `delete from decision_part
+        where sha256 = decode(substring((select document from decision where id = $1) from '"dataset":"([0-9a-f]{64})'), 'hex')`,
+      found: [{ code: 'document_damaged', at: 'document' }, BOUND],
+      decided: false,
     },
     'a document that is none any more': {
       statement: `update decision set document = left(document, 100) where id = $1`,

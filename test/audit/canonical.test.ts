@@ -3,7 +3,7 @@
 import canonicalize from 'canonicalize';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { canonicalText, fixedCanonicalText, inOrder } from '../../src/audit/canonical.ts';
+import { canonicalText, inOrder } from '../../src/audit/canonical.ts';
 
 const text = fc.oneof(
   fc.string(),
@@ -54,15 +54,13 @@ test('is what another implementation writes, or refuses', () => {
   );
 });
 
-test('of a value that is in order already is the same, and so is what was written before', () => {
+test('of a value that was put in order is the same', () => {
   fc.assert(
     fc.property(fc.dictionary(text, fc.jsonValue()), (object) => {
       const before = JSON.stringify(object);
       const ordered = inOrder(object);
       const whole = outcome(() => canonicalize(object));
       expect(outcome(() => canonicalText(ordered))).toBe(whole);
-      expect(outcome(() => fixedCanonicalText(object))).toBe(whole);
-      expect(outcome(() => fixedCanonicalText(object))).toBe(whole);
       expect(inOrder(ordered)).toBe(ordered);
       // Nobody's object is changed.
       expect(JSON.stringify(object)).toBe(before);

@@ -121,7 +121,7 @@ async function counts(): Promise<unknown> {
 /** `dataset.consent` as the stored decision has read it. */
 async function consentOf(decision: { id: string }): Promise<unknown> {
   const { rows } = await database.query<{ document: string }>(
-    'select document from decision where id = $1',
+    'select whole_document(document) as document from decision where id = $1',
     [decision.id],
   );
   return JSON.parse(rows[0]?.document ?? '{}').facts.dataset.consent;

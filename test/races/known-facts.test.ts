@@ -42,7 +42,7 @@ function submit(): Promise<Answer> {
 async function basisOf(answer: Answer): Promise<string> {
   expect(answer.status).toBe(201);
   const { rows } = await database.query<{ document: string }>(
-    'select document from decision where id = $1',
+    'select whole_document(document) as document from decision where id = $1',
     [answer.body.decision.id],
   );
   const { pack, policies, facts } = JSON.parse(rows[0]?.document ?? '') as StoredDecision;

@@ -1,0 +1,34 @@
+-- What many decisions say alike is kept once, by its SHA-256: what a dataset and the policies in
+-- force say. A decision's document has the hash, in hex, in their places; it is some 1.6 kB then, and
+-- compressing 3.6 kB took a quarter of the database's time. Documents from before stay whole.
+create table decision_part (
+  sha256 bytea primary key check (length(sha256) = 32),
+  text text not null -- canonical JSON (RFC 8785)
+);
+create trigger decision_part_kept before update or delete on decision_part
+  for each row execute function refuse_change();
+create trigger decision_part_no_truncate before truncate on decision_part execute function refuse_change();
+
+-- A decision's document with its parts in their places: the bytes that its event binds. A part that
+-- is gone leaves its hash. The places are found by what stands around them and by nothing that a
+-- caller or a steward could have written: a text of theirs may look like a hash.
+create function whole_document(document text) returns text language plpgsql stable parallel safe as $$
+declare
+  before constant text := '"facts":{"dataset":';
+  dataset_at constant integer := position(before in document) + length(before);
+  after constant text := substring(document from ',"review":\[[^]]*\],"simulation":(?:true|false),"v":\d+\}$');
+  policies_at constant integer := length(document) - length(after) - 65;
+  dataset constant text := substr(document, dataset_at, 66);
+  policies constant text := substr(document, policies_at, 66);
+  reference constant text := '^"[0-9a-f]{64}"$';
+begin
+  if dataset !~ reference or policies !~ reference or after is null then
+    return document;
+  end if;
+  return left(document, dataset_at - 1)
+    || coalesce((select text from decision_part where sha256 = decode(substr(dataset, 2, 64), 'hex')), dataset)
+    || substr(document, dataset_at + 66, policies_at - dataset_at - 66)
+    || coalesce((select text from decision_part where sha256 = decode(substr(policies, 2, 64), 'hex')), policies)
+    || after;
+end
+$$;
