@@ -1,5 +1,6 @@
 /** Carrying an erasure out, as its second person. */
 import { erase, type Taken, takenFrom, type Target } from '../audit/erase.ts';
+import { isNameOf } from '../audit/keys.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { lockForErasing } from '../audit/search-store.ts';
 import { bodyOfTurn } from '../audit/shards.ts';
@@ -17,17 +18,22 @@ import {
   type Erasure,
   eraseActor,
   eraseFromVersions,
+  eraseHeldPerson,
+  eraseTraces,
   type LegalHold,
   lockConsents,
   lockHolds,
   readErasure,
 } from './store.ts';
 import {
+  ACTOR,
   erasableIn,
   eventsOf,
+  HELD_PERSON,
   refuseEarly,
   refuseHeld,
   refuseOwnTraces,
+  takes,
   targetsOf,
 } from './targets.ts';
 
@@ -50,8 +56,9 @@ export async function approveErasure(
   if (!asked) throw notFound();
   const found = await eventsOf(writer, asked.scope);
   return change(writer, async (tx) => {
+    const standing = await lockHolds(tx);
     const erasure = await lockOpen(tx, id);
-    if (erasure.requested_by === principal.actor) {
+    if (isNameOf(principal.actor, erasure.requested_by, writer.log.keys)) {
       throw new ServiceError(
         'second_person_required',
         'Nobody approves what they asked for themselves: another person has to.',
@@ -65,7 +72,7 @@ export async function approveErasure(
       erasure,
       retention,
       ground: groundOf(retention, erasure.reason),
-      standing: await lockHolds(tx),
+      standing,
     };
     const { shard } = erasure.scope;
     return shard === undefined
@@ -218,12 +225,16 @@ async function eraseCopies(
       .map((path) => ({ event_id: event.event_id, member: path.slice(DATASET.length) })),
   );
   if (members.length > 0) await eraseFromVersions(tx, members);
-  if (typeof actor === 'string') {
-    const ids = targets.flatMap(({ event }) => event.subject_ids.filter((each) => UUID.test(each)));
-    await eraseActor(tx, { actor, pseudonym: log.keys.pseudonym(actor), ids });
-  }
+  const eventsWithout = (path: string) =>
+    targets.filter((each) => takes(each, path)).map(({ event }) => event);
+  await eraseTraces(tx, eventsWithout(ACTOR));
+  if (typeof actor === 'string')
+    await eraseActor(tx, { actor, pseudonym: log.keys.pseudonym(actor) });
+  const ofHolds = eventsWithout(HELD_PERSON).filter(({ type }) => type === 'placeHold');
+  await eraseHeldPerson(
+    tx,
+    ofHolds.map(({ event_id }) => event_id),
+  );
   if (typeof consent?.subject === 'string')
     await deleteConsents(tx, { ...consent, subject: consent.subject });
 }
-
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -23,7 +23,7 @@ export function holds(
     const later = shard === undefined ? log_id - 1 : year - shard;
     return later === 0 ? idx >= start && idx < end : later > 0 && end === Infinity;
   }
-  if (person !== undefined) return event.actor === pseudonym(person);
+  if (typeof person === 'string') return event.actor === pseudonym(person);
   return event.subject_ids.includes(dataset ?? project ?? '');
 }
 
@@ -47,6 +47,11 @@ export async function placeHold(
     const id = newId(Date.parse(now));
     const scope = await inShard(tx, asked);
     const { dataset, project, person, entries } = scope;
+    if (person === null) {
+      throw new ServiceError('invalid_request', 'The scope names nobody.', [
+        { path: '/scope', expected: 'a person, or what else is to be kept' },
+      ]);
+    }
     const recorded = await record(tx, writer.log, now, {
       type: 'placeHold',
       actor,

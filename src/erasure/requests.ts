@@ -1,5 +1,6 @@
 /** Requests for an erasure: how they are made, and how those end that are not carried out. */
 import type { EventInput } from '../audit/event.ts';
+import { isNameOf } from '../audit/keys.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { lockEvents } from '../audit/store.ts';
 import type { Tx } from '../db/connection.ts';
@@ -114,7 +115,7 @@ export async function refuseErasure(
 ): Promise<{ readonly erasure: Erasure; readonly recorded: Recorded }> {
   return change(writer, async (tx) => {
     const erasure = await lockOpen(tx, id);
-    if (erasure.requested_by === actor) {
+    if (isNameOf(actor, erasure.requested_by, writer.log.keys)) {
       throw new ServiceError(
         'second_person_required',
         'Nobody refuses what they asked for themselves: they withdraw it.',
@@ -133,7 +134,7 @@ export async function withdrawErasure(
 ): Promise<{ readonly erasure: Erasure; readonly recorded: Recorded }> {
   return change(writer, async (tx) => {
     const erasure = await lockOpen(tx, id);
-    if (erasure.requested_by !== actor)
+    if (!isNameOf(actor, erasure.requested_by, writer.log.keys))
       throw new ServiceError('forbidden', 'Only who asked for it withdraws it; others refuse it.');
     const event = { type: 'withdrawErasure', actor, role, body: {} };
     return endErasure(tx, writer, erasure, { status: 'withdrawn', refusal: null, event });

@@ -16,7 +16,9 @@ import type { LegalHold } from './store.ts';
 
 /** Events of one erasure at most: each is locked and looked at. */
 const MAX_EVENTS = 1_000;
-const ACTOR = '/actor';
+/** Where a body names who acted, and whom a hold that it places is about. */
+export const ACTOR = '/actor';
+export const HELD_PERSON = '/subject';
 
 /** The events that an erasure reaches, and whether there are more of them than fit in one. */
 export async function eventsOf(
@@ -82,9 +84,14 @@ export async function targetsOf(
   return targets;
 }
 
+/** Does an erasure take a value out of an event? */
+export function takes({ paths }: Target, path: string): boolean {
+  return paths === undefined || paths.includes(path);
+}
+
 /** Does it say who did what? That is what the record is kept for. */
-function isAccountable({ paths }: Target): boolean {
-  return paths === undefined || paths.includes(ACTOR);
+function isAccountable(target: Target): boolean {
+  return takes(target, ACTOR);
 }
 
 /** Whoever may erase does not erase what they did themselves. */
@@ -93,7 +100,8 @@ export function refuseOwnTraces(
   targets: readonly Target[],
   people: readonly string[],
 ): void {
-  const own = new Set(people.map((each) => log.keys.pseudonym(each)));
+  // Of whoever asked the name may have gone already.
+  const own = new Set(people.flatMap((each) => [each, log.keys.pseudonym(each)]));
   if (!targets.some((each) => isAccountable(each) && own.has(each.event.actor))) return;
   throw new ServiceError(
     'second_person_required',
@@ -108,9 +116,11 @@ export function refuseHeld(
   { consent }: ErasureScope,
 ): void {
   const person = consent?.subject;
-  for (const { id, scope } of standing) {
+  for (const { id, scope, event_id } of standing) {
     const held =
       targets.some(({ event }) => holds(scope, event, log.keys.pseudonym)) ||
+      // Whom it is about has to be known while it stands.
+      targets.some((each) => each.event.event_id === event_id && takes(each, HELD_PERSON)) ||
       (consent !== undefined &&
         typeof person === 'string' &&
         holdsConsent(scope, { dataset: consent.dataset, subject: person }));
