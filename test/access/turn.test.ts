@@ -41,10 +41,6 @@ beforeAll(async () => {
     clock: () => (now = new Date(now.getTime() + 1)),
     config: { packDir: await earlierPack(), logOrigin: `${ORIGIN}/2023` },
   });
-  const { body } = await service.ask('GET', '/v1/agreements/agr-illus-16', AUTHORITY);
-  const { version: _version, created_at: _created, updated_at: _updated, ...like } = body;
-  const agreement = { ...like, id: AGREEMENT, valid_from: '2023-01-01' };
-  await good(service.ask('POST', '/v1/agreements', { ...AUTHORITY, body: agreement }));
 });
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
@@ -69,6 +65,15 @@ async function good(answer: Promise<Answer>): Promise<Answer> {
   const { status, text } = await answer;
   expect(status, text).toBeLessThan(300);
   return answer;
+}
+
+/** One as that of the demo, which has begun. */
+async function newAgreement(id: string): Promise<string> {
+  const { body: like } = await service.ask('GET', '/v1/agreements/agr-illus-16', AUTHORITY);
+  const { version: _version, created_at: _created, updated_at: _updated, ...rest } = like;
+  const body = { ...rest, id, valid_from: '2023-01-01' };
+  await good(service.ask('POST', '/v1/agreements', { ...AUTHORITY, body }));
+  return id;
 }
 
 async function newDataset(id: string): Promise<string> {
@@ -143,9 +148,9 @@ async function evaluated(dataset: string): Promise<string> {
   return answer.context.evaluation_id;
 }
 
-async function patch(path: string, body: object): Promise<string> {
+async function patch(path: string, body: object, who: object = AUTHORITY): Promise<string> {
   const etag = (await service.ask('GET', path, AUTHORITY)).headers.get('etag') ?? '';
-  const ask = { ...AUTHORITY, headers: { 'if-match': etag }, body };
+  const ask = { ...who, headers: { 'if-match': etag }, body };
   return (await good(service.ask('PATCH', path, ask))).body.event_id;
 }
 
@@ -279,11 +284,8 @@ describe('a turn between the permits and what cuts them off', () => {
   beforeAll(async () => {
     await newDataset(visits);
     for (const id of ['turn-early', 'turn-late']) await newDataset(id);
-    const { body } = await service.ask('GET', `/v1/agreements/${AGREEMENT}`, AUTHORITY);
-    const { version: _version, created_at: _created, updated_at: _updated, ...like } = body;
-    agreement = 'agr-turn-spoilt';
-    const own = { ...like, id: agreement };
-    await good(service.ask('POST', '/v1/agreements', { ...AUTHORITY, body: own }));
+    await newAgreement(AGREEMENT);
+    agreement = await newAgreement('agr-turn-spoilt');
     old = await permitted(visits, {}, 'old');
     evaluation = await evaluated(visits);
     short = await permitted(visits, { duration: { from: '2023-12-31', until: '2023-12-31' } });
@@ -371,6 +373,49 @@ describe('a turn between the permits and what cuts them off', () => {
     expect(after.counts).toEqual({ ...NONE, total: 1, cut_off: 1 });
     expect(after.outcomes.get(spoilt?.decision.id ?? '')).toBe('cut_off');
     expect((await cutOff(back)).counts).toEqual({ ...NONE, total: 1, refused_before: 1 });
+  });
+
+  test('where a clock is behind, in the old year, the log says what was there before a change and what came after it', async () => {
+    now = new Date('2023-12-31T23:00:00Z');
+    const dataset = await newDataset('turn-behind');
+    const path = `/v1/datasets/${dataset}`;
+    const named = await newAgreement('agr-turn-behind');
+    const terms = `/v1/agreements/${named}`;
+    const asked = await permitted(dataset, { agreement: named });
+    now = new Date('2024-01-01T00:10:00Z');
+    await patch(terms, { binding: false });
+    await patch(path, { permitted_purposes: ['academic_research'] }, STEWARD);
+    now = new Date('2023-12-31T23:59:58Z');
+    const titled = await patch(terms, { title: { en: 'Late' } });
+    const described = await patch(path, { description: { en: 'Late' } }, STEWARD);
+    now = new Date('2023-12-31T23:59:55Z');
+    await patch(terms, { binding: true });
+    await patch(path, { permitted_purposes: ['outbreak_forecasting'] }, STEWARD);
+    now = new Date('2024-01-01T00:20:00Z');
+    await caughtUp();
+    for (const event of [titled, described]) {
+      await expectIn(2024, event);
+      expect((await cutOff(event)).outcomes.get(asked.decision.id)).toBe('refused_before');
+    }
+  });
+
+  test('where a clock is ahead, what it permitted before a withdrawal is cut off by it', async () => {
+    now = new Date('2023-12-31T23:00:00Z');
+    const dataset = await newDataset('turn-ahead');
+    now = new Date('2024-01-01T00:10:00Z');
+    const asked = await permitted(dataset);
+    const point = await evaluated(dataset);
+    now = new Date('2023-12-31T23:59:58Z');
+    const withdrawn = await say(dataset, 'p-2', 'withdrawn');
+    now = new Date('2024-01-01T00:11:00Z');
+    const consent = { model: 'individual', withdrawal_filterable: true };
+    await patch(`/v1/datasets/${dataset}`, { consent }, STEWARD);
+    const later = await permitted(dataset);
+    await caughtUp();
+    const { counts, outcomes } = await cutOff(withdrawn);
+    expect(counts).toEqual({ ...NONE, total: 2, cut_off: 2 });
+    expect([...outcomes.keys()].toSorted()).toEqual([asked.decision.id, point].toSorted());
+    expect(outcomes.has(later.decision.id)).toBe(false);
   });
 
   test('a policy cuts off from its first day on where the pack is at home, whichever shard its event is in', async () => {
