@@ -41,7 +41,7 @@ export async function cutOfEvent(db: Db, programs: Programs, id: string): Promis
     at: event.time,
     day: dayOf(program, new Date(event.time)),
     generations: { before: inForce, after: inForce },
-    scope: { ...scope, permittedBy: event.time },
+    scope: { ...scope, permittedBy: event.time, beforeEvent: id },
   };
 }
 
@@ -83,7 +83,11 @@ async function cutOfPolicies(
     at,
     day: begins > today ? begins : today,
     generations: { before, after: generation },
-    scope: { publisher: version?.owner ?? null, permittedBy: at },
+    scope: {
+      publisher: version?.owner ?? null,
+      permittedBy: at,
+      ...(at === event.time && { beforeEvent: event.event_id }),
+    },
   };
 }
 

@@ -1,4 +1,6 @@
 import { type RawBuilder, sql, type Updateable } from 'kysely';
+import { surelyAfter, surelyBefore } from '../audit/moment.ts';
+import { writtenBy } from '../audit/store.ts';
 import type { Db } from '../db/connection.ts';
 import type { CutOffTable, ImpactTable } from '../db/schema.ts';
 
@@ -63,6 +65,8 @@ export interface Scope {
   readonly organisations?: readonly string[];
   /** Only those that were permitted by then. RFC 3339. */
   readonly permittedBy?: string;
+  /** That time is this event's: those count as well that the log has before it. Clocks differ. */
+  readonly beforeEvent?: string;
 }
 
 /** The requests that were made, as rows `r`. */
@@ -95,14 +99,24 @@ export function inScope(scope: Scope): RawBuilder<boolean> {
     ...(organisations
       ? [
           sql`r.project in (select id from project where organisation = any(${[...organisations]}::text[])
-            or updated_at >= ${permittedBy}::timestamptz)`,
+            or updated_at >= ${permittedBy && surelyBefore(permittedBy)}::timestamptz)`,
         ]
       : []),
     ...(permittedBy === undefined
       ? []
-      : [sql`r.effect = 'permit' and r.created_at <= ${permittedBy}::timestamptz`]),
+      : [sql`r.effect = 'permit'`, wasThere(scope.beforeEvent, permittedBy)]),
   ];
   return sql<boolean>`${sql.join(conditions, sql` and `)}`;
+}
+
+function wasThere(event: string | undefined, time: string): RawBuilder<boolean> {
+  const byTime = sql<boolean>`r.created_at <= ${time}::timestamptz`;
+  if (event === undefined) return byTime;
+  // By a clock that is ahead they are later; the log is asked for the few of about that time. One
+  // that was decided while the event was being written may be on either side of it there.
+  return sql<boolean>`(${byTime} or (r.created_at <= ${surelyAfter(time)}::timestamptz and (
+    select ${writtenBy({ time, event_id: event }, 'd.event_id', 'd.created_at')}
+    from decision d where d.id = r.decision)))`;
 }
 
 /**

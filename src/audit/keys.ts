@@ -24,6 +24,15 @@ export interface LogKeys {
   readonly pseudonym: (actor: string) => string;
 }
 
+/** Is it an actor that a register names? Once the name is erased, the pseudonym stands in its place. */
+export function isNameOf(
+  actor: string,
+  name: string,
+  { pseudonym }: Pick<LogKeys, 'pseudonym'>,
+): boolean {
+  return name === actor || name === pseudonym(actor);
+}
+
 export interface ReceiptSigner {
   /** The public key as a JWK (RFC 8037), for `/log/jwks.json`. */
   readonly jwk: JWK;

@@ -203,21 +203,39 @@ async function readPlaced(db: Db, ids: RawBuilder<unknown>): Promise<EventRow[]>
 }
 
 /**
- * What events of these types said last, at a moment, of each of some subjects: by the order of the
- * log, since clocks of replicas differ. One that waits for its index is the newest.
+ * Was an event, that of the column `event`, written by a moment? By the order of the log, since
+ * clocks of replicas differ; by its time in the column `at` where the moment is not that of its own
+ * event, or that one waits for its index.
+ */
+export function writtenBy(
+  { time, event_id }: Pick<Moment, 'time' | 'event_id'>,
+  event: string,
+  at: string,
+): RawBuilder<boolean> {
+  return sql<boolean>`coalesce((
+    select coalesce((own.log_id, own.idx) <= (cut.log_id, cut.idx), false)
+    from log_leaf cut join audit_event moment using (event_id)
+      left join log_leaf own on own.event_id = ${sql.ref(event)}
+    where cut.event_id = ${event_id} and moment.time = ${time}::timestamptz
+  ), ${sql.ref(at)} <= ${time}::timestamptz)`;
+}
+
+/**
+ * What events of these types said last, at a moment, of each of some subjects. One that waits for
+ * its index is the newest.
  */
 export async function readLastSaid(
   db: Db,
   { types, subjects }: { readonly types: readonly string[]; readonly subjects: readonly string[] },
-  { side, time, event_id }: Moment,
+  moment: Moment,
 ): Promise<Pick<EventRow, 'leaf' | 'body' | 'disclosures'>[]> {
   const { rows } = await sql<Pick<EventRow, 'leaf' | 'body' | 'disclosures'>>`
     select distinct on (subject) subject, e.leaf, e.body, e.disclosures
     from unnest(${[...subjects]}::text[]) as subject
       join audit_event e on e.subject_ids @> array[subject]
       left join log_leaf l on l.event_id = e.event_id
-    where e.type = any(${[...types]}::text[]) and e.time <= ${time}::timestamptz
-      ${side === 'before' ? sql`and e.event_id <> ${event_id}` : sql``}
+    where e.type = any(${[...types]}::text[]) and ${writtenBy(moment, 'e.event_id', 'e.time')}
+      ${moment.side === 'before' ? sql`and e.event_id <> ${moment.event_id}` : sql``}
     order by subject, l.log_id desc nulls first, l.idx desc`.execute(db);
   return rows;
 }

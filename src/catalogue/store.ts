@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { Moment } from '../audit/moment.ts';
+import { writtenBy } from '../audit/store.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import type { DatasetStatus } from '../db/schema.ts';
 import type { Dataset, DatasetDocument } from './dataset.ts';
@@ -209,16 +210,17 @@ export async function readDatasetVersion(
 export async function readDatasetsAt(
   db: Db,
   ids: readonly string[],
-  { side, time, event_id }: Moment,
+  moment: Moment,
 ): Promise<Dataset[]> {
   if (ids.length === 0) return [];
   let query = selectVersions(db)
     .distinctOn('dataset_version.dataset')
     .where('dataset_version.dataset', 'in', ids)
-    .where('dataset_version.updated_at', '<=', time)
+    .where(writtenBy(moment, 'dataset_version.event_id', 'dataset_version.updated_at'))
     .orderBy('dataset_version.dataset')
     .orderBy('dataset_version.version', 'desc');
-  if (side === 'before') query = query.where('dataset_version.event_id', '<>', event_id);
+  if (moment.side === 'before')
+    query = query.where('dataset_version.event_id', '<>', moment.event_id);
   return (await query.execute()) as Dataset[];
 }
 

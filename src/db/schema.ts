@@ -410,8 +410,8 @@ export interface LegalHoldTable {
 export interface HoldScope {
   readonly dataset?: string;
   readonly project?: string;
-  /** An actor, as the issuer names them, or the pseudonym of a consent record. */
-  readonly person?: string;
+  /** An actor, as the issuer names them, or the pseudonym of a consent record; null once it is erased. */
+  readonly person?: string | null;
   /** Indices of entries of a shard, by its year (the first one, where it is not said); `end` does not belong to it, and is open where it is missing: later shards are in it. */
   readonly entries?: { readonly start: number; readonly end?: number; readonly shard?: number };
 }

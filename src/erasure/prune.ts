@@ -17,6 +17,7 @@ import {
   addErased,
   endPruning,
   type Erasure,
+  eraseTraces,
   heldInShard,
   lastTimeIn,
   type LegalHold,
@@ -152,6 +153,7 @@ function takeStep(
     const targets = free.map((event) => ({ event, paths: undefined }));
     if (targets.length > 0) {
       await erase(tx, targets, { erased_at: now, erased_by });
+      await eraseTraces(tx, free);
       await addErased(tx, id, takenFrom(targets).length);
     }
     return { next: last.idx + 1, isHeld: free.length < there.length };

@@ -1,16 +1,11 @@
 import type { Handlers } from '../operation.ts';
 import { DEFAULT_LIMIT, readCursor, toPage } from '../paging.ts';
 import { notFound } from '../errors.ts';
-import {
-  approveErasure,
-  type ErasureWriter,
-  liftHold,
-  placeHold,
-  refuseErasure,
-  requestErasure,
-  withdrawErasure,
-} from './commands.ts';
+import { approveErasure } from './approve.ts';
+import { liftHold, placeHold } from './hold.ts';
 import { pruneShards } from './prune.ts';
+import { refuseErasure, requestErasure, withdrawErasure } from './requests.ts';
+import type { ErasureWriter } from './retention.ts';
 import { readErasure, readErasures, readHolds } from './store.ts';
 
 type ErasureOperation =

@@ -1,5 +1,6 @@
 import { type Selectable, sql } from 'kysely';
 import type { Head } from '../audit/log-store.ts';
+import type { EventRow } from '../audit/store.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import type { ConsentStatus, ErasureTable, HoldScope } from '../db/schema.ts';
 
@@ -93,7 +94,10 @@ export async function readHolds(
   return query.execute();
 }
 
+/** A hold, to be lifted. */
 export async function lockHold(tx: Tx, id: string): Promise<LegalHold | undefined> {
+  // The table before the row, as an erasure locks them: so the two wait and do not deadlock.
+  await sql`lock table legal_hold in row exclusive mode`.execute(tx);
   return tx
     .selectFrom('legal_hold')
     .selectAll()
@@ -110,9 +114,12 @@ export async function liftedHold(
   await tx.updateTable('legal_hold').set(lifted).where('id', '=', id).execute();
 }
 
-/** The holds that stand; none is placed or lifted before the transaction ends. */
+/**
+ * The holds that stand; none is placed or lifted before the transaction ends, and no other erasure
+ * goes on, which may take names out of holds. To be locked before all else that one locks.
+ */
 export async function lockHolds(tx: Tx): Promise<LegalHold[]> {
-  await sql`lock table legal_hold in share mode`.execute(tx);
+  await sql`lock table legal_hold in share row exclusive mode`.execute(tx);
   return tx
     .selectFrom('legal_hold')
     .selectAll()
@@ -140,23 +147,47 @@ export async function eraseFromVersions(
     where v.event_id = gone.event_id`.execute(tx);
 }
 
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /**
- * Puts the pseudonym where registers name an actor: everywhere but in what hangs on events, of
- * which only that of `ids`, and in what is forgotten by itself.
+ * Puts the pseudonym of the leaf wherever a row names who acted in the event that made or changed it,
+ * for events that have lost that name.
  */
+export async function eraseTraces(
+  tx: Tx,
+  events: readonly Pick<EventRow, 'event_id' | 'subject_ids'>[],
+): Promise<void> {
+  if (events.length === 0) return;
+  const gone = sql`(select event_id, type, time, actor, subject_ids from audit_event
+    where event_id = any(${events.map(({ event_id }) => event_id)}::uuid[])) gone`;
+  // What the rows are called: of these tables none has an index by event.
+  const ids = sql`any(${events.flatMap(({ subject_ids }) => subject_ids.filter((id) => UUID.test(id)))}::uuid[])`;
+  await sql`update decision d set created_by = gone.actor from ${gone}
+    where d.id = ${ids} and d.event_id = gone.event_id`.execute(tx);
+  await sql`update access_request r set created_by = gone.actor from decision d, ${gone}
+    where r.id = ${ids} and d.id = r.decision and d.event_id = gone.event_id`.execute(tx);
+  await sql`update erasure x set
+      requested_by = coalesce((select actor from ${gone} where event_id = x.request_event), requested_by),
+      approved_by = coalesce((select actor from ${gone} where type = 'approveErasure'
+        and x.id::text = any(subject_ids) and time = x.approved_at), approved_by),
+      ended_by = coalesce((select actor from ${gone} where event_id = x.end_event), ended_by)
+    where id = ${ids}`.execute(tx);
+  await sql`update legal_hold h set
+      placed_by = coalesce((select actor from ${gone} where event_id = h.event_id), placed_by),
+      lifted_by = coalesce((select actor from ${gone} where event_id = h.lift_event), lifted_by)
+    where id = ${ids}`.execute(tx);
+  for (const table of ['space_version', 'impact', 'cut_off']) {
+    // oxlint-disable-next-line no-await-in-loop -- one connection
+    await sql`update ${sql.table(table)} t set created_by = gone.actor from ${gone}
+      where t.event_id = gone.event_id`.execute(tx);
+  }
+}
+
+/** The same by name, where rows do not say which events they are of; keys that repeat a call go. */
 export async function eraseActor(
   tx: Tx,
-  { actor, pseudonym, ids }: { actor: string; pseudonym: string; ids: readonly string[] },
+  { actor, pseudonym }: { readonly actor: string; readonly pseudonym: string },
 ): Promise<void> {
-  await sql`update decision set created_by = ${pseudonym}
-    where id = any(${ids}::uuid[]) and created_by = ${actor}`.execute(tx);
-  await sql`update access_request set created_by = ${pseudonym}
-    where id = any(${ids}::uuid[]) and created_by = ${actor}`.execute(tx);
-  await sql`update space_version set created_by = ${pseudonym} where created_by = ${actor}`.execute(
-    tx,
-  );
-  await sql`update impact set created_by = ${pseudonym} where created_by = ${actor}`.execute(tx);
-  await sql`update cut_off set created_by = ${pseudonym} where created_by = ${actor}`.execute(tx);
   await sql`update policy_version set editors = array_replace(editors, ${actor}, ${pseudonym}),
       approved_by = case when approved_by = ${actor} then ${pseudonym} else approved_by end,
       withdrawal_asked_by = case when withdrawal_asked_by = ${actor} then ${pseudonym} else withdrawal_asked_by end,
@@ -164,13 +195,13 @@ export async function eraseActor(
     where ${actor} = any(editors) or ${actor} in (approved_by, withdrawal_asked_by, withdrawn_by)`.execute(
     tx,
   );
-  // Who asked for one that is open may not be its second person: that is told by the name.
-  await sql`update erasure set
-      requested_by = case when requested_by = ${actor} then ${pseudonym} else requested_by end,
-      approved_by = case when approved_by = ${actor} then ${pseudonym} else approved_by end,
-      ended_by = case when ended_by = ${actor} then ${pseudonym} else ended_by end
-    where id = any(${ids}::uuid[]) and status <> 'requested'`.execute(tx);
   await sql`delete from idempotency_key where actor = ${actor}`.execute(tx);
+}
+
+/** Takes the person out of holds that these events placed, once they are lifted. */
+export async function eraseHeldPerson(tx: Tx, events: readonly string[]): Promise<void> {
+  await sql`update legal_hold set scope = '{"person": null}'
+    where event_id = any(${[...events]}::uuid[]) and scope ? 'person'`.execute(tx);
 }
 
 /** The records of a person about a dataset. */
@@ -220,9 +251,9 @@ export async function heldInShard(
     return later === 0 ? start < size : later > 0 && end === undefined;
   }
   const covered =
-    person === undefined
-      ? sql`e.subject_ids @> array[${dataset ?? project}]::text[]`
-      : sql`e.actor = ${pseudonym(person)}`;
+    typeof person === 'string'
+      ? sql`e.actor = ${pseudonym(person)}`
+      : sql`e.subject_ids @> array[${dataset ?? project}]::text[]`;
   const { rows } = await sql`
     select from log_leaf l join audit_event e using (event_id)
     where l.log_id = ${log_id} and ${covered} limit 1`.execute(db);

@@ -3649,7 +3649,7 @@ export interface components {
             readonly items: readonly components["schemas"]["Erasure"][];
             readonly next_cursor: string | null;
         };
-        /** @description Exactly one member. */
+        /** @description Exactly one member. The person is null once they are erased from the event of a hold that was lifted. */
         readonly HoldScope: {
             readonly dataset?: components["schemas"]["Slug"];
             readonly project?: components["schemas"]["Slug"];
@@ -3657,7 +3657,7 @@ export interface components {
              * Format: plain-text
              * @description An actor as the issuer of tokens names them, or the pseudonym of a consent record.
              */
-            readonly person?: string;
+            readonly person?: string | null;
             /** @description Entries of a shard of the log from `start` up to, not including, `end`; without `end` all that come, those of later shards too. */
             readonly entries?: {
                 /** @description Year of the shard; the one that grows if not said. */

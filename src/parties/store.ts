@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { boundBody } from '../audit/event.ts';
-import type { Moment } from '../audit/moment.ts';
+import { type Moment, surelyBefore } from '../audit/moment.ts';
 import { readLastSaid } from '../audit/store.ts';
 import type { Db, Tx } from '../db/connection.ts';
 import { PARTIES, type Parties, type PartyInput, type PartyKind, type Reference } from './party.ts';
@@ -211,7 +211,7 @@ export async function readRecordsAt<Kind extends 'registration' | 'authorisation
     .selectAll()
     // One that was changed since may have been another party's then.
     .where(
-      sql<boolean>`${sql.ref(owner)} = any(${[...owners]}::text[]) or updated_at >= ${moment.time}::timestamptz`,
+      sql<boolean>`${sql.ref(owner)} = any(${[...owners]}::text[]) or updated_at >= ${surelyBefore(moment.time)}::timestamptz`,
     )
     .execute();
   const { rows, unknown } = await asTheyWere(db, kind, now as unknown as Parties[Kind][], moment);
@@ -239,7 +239,8 @@ async function asTheyWere<Kind extends PartyKind>(
   moment: Moment,
 ): Promise<PartiesAt<Kind>> {
   const since = Date.parse(moment.time);
-  const changed = now.filter(({ updated_at }) => Date.parse(updated_at) >= since);
+  const unchangedSince = Date.parse(surelyBefore(moment.time));
+  const changed = now.filter(({ updated_at }) => Date.parse(updated_at) >= unchangedSince);
   if (changed.length === 0) return { rows: now, unknown: [] };
   const name = kind.charAt(0).toUpperCase() + kind.slice(1);
   const types = [`register${name}`, `change${name}`];

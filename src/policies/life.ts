@@ -1,3 +1,4 @@
+import { isNameOf } from '../audit/keys.ts';
 import { change, record, type Recorded, type Writer } from '../audit/record.ts';
 import { type Db, isDuplicate, type Tx } from '../db/connection.ts';
 import { notFound, ServiceError } from '../errors.ts';
@@ -201,7 +202,7 @@ export async function approvePolicyVersion(
     const inForce = await lockInForce(tx);
     const row = await lockedFor(tx, principal, at, mayApprove);
     expectStatus(row, ['checked']);
-    refuseFirstPerson(row.editors, principal);
+    refuseFirstPerson(writer, row.editors, principal);
     const next = await nextIn(tx, writer, { inForce, row, looked });
     const report = next.still?.report ?? (await checkPolicy(next.begun(), row));
     if (!report.passed) throw notPassed(report);
@@ -257,7 +258,7 @@ export async function withdrawPolicyVersion(
         body: { asked: true },
       });
     }
-    refuseFirstPerson([row.withdrawal_asked_by], principal);
+    refuseFirstPerson(writer, [row.withdrawal_asked_by], principal);
     const next = await nextIn(tx, writer, { inForce, row, looked });
     return enact(tx, writer, principal, { ...next, before: row, type, changed: withdrawn, now });
   });
@@ -381,8 +382,8 @@ export function mayApprove(owner: string | null, principal: Principal): boolean 
   return principal.role === 'authority' || mayWrite(owner, principal);
 }
 
-function refuseFirstPerson(first: readonly string[], { actor }: Principal): void {
-  if (!first.includes(actor)) return;
+function refuseFirstPerson({ log }: Writer, first: readonly string[], { actor }: Principal): void {
+  if (!first.some((name) => isNameOf(actor, name, log.keys))) return;
   throw new ServiceError(
     'second_person_required',
     'Nobody approves what they wrote or asked for themselves: another person has to.',

@@ -870,7 +870,7 @@ describe('The stored facts of datasets', () => {
         alter table decision drop column evaluation;
         drop table cut_off_decision, cut_off, consent_total_version;
         drop table erased_value, erasure, legal_hold;
-        drop function refuse_all_but_erasing, refuse_all_but_lifting cascade;
+        drop function refuse_all_but_erasing, refuse_all_but_lifting, is_erased cascade;
         alter table audit_event drop column disclosures;
         alter table consent_record drop column salt;
         drop function refuse_changing_final cascade;

@@ -135,6 +135,8 @@ describe('what is recorded stays', () => {
     'truncate audit_pending',
     'update audit_pending set leaf_hash = leaf_hash',
     "update legal_hold set scope = '{}'",
+    "update legal_hold set placed_by = 'somebody'",
+    "update legal_hold set lifted_by = 'somebody' where lifted_at is not null",
     'delete from legal_hold',
     'delete from dataset',
     'alter table audit_event disable trigger all',

@@ -332,6 +332,7 @@ test('a database of the release before becomes the first shard as it is, and the
      alter table cut_off_decision rename to cut_off_request;
      alter table erasure drop column refusal, drop column ended_by, drop column ended_at, drop column end_event;
      drop index erasure_open;
+     drop function is_erased;
      delete from kysely_migration where name >= '0011'`,
   );
   const picture = (): Promise<unknown[]> =>
