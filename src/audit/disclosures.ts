@@ -134,9 +134,9 @@ export function digestsIn(body: Body): string[] {
   return Array.isArray(digests) ? digests.map(String) : [];
 }
 
-/** A body with the values that are beside it back in their places. */
+/** Puts the values that are beside a body back in their places; the body is not used any more. */
 export function putBack(body: Body, stored: string | null): Record<string, unknown> {
-  const { _sd: _digests, ...whole } = structuredClone(body) as Record<string, unknown>;
+  const { _sd: _digests, ...whole } = body;
   for (const each of splitDisclosures(stored).map(readDisclosure)) {
     if (!each) continue;
     const names = each.path.slice(1).split('/');

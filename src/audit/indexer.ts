@@ -1,7 +1,7 @@
 import { type Db, transact } from '../db/connection.ts';
 import { BLOCK, countBlocks, insertBlock, insertTerms, lockForIndexing } from './search-store.ts';
 import { readHead } from './log-store.ts';
-import { readSequenced } from './store.ts';
+import { readToIndex } from './store.ts';
 import { termsOf } from './terms.ts';
 
 /**
@@ -14,7 +14,7 @@ export async function indexBlock(db: Db): Promise<boolean> {
   if (!head || head.base + head.size < to) return false;
   await transact(db, async (tx) => {
     await lockForIndexing(tx);
-    const events = await readSequenced(tx, { from, to, limit: BLOCK });
+    const events = await readToIndex(tx, from, to);
     const times = events.map(({ time }) => time).toSorted();
     const [first_time, last_time] = [times[0], times.at(-1)];
     if (first_time === undefined || last_time === undefined) {
@@ -22,10 +22,11 @@ export async function indexBlock(db: Db): Promise<boolean> {
     }
     if (!(await insertBlock(tx, { block, first_time, last_time }))) return;
     const digits = new Map<string, string[]>();
+    const known = new Map<string, readonly string[]>();
     for (const event of events) {
-      for (const term of termsOf(event)) {
+      for (const term of termsOf(event, known)) {
         const entries = digits.get(term) ?? Array<string>(BLOCK).fill('0');
-        entries[(event.position ?? from) - from] = '1';
+        entries[event.position - from] = '1';
         digits.set(term, entries);
       }
     }

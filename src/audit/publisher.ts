@@ -31,14 +31,17 @@ export interface Publisher {
  * Publishes what is new of each shard, the oldest one first. A shard that has ended is signed for
  * the last time and ended outside the database before the next one is signed for the first time:
  * a database from before the turn is then told by that.
+ * Returns a name for what is published now; where that is the one `last` returned, nothing is done.
  * @throws as `publishShard`, what happened first; too few cosignatures of one shard do not hold
  * back the next.
  */
-export async function publish(publisher: Publisher): Promise<void> {
+export async function publish(publisher: Publisher, last?: string): Promise<string> {
   const { db, guardOf } = publisher;
   const failures: unknown[] = [];
   const heads = await readHeads(db);
   if (heads.length === 0) throw new Error('the log has no head');
+  const name = heads.map(({ size, root }) => `${size} ${root.toString('hex')}`).join();
+  if (name === last) return name;
   for (const shard of heads) {
     const { log_id, origin, year, size } = shard;
     const isFinal = log_id !== heads.at(-1)?.log_id;
@@ -53,6 +56,7 @@ export async function publish(publisher: Publisher): Promise<void> {
     }
   }
   if (failures.length > 0) throw failures[0];
+  return name;
 }
 
 /**

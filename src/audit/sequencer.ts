@@ -82,7 +82,7 @@ async function append(tx: Tx, head: Head): Promise<Head> {
 /**
  * Begins the shard of a new year, once the clock is in it (UTC, as the times in leaves are): in one
  * transaction all that waits goes into the old one, which is final then, and the first event of the
- * new one names its size and root. Returns the origin of the shard that grows, whoever made it.
+ * new one names its size and root. Returns the shard that grows, whoever made it.
  *
  * Nobody writes an event meanwhile, so that each is before the turn or after it. Of several
  * replicas the first one to lock the head turns; the others find a shard of this year, and so does
@@ -92,13 +92,13 @@ export async function turn(
   db: Db,
   keys: Pick<LogKeys, 'pseudonym'>,
   now: Date,
-): Promise<string | undefined> {
+): Promise<Pick<Head, 'origin' | 'year'> | undefined> {
   const year = now.getUTCFullYear();
   const seen = await readHead(db);
-  if (!seen || year <= seen.year) return seen?.origin;
+  if (!seen || year <= seen.year) return seen;
   return transact(db, async (tx) => {
     let old = await lockHead(tx);
-    if (year <= old.year) return old.origin;
+    if (year <= old.year) return old;
     await lockQueue(tx);
     for (let size = -1; size < old.size; old = await append(tx, old)) size = old.size;
     const { actor, role } = SERVICE;
@@ -114,7 +114,7 @@ export async function turn(
     await insertHead(tx, started);
     await insertEvent(tx, event);
     await append(tx, started);
-    return started.origin;
+    return started;
   });
 }
 

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely';
 import type { Db, Tx } from '../db/connection.ts';
 import type { SealedEvent } from './event.ts';
 import type { Moment } from './moment.ts';
+import type { Indexed } from './terms.ts';
 
 /** The origin of the shard that an event which is written now goes into. */
 export const CURRENT_ORIGIN = '(select origin from log_head order by log_id desc limit 1)';
@@ -177,6 +178,26 @@ export async function readSequenced(
         order by idx desc limit ${limit}) l
       order by h.log_id desc, l.idx desc limit ${limit}`,
   );
+}
+
+/** Of sequenced events, what they are found by, and their places. */
+export async function readToIndex(
+  db: Db,
+  from: number,
+  to: number,
+): Promise<(Indexed & { readonly time: string; readonly position: number })[]> {
+  const { rows } = await sql<Indexed & { readonly time: string; readonly position: number }>`
+    select e.type, e.actor, to_json(e.subject_ids) as subject_ids, e.outcome, e.body, e.disclosures,
+      e.time, h.base + l.idx as position
+    from log_head h
+      cross join lateral (
+        select idx, event_id from log_leaf
+        where log_id = h.log_id and idx >= ${from}::bigint - h.base and idx < ${to}::bigint - h.base
+        order by idx limit ${to - from}) l
+      cross join lateral (select * from audit_event where event_id = l.event_id limit 1) e`.execute(
+    db,
+  );
+  return rows;
 }
 
 /** Events at these places, the latest first. */

@@ -17,7 +17,7 @@ export interface EventQuery {
   readonly text?: string | undefined;
 }
 
-type Indexed = Pick<
+export type Indexed = Pick<
   EventRow,
   'type' | 'actor' | 'subject_ids' | 'outcome' | 'body' | 'disclosures'
 >;
@@ -25,13 +25,17 @@ type Indexed = Pick<
 // Long and random texts are found by nobody and would fill the index.
 const MAX_WORD = 40;
 const MAX_WORDS = 300;
-const NOT_WORDS = /^(?:salt|.*sha256)$/;
 // Each stands in one event or two, which are found by it without an index of words.
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 const RULES = ['deny', 'review', 'obligations'] as const;
 
-/** The terms that an event can be found by, each once. */
-export function termsOf(event: Indexed): Set<string> {
+type KnownWords = Map<string, readonly string[]>;
+
+/**
+ * The terms that an event can be found by, each once.
+ * @param known the words of texts that were seen before: events say the same again and again.
+ */
+export function termsOf(event: Indexed, known: KnownWords = new Map()): Set<string> {
   const { type, actor, subject_ids, outcome } = event;
   const terms = new Set([`type:${type}`, `actor:${actor}`, `outcome:${outcome}`]);
   for (const subject of subject_ids) if (subject.search(UUID) < 0) terms.add(`subject:${subject}`);
@@ -41,7 +45,7 @@ export function termsOf(event: Indexed): Set<string> {
     if (Array.isArray(rules)) for (const rule of rules) terms.add(`rule:${String(rule)}`);
   }
   const words = new Set<string>();
-  addWords(body, words);
+  addWords(body, words, known);
   for (const word of words) terms.add(`word:${word}`);
   return terms;
 }
@@ -92,18 +96,24 @@ function parse(event: Indexed): Record<string, unknown> {
   }
 }
 
-function addWords(value: unknown, words: Set<string>): void {
+function addWords(value: unknown, words: Set<string>, known: KnownWords): void {
   if (words.size >= MAX_WORDS) return;
   if (typeof value === 'string') {
-    for (const word of wordsOf(value.replaceAll(UUID, ' ')))
-      if (words.size < MAX_WORDS) words.add(word);
+    for (const word of knownWordsOf(value, known)) if (words.size < MAX_WORDS) words.add(word);
   } else if (Array.isArray(value)) {
-    for (const item of value) addWords(item, words);
+    for (const item of value) addWords(item, words, known);
   } else if (typeof value === 'object' && value !== null) {
-    for (const [name, member] of Object.entries(value)) {
-      if (!NOT_WORDS.test(name)) addWords(member, words);
+    for (const name of Object.keys(value)) {
+      if (name === 'salt' || name.endsWith('sha256')) continue;
+      addWords((value as Record<string, unknown>)[name], words, known);
     }
   }
+}
+
+function knownWordsOf(text: string, known: KnownWords): readonly string[] {
+  const words = known.get(text) ?? wordsOf(text.replaceAll(UUID, ' '));
+  known.set(text, words);
+  return words;
 }
 
 /** Words in any script: runs of letters, marks and digits, in lower case and one Unicode form. */
