@@ -42,11 +42,12 @@ export interface Call<Id extends OperationId> {
 
 /** A value that is JSON already: what is the same in many answers need not be written each time. */
 export class JsonText<T> {
-  readonly text: string;
+  /** Itself, or in UTF-8. */
+  readonly text: string | Uint8Array<ArrayBuffer>;
   /** Never there: the type of the value. */
   declare readonly value: T;
 
-  constructor(text: string) {
+  constructor(text: string | Uint8Array<ArrayBuffer>) {
     this.text = text;
   }
 }

@@ -20,7 +20,9 @@ test.each(cases.map((each) => [each.id, each.facts] as const))('%s', async (id, 
   for (const each of [facts, cases[0]?.facts ?? {}, facts]) {
     const decided = decide(program, each, { asOf: '2026-10-15T07:00:00.000Z', simulation: false });
     const answer = { id, request: { text: '"€\\' }, decision: viewOf('d', decided, recorded) };
-    expect(JSON.parse(answerText(answer).text)).toEqual(JSON.parse(JSON.stringify(answer)));
+    expect(JSON.parse(Buffer.from(answerText(answer).text).toString('utf8'))).toEqual(
+      JSON.parse(JSON.stringify(answer)),
+    );
     expect(textOf(decided.stored).whole).toBe(canonicalize(decided.stored));
   }
 });
