@@ -74,8 +74,10 @@ interface Explainer {
   readonly blames: WeakMap<Condition, Blame>;
   readonly expiries: readonly (Omit<Expiry, 'date'> & { slot: number; always: boolean })[];
   readonly instruments: readonly { readonly name: string; readonly title: Texts }[];
-  /** By rule, indices of the instruments that it cites. */
+  /** By rule, the instruments that it cites, a bit each in words of 32. */
   readonly cited: readonly (readonly number[])[];
+  /** Of instruments that some reasons cited together, as bits, the titles. */
+  readonly titles: Map<string | number, Readonly<Record<string, Texts>>>;
 }
 
 /** A rule that applies, or may: its place in the program, and what became of it. */
@@ -105,35 +107,43 @@ export function explain(program: Program, facts: Facts): Explanation {
     if (!tracer.next(index)) continue;
     const rule = program.rules[index] as CompiledRule;
     const shown = tracer.readings();
-    const open = openConditions(rule.rule, trace.applies[index], trace.open[index]);
-    if (open.length > 0) {
+    const isUncertain = trace.applies[index] !== TRUE || trace.open[index] !== 0;
+    if (isUncertain) {
+      const open = openConditions(rule.rule, trace.applies[index], trace.open[index]);
       const blamed = tracer.blame(index, blame(explainer, open, frame));
       missing.push(...blamed.filter((fact) => !missing.includes(fact)));
     }
     const effect = trace.effects[index] ?? 0;
-    all[effect]?.push({ index, rule, reason: reasonOf(rule, effect, open.length > 0, shown) });
+    all[effect]?.push({ index, rule, reason: reasonOf(rule, effect, isUncertain, shown) });
   }
   const [deny, review, permit, oblige] = all;
   const effect = combined(program.pack, deny.length > 0, review.length > 0, permit.length > 0);
   const winning = { deny, review, permit }[effect];
-  const ordered = winning.slice();
-  for (const group of all) if (group !== winning) for (const each of group) ordered.push(each);
+  const reasons: Reason[] = [];
+  addReasons(winning, reasons);
+  for (const group of all) if (group !== winning) addReasons(group, reasons);
   return {
     effect,
-    deny: deny.map(idOf),
-    review: review.map(idOf),
-    oblige: oblige.map(idOf),
-    reasons: ordered.map(({ reason }) => reason),
+    deny: idsOf(deny),
+    review: idsOf(review),
+    oblige: idsOf(oblige),
+    reasons,
     obligations: obligationsOf(program, oblige, frame),
     missing,
     examiners: effect === 'review' ? examinersOf(program, review) : [],
     expiry: effect === 'deny' ? null : expiryOf(explainer, frame),
-    instruments: instrumentsOf(explainer, ordered),
+    instruments: instrumentsOf(explainer, all),
   };
 }
 
-function idOf({ reason }: Found): string {
-  return reason.rule;
+function idsOf(found: readonly Found[]): string[] {
+  const ids: string[] = [];
+  for (const { reason } of found) ids.push(reason.rule);
+  return ids;
+}
+
+function addReasons(found: readonly Found[], reasons: Reason[]): void {
+  for (const { reason } of found) reasons.push(reason);
 }
 
 function explainerOf(program: Program): Explainer {
@@ -157,7 +167,13 @@ function explainerOf(program: Program): Explainer {
       name,
       title: pack.instruments[name]?.title ?? { en: name },
     })),
-    cited: rules.map(({ rule }) => rule.cites.map(({ instrument }) => names.indexOf(instrument))),
+    cited: rules.map(({ rule }) =>
+      bitsOf(
+        rule.cites.map(({ instrument }) => names.indexOf(instrument)),
+        names.length,
+      ),
+    ),
+    titles: new Map(),
   };
   explainers.set(program, made);
   return made;
@@ -226,21 +242,47 @@ function reasonOf(
   };
 }
 
+// Sets of instruments that are cited together are few; whoever makes many up gets no more memory.
+const MAX_TITLES = 1_000;
+
+/** One object for all explanations whose reasons cite the same instruments. */
 function instrumentsOf(
-  { instruments, cited }: Explainer,
-  ordered: readonly Found[],
-): Record<string, Texts> {
-  const titles: Record<string, Texts> = {};
-  const isListed = instruments.map(() => false);
-  for (const { index: at } of ordered) {
-    for (const index of cited[at] ?? []) {
-      const instrument = instruments[index];
-      if (isListed[index] || !instrument) continue;
-      isListed[index] = true;
-      titles[instrument.name] = instrument.title;
-    }
+  { instruments, cited, titles }: Explainer,
+  all: FoundByEffect,
+): Readonly<Record<string, Texts>> {
+  let first = 0;
+  for (const group of all) {
+    for (const { index } of group) first |= cited[index]?.[0] ?? 0;
   }
-  return titles;
+  const words = [first];
+  for (let word = 1; word * BITS < instruments.length; word++) {
+    words.push(all.flat().reduce((bits, { index }) => bits | (cited[index]?.[word] ?? 0), 0));
+  }
+  const key = words.length === 1 ? first : words.join(' ');
+  const known = titles.get(key);
+  if (known) return known;
+  const isCited = (i: number): boolean => ((words[Math.floor(i / BITS)] ?? 0) & bitOf(i)) !== 0;
+  const listed = instruments.filter((_, i) => isCited(i));
+  const made = Object.fromEntries(listed.map(({ name, title }) => [name, title]));
+  if (titles.size >= MAX_TITLES) titles.clear();
+  titles.set(key, made);
+  return made;
+}
+
+const BITS = 32;
+
+function bitOf(index: number): number {
+  return 1 << (index % BITS);
+}
+
+/** Indices as bits of words. */
+function bitsOf(indices: readonly number[], width: number): number[] {
+  const words = Array.from({ length: Math.ceil(width / BITS) }, () => 0);
+  for (const index of indices) {
+    const word = Math.floor(index / BITS);
+    words[word] = (words[word] ?? 0) | bitOf(index);
+  }
+  return words;
 }
 
 function obligationsOf(

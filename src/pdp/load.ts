@@ -1,9 +1,21 @@
 import { parseDate, parseInstant } from './calendar.ts';
 import { COUNTRIES } from './countries.ts';
-import type { Facts, FactSpec, Frame } from './facts.ts';
+import type { Facts, FactSpec, FactType, Frame } from './facts.ts';
 import { type CodeSet, EMPTY_SET, NONE_SET, UNKNOWN_SET } from './logic.ts';
 
-const [FACT, LIST, OBJECT] = [0, 1, 2] as const;
+const [SCALAR, LIST, OBJECT, CODE, SET] = [0, 1, 2, 3, 4] as const;
+
+type Kind = typeof SCALAR | typeof LIST | typeof OBJECT | typeof CODE | typeof SET;
+
+/** Types that have a kind of their own: calling what `read` is costs more than reading a code. */
+const KINDS: Readonly<Partial<Record<FactType, Kind>>> = {
+  object: OBJECT,
+  list: LIST,
+  set: SET,
+  code: CODE,
+  enum: CODE,
+  country: CODE,
+};
 
 interface Node {
   readonly key: string;
@@ -13,7 +25,7 @@ interface Node {
   /** -1 where there is no fact, only facts below. */
   slot: number;
   spec: FactSpec | undefined;
-  kind: typeof FACT | typeof LIST | typeof OBJECT;
+  kind: Kind;
   /** In the frame it is a set: also where it is a member of a list. */
   isSet: boolean;
   /** The value in the frame's form; unknown if it is of another type. */
@@ -51,7 +63,7 @@ export class Loader {
         at.children.set(key, next);
         at = next;
       }
-      const kind = spec.type === 'object' ? OBJECT : spec.type === 'list' ? LIST : FACT;
+      const kind = KINDS[spec.type] ?? SCALAR;
       const isSet = spec.type === 'set';
       Object.assign(at, { slot, spec, kind, isSet, read: this.#reader(spec) });
     });
@@ -109,9 +121,14 @@ export class Loader {
     const { frame, given } = into;
     const { slot } = at;
     if (given && slot >= 0) given[slot] = value;
-    if (at.kind === FACT) {
+    const { kind } = at;
+    if (kind === CODE) {
+      frame[slot] = this.#code(value);
+    } else if (kind === SET) {
+      frame[slot] = this.#set(value);
+    } else if (kind === SCALAR) {
       frame[slot] = at.read(value);
-    } else if (at.kind === LIST) {
+    } else if (kind === LIST) {
       loadList(at, value, into);
     } else if (isObject(value)) {
       if (slot >= 0) frame[slot] = true;
@@ -139,9 +156,12 @@ export class Loader {
       case 'text':
         return (value) => (typeof value === 'string' ? value : undefined);
       default:
-        return (value) =>
-          typeof value === 'string' ? (this.#codes.get(value) ?? value) : undefined;
+        return (value) => this.#code(value);
     }
+  }
+
+  #code(value: unknown): string | undefined {
+    return typeof value === 'string' ? (this.#codes.get(value) ?? value) : undefined;
   }
 
   #set(value: unknown): CodeSet {

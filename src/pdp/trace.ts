@@ -114,19 +114,20 @@ export class Tracer {
   /** Goes on to the rule at `index`, and says whether it applies or may. */
   next(index: number): boolean {
     const { applies, holds, ends, reads } = this.trace;
-    const appliesSlot = this.#appliesSlots[index] ?? 0;
-    const holdsSlot = this.#holdsSlots[index] ?? 0;
-    // Rules of different modules may share slots: those that refer to them mean this rule's.
-    this.#frame[appliesSlot] = applies[index];
-    this.#frame[holdsSlot] = holds[index];
     const doesApply = applies[index] !== FALSE;
-    if (!doesApply && !this.#isReferred[index]) return false;
+    const isReferred = this.#isReferred[index];
+    if (!doesApply && !isReferred) return false;
     this.#begin();
     const end = ends[index] ?? 0;
     for (let i = index > 0 ? (ends[index - 1] ?? 0) : 0; i < end; i++) {
       this.#collect(reads[i] ?? 0, this.#behind);
     }
-    if (this.#isReferred[index]) {
+    if (isReferred) {
+      // Rules of different modules may share slots: those that refer to them mean this rule's.
+      const appliesSlot = this.#appliesSlots[index] ?? 0;
+      const holdsSlot = this.#holdsSlots[index] ?? 0;
+      this.#frame[appliesSlot] = applies[index];
+      this.#frame[holdsSlot] = holds[index];
       const slots = this.#collected();
       this.#behind[appliesSlot] = slots;
       this.#behind[holdsSlot] = slots;
