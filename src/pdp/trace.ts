@@ -49,8 +49,6 @@ export class Tracer {
   readonly #readings: (FactReading | undefined)[];
   // Cases and collections are counted without end: not in 32 bits.
   readonly #madeIn: Float64Array;
-  /** By slot, the last case in which a rule that applies has read it. */
-  readonly #readIn: Float64Array;
   /** Slots under collection, and by slot the last collection that has it. */
   readonly #slots: Int32Array;
   readonly #collectedIn: Float64Array;
@@ -80,7 +78,6 @@ export class Tracer {
     this.#blamed = Array.from({ length: width });
     this.#readings = Array.from({ length: width });
     this.#madeIn = new Float64Array(width);
-    this.#readIn = new Float64Array(width);
     this.#slots = new Int32Array(width);
     this.#collectedIn = new Float64Array(width);
     const ofRules = (): Int32Array => new Int32Array(rules.length);
@@ -133,8 +130,6 @@ export class Tracer {
       this.#behind[holdsSlot] = slots;
       this.#blamed[appliesSlot] = undefined;
     }
-    if (doesApply)
-      for (let i = 0; i < this.#count; i++) this.#readIn[this.#slots[i] ?? 0] = this.#case;
     return doesApply;
   }
 
@@ -166,9 +161,9 @@ export class Tracer {
     return blamed.filter(isMissing).map((slot) => this.#views[slot]?.fact ?? '');
   }
 
-  /** Has a rule that applies read this slot? */
+  /** Has a rule read this slot, no object's, whose readings were asked for? */
   wasRead(slot: number): boolean {
-    return this.#readIn[slot] === this.#case;
+    return this.#madeIn[slot] === this.#case;
   }
 
   #begin(): void {
