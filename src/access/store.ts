@@ -138,11 +138,14 @@ export async function makeAccessRequests(
   const basis = [
     ...new Map(made.flatMap((each) => each.basis).map((each) => [each.revision, each])),
   ];
+  // In one order, whoever writes them: two batches with the same new ones wait, and never in a circle.
   const parts = [
     ...new Map(
-      made.flatMap(({ document }) => document.parts.map(({ sha256, text }) => [sha256, text])),
+      made.flatMap(({ document }) =>
+        document.parts.map(({ sha256, text }) => [sha256, text] as const),
+      ),
     ),
-  ] as [string, string][];
+  ].toSorted(([one], [other]) => (one < other ? -1 : 1));
   const parameters = [
     made[0]?.request.created_at,
     uuids(({ request }) => request.id),

@@ -188,14 +188,14 @@ export class Vocabulary {
 
   /**
    * An object with a member for each fact at a branch, sorted by name, none of which is stated.
-   * Objects that are filled in from one have one shape: the engine and JSON read them twice as fast
-   * as objects that grew member by member.
+   * What is filled in from one has the same shape each time; an object that grows by so many names
+   * becomes a dictionary, and reading and writing it took an eighth of an evaluation.
    */
   blank(branch: string): Record<string, unknown> {
     let blank = this.#blanks.get(branch);
     if (!blank) {
       const names = [...(this.#nodeAt(branch)?.children.keys() ?? [])].toSorted();
-      // Parsed, since an object that grows by many names becomes a dictionary.
+      // Parsed: it would be a dictionary too.
       blank = JSON.parse(
         `{${names.map((name) => `${JSON.stringify(name)}:null`).join(',')}}`,
       ) as Record<string, unknown>;
