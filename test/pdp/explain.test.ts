@@ -517,6 +517,45 @@ describe('of a small pack', () => {
     expect(said.instruments).toEqual({ law: { en: 'Title' }, choice: { en: 'Title' } });
   });
 
+  test('titles are those of the instruments that its reasons cite, however many there are', () => {
+    const many = 70;
+    const name = (i: number): string => `law-${i}`;
+    const instruments = Object.fromEntries(
+      Array.from({ length: many }, (_, i) => [
+        name(i),
+        { title: { en: name(i) }, kind: 'statute' },
+      ]),
+    );
+    const { instruments: own } = smallPack() as { instruments: object };
+    const rules = Array.from({ length: many }, (_, i) =>
+      ruleOf(`RULE-${i}`, {
+        applies: { fact: 'request.codes', hasPart: `c${i}` },
+        outcome: 'permit',
+        cites: [i, (i * 7) % many].map((each) => ({
+          instrument: name(each),
+          article: '1',
+          confidence: 'high',
+        })),
+      }),
+    );
+    const by = built(
+      smallPack({ instruments: { ...own, ...instruments } }),
+      policyDocument(rules, { instrument: name(0) }),
+    );
+    const applying = fc.uniqueArray(fc.nat(many - 1), { maxLength: 5 });
+    fc.assert(
+      fc.property(applying, (indices) => {
+        const said = explain(by, { request: { codes: indices.map((i) => `c${i}`) } });
+        const cited = indices.flatMap((i) => [name(i), name((i * 7) % many)]);
+        expect(said.reasons).toHaveLength(indices.length);
+        expect(said.instruments).toEqual(
+          Object.fromEntries(cited.map((each) => [each, { en: each }])),
+        );
+      }),
+      { numRuns: 1_500 },
+    );
+  });
+
   test.each<[unknown, string]>([
     ['from_start', 'from_start'],
     ['before_release', 'before_release'],

@@ -302,6 +302,68 @@ describe('load', () => {
   });
 });
 
+describe('what a caller may say', () => {
+  const asked = (said: string): { kept: unknown; ignored: Record<string, unknown> } => {
+    const ignored = new Map<string, unknown>();
+    const kept = vocabulary.sayable(
+      'request',
+      JSON.parse(said) as Record<string, unknown>,
+      ignored,
+    );
+    return { kept, ignored: Object.fromEntries(ignored) };
+  };
+
+  test('is what is no fact of a register, at any depth', () => {
+    const said = {
+      purpose: 'research',
+      sector: 'health',
+      dpia: { ref: 'mine' },
+      output: { type: 'statistics', disclosure_test: 'passed' },
+      nonsense: { deep: true },
+      locations: { storage: ['RW'], moon: ['JP'] },
+      hosting: null,
+    };
+    expect(asked(JSON.stringify(said))).toEqual({
+      kept: {
+        purpose: 'research',
+        output: { type: 'statistics' },
+        locations: { storage: ['RW'] },
+      },
+      ignored: {
+        'request.sector': 'health',
+        'request.dpia': { ref: 'mine' },
+        'request.output.disclosure_test': 'passed',
+      },
+    });
+  });
+
+  test('is the very object where nothing is left out, and never what all objects have', () => {
+    const said = { purpose: 'research', locations: { storage: ['RW'] }, agreement: undefined };
+    expect(vocabulary.sayable('request', said, new Map())).toBe(said);
+    for (const name of ['__proto__', 'constructor', 'toString']) {
+      const { kept, ignored } = asked(`{"${name}":{"end":"2099-01-01"},"purpose":"research"}`);
+      expect(kept).toEqual({ purpose: 'research' });
+      expect(Object.keys(kept as object)).toEqual(['purpose']);
+      expect(ignored).toEqual({});
+    }
+  });
+
+  test('of a branch that is none is nothing', () => {
+    expect(vocabulary.sayable('moon', { purpose: 'research' }, new Map())).toEqual({});
+  });
+});
+
+test('a blank has all names of a branch, sorted, and states nothing', () => {
+  const blank = vocabulary.blank('request');
+  expect(Object.keys(blank)).toEqual(Object.keys(blank).toSorted());
+  expect(Object.keys(blank)).toContain('purpose');
+  expect(JSON.stringify(blank)).toBe('{}');
+  expect(vocabulary.check({ request: blank })).toEqual([]);
+  blank['purpose'] = 'research';
+  expect(vocabulary.blank('request')['purpose']).toBeUndefined();
+  expect(vocabulary.blank('moon')).toEqual({});
+});
+
 describe('suggestion', () => {
   test('is the nearest name within two edits, or nothing', () => {
     expect(suggestion('storge', ['storage', 'access_from'])).toBe(' (did you mean storage?)');
