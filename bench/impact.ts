@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { decide } from '../src/access/decision.ts';
-import { canonicalText } from '../src/audit/canonical.ts';
+import { decide, textOf } from '../src/access/decision.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { demoToken } from '../src/demo.ts';
 import { casesOf } from '../src/pdp/cases.ts';
@@ -134,8 +133,14 @@ async function fill(client: pg.Client): Promise<void> {
   const file = join(POLICIES, 'cases/rwanda.json');
   const rows = casesOf(file, readFileSync(file, 'utf8')).map(({ facts }) => {
     const { stored } = decide(program, facts, { asOf: AS_OF, simulation: false });
-    return { document: canonicalText(stored), effect: stored.effect };
+    const { kept, parts } = textOf(stored);
+    return { document: kept, effect: stored.effect, parts };
   });
+  await client.query(
+    `insert into decision_part select decode(sha256, 'hex'), text
+     from json_to_recordset($1::json) as r(sha256 text, text text) on conflict do nothing`,
+    [JSON.stringify(rows.flatMap(({ parts }) => parts))],
+  );
   await client.query(
     `with cases as (
       select document, effect, row_number() over () - 1 as n, count(*) over () as cases

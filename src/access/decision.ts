@@ -69,14 +69,15 @@ export interface DecisionPart {
 /** The canonical JSON of a decision about a dataset. */
 export interface DecisionText {
   readonly whole: string;
-  /** With the hashes of its parts in their places. */
-  readonly stored: string;
+  /** As the database keeps it: with the hashes of its parts in their places. */
+  readonly kept: string;
   readonly parts: readonly DecisionPart[];
 }
 
 /**
- * Writes a decision. What its policies and its dataset say is written once for all decisions that
- * share these very objects: nobody may change them.
+ * Writes a decision, whose facts are those of a dataset and of a request. What its policies and its
+ * dataset say is written once for all decisions that share these very objects: nobody may change
+ * them.
  */
 export function textOf(decision: StoredDecision): DecisionText {
   const { facts, policies, ...own } = decision;
@@ -92,9 +93,17 @@ export function textOf(decision: StoredDecision): DecisionText {
   const [said, inForce] = parts;
   return {
     whole: write(said.text, inForce.text),
-    stored: write(`"${said.sha256}"`, `"${inForce.sha256}"`),
+    kept: write(`"${said.sha256}"`, `"${inForce.sha256}"`),
     parts,
   };
+}
+
+/** What a whole document says. @throws Error where what its dataset said is gone. */
+export function storedIn(document: string): StoredDecision {
+  const stored = JSON.parse(document) as StoredDecision;
+  if (typeof stored.facts.dataset === 'string')
+    throw new Error(`what the dataset of a decision said is gone: ${stored.facts.dataset}`);
+  return stored;
 }
 
 const knownParts = new WeakMap<object, DecisionPart>();

@@ -88,7 +88,10 @@ export function factsOfDataset(
   return consent === undefined ? facts : { ...facts, consent };
 }
 
-/** What the registers said of a project the last time, and of whom they said it. */
+/**
+ * By project, what the registers said for it the last time, and which: one entry, since most ask for
+ * one dataset again and again.
+ */
 const lastSaid = new WeakMap<
   Registers['project'],
   {

@@ -6,7 +6,7 @@ import { explain } from '../pdp/explain.ts';
 import type { Facts } from '../pdp/facts.ts';
 import { loadFacts, type Program } from '../pdp/program.ts';
 import type { PolicyChange } from '../policies/change.ts';
-import type { StoredDecision } from './decision.ts';
+import { storedIn } from './decision.ts';
 import type { Range } from './runs.ts';
 import { readRecorded } from './store.ts';
 
@@ -209,7 +209,7 @@ export async function* replayRecorded(
     if (!last) return;
     next = rows.length === PAGE ? read(last.id) : undefined;
     const turned = rows.flatMap(({ id, effect, document }): TurnedRequest[] => {
-      const turn = turnOf(change, (JSON.parse(document) as StoredDecision).facts);
+      const turn = turnOf(change, storedIn(document).facts);
       return turn ? [{ ...turn, access_request: id, recorded: effect }] : [];
     });
     yield { done: rows.length, last: last.id, turned };

@@ -78,9 +78,12 @@ export function askedBy(vocabulary: Vocabulary, question: Asking): AskedQuestion
   };
 }
 
-/** The agreement that a question names, or what it says of one. */
-export function agreementOf({ action, context }: Pick<Asking, 'action' | 'context'>): unknown {
-  return action.properties?.['agreement'] ?? context?.['agreement'];
+/** The agreement that a question names, or what it says of one: a property of the action comes first. */
+export function agreementOf({
+  action: { properties = {} },
+  context = {},
+}: Pick<Asking, 'action' | 'context'>): unknown {
+  return Object.hasOwn(properties, 'agreement') ? properties['agreement'] : context['agreement'];
 }
 
 const MAX_URI = 2_000;

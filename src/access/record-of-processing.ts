@@ -9,7 +9,7 @@ import type { Citation, PackDocument, RecordSection, Texts } from '../pdp/docume
 import { isObject } from '../pdp/facts.ts';
 import type { Program } from '../pdp/program.ts';
 import type { AccessWriter } from './access.ts';
-import type { StoredDecision } from './decision.ts';
+import { type StoredDecision, storedIn } from './decision.ts';
 import { factsOfOrganisation } from './facts.ts';
 import { type PermittedAccess, readPermittedAccess } from './store.ts';
 
@@ -183,7 +183,7 @@ async function readKnown(
     datasets,
     accesses: accesses.map((each) => ({
       ...each,
-      stored: JSON.parse(each.document) as StoredDecision,
+      stored: storedIn(each.document),
     })),
     projects: new Map(projects.map((each) => [each.id, each])),
     agreements: new Map(agreements.map((each) => [each.id, each])),

@@ -13,7 +13,7 @@ import { overseesAll, type Principal } from '../principal.ts';
 import type { AccessWriter } from './access.ts';
 import { accessOnDay } from './access-on-day.ts';
 import { answerText } from './answer.ts';
-import { type Decided, type DecisionView, type StoredDecision, viewOf } from './decision.ts';
+import { type Decided, type DecisionView, storedIn, viewOf } from './decision.ts';
 import { replayDecision } from './replay.ts';
 import { simulateDecision } from './simulate-decision.ts';
 import {
@@ -180,7 +180,7 @@ async function loadRequest(deps: AccessWriter, row: AccessRequestRow): Promise<R
 
 /** A stored decision with its explanation, from the very policy versions that it names. */
 async function decidedAgain(deps: AccessWriter, row: DecisionRow): Promise<Decided> {
-  const stored = JSON.parse(row.document) as StoredDecision;
+  const stored = storedIn(row.document);
   const inForce = await deps.programs.ofVersions(deps.db, {
     pack_sha256: stored.pack.sha256,
     policy_sha256: stored.policies.map(({ sha256 }) => sha256),

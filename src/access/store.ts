@@ -14,7 +14,7 @@ export interface DecisionRow {
   readonly project: string | null;
   readonly created_by: string;
   readonly created_at: string;
-  /** Canonical JSON (RFC 8785) of a `StoredDecision`. */
+  /** Canonical JSON (RFC 8785) of a `StoredDecision`, whole. */
   readonly document: string;
   readonly event_id: string;
 }
@@ -138,7 +138,8 @@ export async function makeAccessRequests(
   const basis = [
     ...new Map(made.flatMap((each) => each.basis).map((each) => [each.revision, each])),
   ];
-  // In one order, whoever writes them: two batches with the same new ones wait, and never in a circle.
+  // In one order, whoever writes them: two batches with the same new ones wait, and never in a
+  // circle. In a repeatable read transaction a part that another has just written gives 40001.
   const parts = [
     ...new Map(
       made.flatMap(({ document }) =>
@@ -161,7 +162,7 @@ export async function makeAccessRequests(
     ),
     texts(({ request }) => request.effect),
     texts(({ request }) => request.created_by),
-    texts(({ document }) => document.stored),
+    texts(({ document }) => document.kept),
     uuids(({ event }) => event.event_id),
     texts(({ event }) => event.actor),
     texts(({ event }) => event.role),

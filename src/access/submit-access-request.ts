@@ -220,7 +220,7 @@ function decideOne(
       body: {
         ...(questioned ? questioned.carried : { access_request: id }),
         ...(ignored.length > 0 ? { ignored_facts: ignored } : {}),
-        // In the order in which they are written.
+        // In the order in which they are written: in another one they would be sorted first.
         dataset_version: dataset.version,
         decision: decisionId,
         decision_sha256: sha256(document.whole),

@@ -143,10 +143,11 @@ export function putBack(body: Body, stored: string | null): Record<string, unkno
     const last = names.pop() ?? '';
     let at: Record<string, unknown> | undefined = whole;
     for (const name of names) {
-      const next: unknown = at?.[name];
+      // A path may be a stranger's: it leads to what the body has itself.
+      const next: unknown = at && Object.hasOwn(at, name) ? at[name] : undefined;
       at = isObject(next) ? next : undefined;
     }
-    if (at) at[last] = each.value;
+    if (at && last !== '__proto__') at[last] = each.value;
   }
   return whole;
 }

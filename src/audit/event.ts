@@ -53,7 +53,7 @@ export function sealEvent(
   const body = canonicalBytes({ ...sealed.body, salt: randomToken() });
   const actor = pseudonym(input.actor);
   const { type, role, subject_ids, outcome } = input;
-  // In the order in which they are written.
+  // In the order in which they are written: in another one they would be sorted first.
   const leaf = canonicalBytes({
     actor,
     body_sha256: sha256(body),

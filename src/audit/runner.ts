@@ -1,7 +1,6 @@
 import type { LogHealth } from './record.ts';
 import { type Publisher, publish } from './publisher.ts';
 import { indexBlock } from './indexer.ts';
-import type { Head } from './log-store.ts';
 import { SEQUENCE_BATCH, sequence, turn } from './sequencer.ts';
 
 const POLL_MS = 200;
@@ -37,13 +36,22 @@ export function runLog(
   warn: (message: string) => void,
 ): LogRunner {
   const { db, keys, clock, witnesses } = publisher;
-  let shard: Pick<Head, 'origin' | 'year'> | undefined;
+  let origin = opened;
+  // Of the shard that grows. Asked for at the start, when it has passed here, and after a failure,
+  // when it may be another database. Whoever writes an event is told of a turn by a replica whose
+  // clock is ahead.
+  let year: number | undefined;
   const catchUp = async (): Promise<undefined> => {
+    const known = year;
+    year = undefined;
     for (let full = true; full; ) full = (await sequence(db)) === SEQUENCE_BATCH;
     const now = clock();
-    // Asked at the start and when a year has passed here. That a replica whose clock is ahead has
-    // turned, whoever writes an event is told.
-    if (!shard || now.getUTCFullYear() > shard.year) shard = await turn(db, keys, now);
+    if (known !== undefined && now.getUTCFullYear() <= known) {
+      year = known;
+      return;
+    }
+    const shard = await turn(db, keys, now);
+    if (shard) ({ origin, year } = shard);
   };
   let published: string | undefined;
   const publishNow = async (): Promise<undefined> => {
@@ -68,7 +76,7 @@ export function runLog(
   );
   return {
     wake: () => sequencer.rouse(),
-    origin: () => shard?.origin ?? opened,
+    origin: () => origin,
     health: () => ({
       problem: publishing.problem() ?? sequencer.problem(),
       witnesses: witnesses?.states ?? [],

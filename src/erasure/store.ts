@@ -116,7 +116,7 @@ export async function liftedHold(
 
 /**
  * The holds that stand; none is placed or lifted before the transaction ends, and no other erasure
- * goes on, which may take names out of holds. To be locked before all else that one locks.
+ * goes on, which may take names out of holds. To be locked before the rows that are erased from.
  */
 export async function lockHolds(tx: Tx): Promise<LegalHold[]> {
   await sql`lock table legal_hold in share row exclusive mode`.execute(tx);

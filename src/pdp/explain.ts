@@ -76,7 +76,10 @@ interface Explainer {
   readonly instruments: readonly { readonly name: string; readonly title: Texts }[];
   /** By rule, the instruments that it cites, a bit each in words of 32. */
   readonly cited: readonly (readonly number[])[];
-  /** Of instruments that some reasons cited together, as bits, the titles. */
+  /**
+   * The titles of instruments that reasons have cited together. The key has a bit for each: a number,
+   * and from 33 instruments on a text of several.
+   */
   readonly titles: Map<string | number, Readonly<Record<string, Texts>>>;
 }
 

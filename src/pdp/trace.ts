@@ -161,7 +161,10 @@ export class Tracer {
     return blamed.filter(isMissing).map((slot) => this.#views[slot]?.fact ?? '');
   }
 
-  /** Has a rule read this slot, no object's, whose readings were asked for? */
+  /**
+   * Was this slot among the readings that were given out in this case? Never true of an object
+   * whose members were shown in its place.
+   */
   wasRead(slot: number): boolean {
     return this.#madeIn[slot] === this.#case;
   }

@@ -56,7 +56,7 @@ test('a document is whole again', async () => {
         missing_facts: [code],
         expiry: { name: code, fact: code, date: '2027-01-01' },
       };
-      const { whole, stored: kept, parts } = textOf(stored);
+      const { whole, kept, parts } = textOf(stored);
       expect(whole).toBe(canonicalText(stored));
       const { rows } = await client.query(
         `with kept as (

@@ -65,6 +65,17 @@ test('the same value is bound by another digest each time', () => {
   expect(one.body['_sd']).not.toEqual(two.body['_sd']);
 });
 
+test('a path leads to what the body has itself, and to nothing that all objects have', () => {
+  for (const path of ['/__proto__/polluted', '/constructor/prototype/polluted', '/__proto__']) {
+    const text = Buffer.from(JSON.stringify(['salt', path, { polluted: true }])).toString(
+      'base64url',
+    );
+    expect(putBack({ _sd: [], a: 1 }, text)).toEqual({ a: 1 });
+    expect(Object.getPrototypeOf(putBack({ a: 1 }, text))).toBe(Object.prototype);
+  }
+  expect('polluted' in {}).toBe(false);
+});
+
 test('a text that is none is read as none', () => {
   fc.assert(
     fc.property(fc.string(), (text) => {
