@@ -863,7 +863,8 @@ describe('The stored facts of datasets', () => {
         drop table dataset_facts, fact_profile, fact_apart;
         drop function keep_dataset_facts, keep_consented cascade;
         drop function store_facts, instant_ms;
-        drop table impact_change, impact;
+        drop table impact_change, impact, decision_part;
+        drop function whole_document;
         drop table space_entity, space_version, space;
         drop table log_signed, log_published, witnessed_log, event_block, event_term;
         drop function refuse_shrinking;

@@ -333,6 +333,7 @@ test('a database of the release before becomes the first shard as it is, and the
      alter table erasure drop column refusal, drop column ended_by, drop column ended_at, drop column end_event;
      drop index erasure_open;
      drop function is_erased;
+     drop function whole_document; drop table decision_part;
      delete from kysely_migration where name >= '0011'`,
   );
   const picture = (): Promise<unknown[]> =>

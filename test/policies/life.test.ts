@@ -1,5 +1,6 @@
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dayInZone, formatDate } from '../../src/pdp/calendar.ts';
 import { type Answer, type Ask, startTestService, type TestService } from '../support/service.ts';
 import { accessRequest } from '../http/samples.ts';
 
@@ -67,6 +68,11 @@ function policyOf({ policy = `p${++names}`, version = 1, owner = 'moh', ...rest 
 const CASES = JSON.stringify([
   { id: 'NOTHING', dataset: {}, request: {}, expected: { decision: 'deny' } },
 ]);
+
+/** The day in the pack's time zone, so many days from now: policies are in force by that. */
+function dayAtHome(days: number): string {
+  return formatDate(dayInZone('Africa/Kigali')(Date.now()) + days);
+}
 
 async function drafted(
   who: Who,
@@ -184,8 +190,7 @@ describe("A steward's policy", () => {
     expect(await namesInForce()).toContain(`${first.policy} 1`);
     expect(await namesInForce('2999-01-01')).toContain(`${first.policy} 2`);
     expect(await namesInForce('2999-01-01')).not.toContain(`${first.policy} 1`);
-    const today = new Date().toISOString().slice(0, 10);
-    expect(await namesInForce(today)).toContain(`${first.policy} 1`);
+    expect(await namesInForce(dayAtHome(0))).toContain(`${first.policy} 1`);
     expect(await namesInForce('2020-01-01')).toEqual([]);
     await withdrawn(later, ['writer', 'second']);
     await withdrawn(first, ['writer', 'authority']);
@@ -220,7 +225,7 @@ describe("A steward's policy", () => {
     expect((await decision()).effect).toBe('permit');
     const rule = { outcome: 'deny' };
     const first = await inForce({ rule });
-    const until = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10);
+    const until = dayAtHome(1);
     const brief = await inForce({ policy: first.policy, version: 2, until, rule });
     const { headers } = await step('writer', first.path, 'withdraw', first.etag);
     const etag = headers.get('etag') ?? '';
