@@ -18,20 +18,21 @@ alter table decision set (toast_tuple_target = 8160);
 create function whole_document(document text) returns text language plpgsql stable parallel safe as $$
 declare
   before constant text := '"facts":{"dataset":';
+  -- Where the two values begin: the first one of its name, and the last one. A quote inside a text
+  -- is escaped, so neither is found in one.
   dataset_at constant integer := position(before in document) + length(before);
-  after constant text := substring(document from ',"review":\[[^]]*\],"simulation":(?:true|false),"v":\d+\}$');
-  policies_at constant integer := length(document) - length(after) - 65; -- 66 characters with the quotes
-  dataset constant text := substr(document, dataset_at, 66);
+  policies_at constant integer := length(document) - position('":"seicilop"' in reverse(document)) + 1;
+  dataset constant text := substr(document, dataset_at, 66); -- 64 digits in quotes
   policies constant text := substr(document, policies_at, 66);
   reference constant text := '^"[0-9a-f]{64}"$';
 begin
-  if dataset !~ reference or policies !~ reference or after is null then
+  if dataset !~ reference or policies !~ reference then
     return document;
   end if;
   return left(document, dataset_at - 1)
     || coalesce((select text from decision_part where sha256 = decode(substr(dataset, 2, 64), 'hex')), dataset)
     || substr(document, dataset_at + 66, policies_at - dataset_at - 66)
     || coalesce((select text from decision_part where sha256 = decode(substr(policies, 2, 64), 'hex')), policies)
-    || after;
+    || substr(document, policies_at + 66);
 end
 $$;

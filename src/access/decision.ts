@@ -98,6 +98,34 @@ export function textOf(decision: StoredDecision): DecisionText {
   };
 }
 
+const BEFORE = '"facts":{"dataset":"';
+const LAST = '"policies":"';
+const DIGITS = 64;
+
+/** The hashes of the parts of a kept text; undefined where it is whole. */
+export function partsIn(kept: string): readonly [dataset: string, policies: string] | undefined {
+  const [dataset, policies] = placesIn(kept);
+  const hashes = [dataset, policies].map((at) => kept.slice(at, at + DIGITS));
+  const [said = '', inForce = ''] = hashes;
+  return hashes.every((hash) => /^[0-9a-f]{64}$/.test(hash)) ? [said, inForce] : undefined;
+}
+
+/** The whole text of a kept one, as `whole_document` in the database: for many, in a tenth of its time. */
+export function wholeOf(kept: string, partWith: (sha256: string) => string | undefined): string {
+  const parts = partsIn(kept);
+  if (!parts) return kept;
+  const [dataset, policies] = placesIn(kept);
+  const [said, inForce] = parts.map((hash) => partWith(hash) ?? `"${hash}"`);
+  // Each with the quotes around its hash.
+  const between = kept.slice(dataset + DIGITS + 1, policies - 1);
+  return `${kept.slice(0, dataset - 1)}${said}${between}${inForce}${kept.slice(policies + DIGITS + 1)}`;
+}
+
+/** Where the hashes begin: the first value of its name, and the last one. No text has a bare quote. */
+function placesIn(kept: string): readonly [dataset: number, policies: number] {
+  return [kept.indexOf(BEFORE) + BEFORE.length, kept.lastIndexOf(LAST) + LAST.length];
+}
+
 /** What a whole document says. @throws Error where what its dataset said is gone. */
 export function storedIn(document: string): StoredDecision {
   const stored = JSON.parse(document) as StoredDecision;

@@ -3,7 +3,7 @@ import type { SealedEvent } from '../audit/event.ts';
 import { appendFrom, CURRENT_ORIGIN } from '../audit/store.ts';
 import { bytesArray, textArray, uuidArray } from '../db/arrays.ts';
 import type { Db, Tx } from '../db/connection.ts';
-import type { DecisionText } from './decision.ts';
+import { type DecisionText, partsIn, wholeOf } from './decision.ts';
 import { claimFrom, type IdempotentCall } from '../idempotency.ts';
 
 export interface DecisionRow {
@@ -215,8 +215,7 @@ export async function readRecorded(
   let query = db
     .selectFrom('access_request')
     .innerJoin('decision', 'decision.id', 'access_request.decision')
-    .select(['access_request.id', 'access_request.effect'])
-    .select(sql<string>`whole_document(decision.document)`.as('document'))
+    .select(['access_request.id', 'access_request.effect', 'decision.document'])
     .orderBy('access_request.id')
     .limit(limit);
   if (after !== null) query = query.where('access_request.id', '>', after);
@@ -226,7 +225,25 @@ export async function readRecorded(
       .innerJoin('dataset', 'dataset.id', 'access_request.dataset')
       .where('dataset.publisher', '=', publisher);
   }
-  return query.execute();
+  const rows = await query.execute();
+  const parts = await readParts(
+    db,
+    rows.flatMap(({ document }) => partsIn(document) ?? []),
+  );
+  return rows.map((row) => ({
+    ...row,
+    document: wholeOf(row.document, (sha256) => parts.get(sha256)),
+  }));
+}
+
+/** Texts of parts by their hashes, as far as they are there. */
+async function readParts(db: Db, hashes: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const { rows } = await sql<{ sha256: string; text: string }>`
+    select encode(sha256, 'hex') as sha256, text from decision_part
+    where sha256 in (select decode(hash, 'hex') from unnest(${[...new Set(hashes)]}::text[]) hash)`.execute(
+    db,
+  );
+  return new Map(rows.map(({ sha256, text }) => [sha256, text]));
 }
 
 /** A request that was permitted, and until when. */
