@@ -18,21 +18,21 @@ export function answerText<T extends { readonly decision: DecisionView }>({
   let before = '';
   for (const [name, title] of Object.entries(instruments)) {
     answer.add(`${before}${JSON.stringify(name)}:`);
-    answer.addFixed(title);
+    answer.copy(bytesOf(title));
     before = ',';
   }
   answer.add('},"obligations":[');
   before = '';
   for (const { sentence, evidence, ...due } of obligations) {
     answer.add(`${before}${open(due)},"sentence":`);
-    answer.addFixed(sentence);
+    answer.copy(bytesOf(sentence));
     answer.add(',"evidence":');
-    answer.addFixed(evidence);
+    answer.copy(bytesOf(evidence));
     answer.add('}');
     before = ',';
   }
   answer.add('],"policies":');
-  answer.addFixed(policies);
+  answer.copy(bytesOf(policies));
   answer.add('}}');
   return new JsonText(answer.end());
 }
@@ -59,9 +59,7 @@ class Answer {
     used += slab.write(text, used, 'utf8');
   }
 
-  /** The text of what a program holds, or the bytes of it. */
-  addFixed(fixed: object): void {
-    const bytes = Buffer.isBuffer(fixed) ? fixed : bytesOf(fixed);
+  copy(bytes: Buffer): void {
     this.#reserve(bytes.length);
     used += bytes.copy(slab, used);
   }
@@ -117,7 +115,7 @@ function addReasons(answer: Answer, reasons: readonly Reason[]): void {
   // Rules read the same facts again and again.
   const readings = new Map<FactReading, string>();
   for (const [i, reason] of reasons.entries()) {
-    answer.addFixed(bytesOfRule(reason));
+    answer.copy(bytesOfRule(reason));
     let facts = '';
     for (const reading of reason.facts) {
       let text = readings.get(reading);

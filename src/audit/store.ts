@@ -172,12 +172,17 @@ export async function readSequenced(
 ): Promise<EventRow[]> {
   return readPlaced(
     db,
-    sql`select l.event_id from log_head h cross join lateral (
-        select idx, event_id from log_leaf
-        where log_id = h.log_id and idx >= ${from}::bigint - h.base and idx < ${to}::bigint - h.base
-        order by idx desc limit ${limit}) l
+    sql`select l.event_id from ${leavesBetween(from, to, limit)}
       order by h.log_id desc, l.idx desc limit ${limit}`,
   );
+}
+
+/** The shards `h`, with the latest of their leaves `l` whose places are from `from` up to, not including, `to`. */
+function leavesBetween(from: number, to: number, limit: number): RawBuilder<unknown> {
+  return sql`log_head h cross join lateral (
+    select idx, event_id from log_leaf
+    where log_id = h.log_id and idx >= ${from}::bigint - h.base and idx < ${to}::bigint - h.base
+    order by idx desc limit ${limit}) l`;
 }
 
 /** Of sequenced events, what they are found by, and their places. */
@@ -189,11 +194,7 @@ export async function readToIndex(
   const { rows } = await sql<Indexed & { readonly time: string; readonly position: number }>`
     select e.type, e.actor, to_json(e.subject_ids) as subject_ids, e.outcome, e.body, e.disclosures,
       e.time, h.base + l.idx as position
-    from log_head h
-      cross join lateral (
-        select idx, event_id from log_leaf
-        where log_id = h.log_id and idx >= ${from}::bigint - h.base and idx < ${to}::bigint - h.base
-        order by idx limit ${to - from}) l
+    from ${leavesBetween(from, to, to - from)}
       cross join lateral (select * from audit_event where event_id = l.event_id limit 1) e`.execute(
     db,
   );

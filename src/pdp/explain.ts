@@ -188,12 +188,9 @@ function openConditions(
   applying: number | undefined,
   open = 0,
 ): readonly Condition[] {
-  if (applying === TRUE && open === 0) return SETTLED;
   const other = open === 1 ? holds : outcomes[open - 2]?.when;
   return [...(applying === TRUE ? [] : [applies]), ...(open > 0 && other ? [other] : [])];
 }
-
-const SETTLED: readonly Condition[] = [];
 
 /** The slots that leave `conditions` unknown: not those that would change nothing. */
 function blame(

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AT_HOME } from '../support/access-request.ts';
+import { clinicVisits } from '../http/samples.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
 
 const AUDITOR = { role: 'auditor' } as const;
@@ -26,23 +27,6 @@ afterAll(async () => {
   await service[Symbol.asyncDispose]();
 });
 
-const DATASET = {
-  status: 'active',
-  title: { en: 'Weekly clinic visits' },
-  sector: 'health',
-  classification: 'confidential',
-  personal_data: 'indirect',
-  deidentification: 'pseudonymised',
-  subject_groups: ['adults', 'patients'],
-  subject_count: 3,
-  lawful_basis: 'consent',
-  consent: { model: 'individual', withdrawal_filterable: false },
-  permitted_purposes: ['outbreak_forecasting'],
-  storage_policy: 'rw_only',
-  retention_until: '2028-12-31',
-  sovereignty: { outputs_allowed: ['statistics'], foreign_jurisdiction: 'forbid' },
-};
-
 async function good(answer: Promise<Answer>): Promise<Answer> {
   const { status, text } = await answer;
   expect(status, text).toBeLessThan(300);
@@ -53,7 +37,7 @@ let made = 0;
 /** A dataset of which people are on record; two agreed. */
 async function newDataset(): Promise<string> {
   const id = `cut-off-${++made}`;
-  await good(service.ask('POST', '/v1/datasets', { ...STEWARD, body: { id, ...DATASET } }));
+  await good(service.ask('POST', '/v1/datasets', { ...STEWARD, body: { id, ...clinicVisits } }));
   for (const subject of ['p-1', 'p-2']) await say(id, subject, 'given');
   return id;
 }
@@ -205,7 +189,7 @@ describe('a withdrawal of consent', () => {
 
   test('has cut off the same whatever the registers say today', async () => {
     now = new Date('2026-07-05T10:00:00Z');
-    const consent = { ...DATASET.consent, withdrawal_filterable: true };
+    const consent = { ...clinicVisits.consent, withdrawal_filterable: true };
     await patch(`/v1/datasets/${dataset}`, { consent }, STEWARD);
     await say(dataset, 'p-2', 'given');
     await say(dataset, 'p-3', 'given');
@@ -225,7 +209,7 @@ describe('a withdrawal of consent', () => {
 
   test('that takes nothing away cuts nothing off', async () => {
     const other = await newDataset();
-    const consent = { ...DATASET.consent, withdrawal_filterable: true };
+    const consent = { ...clinicVisits.consent, withdrawal_filterable: true };
     await patch(`/v1/datasets/${other}`, { consent }, STEWARD);
     await permitted(other);
     const { run } = await cutOff(await say(other, 'p-1', 'withdrawn'));
@@ -234,7 +218,7 @@ describe('a withdrawal of consent', () => {
 
   test('of the last person is told by its own rule, and only for the purpose', async () => {
     const other = await newDataset();
-    const consent = { ...DATASET.consent, withdrawal_filterable: true };
+    const consent = { ...clinicVisits.consent, withdrawal_filterable: true };
     await patch(`/v1/datasets/${other}`, { consent }, STEWARD);
     await permitted(other);
     await say(other, 'p-1', 'withdrawn');

@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseVerifierKey } from '../../src/tlog/note-key.ts';
 import { verifyProofFile } from '../../src/tlog/proof-file.ts';
 import { AT_HOME } from '../support/access-request.ts';
+import { clinicVisits } from '../http/samples.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -77,23 +78,7 @@ async function newAgreement(id: string): Promise<string> {
 }
 
 async function newDataset(id: string): Promise<string> {
-  const body = {
-    id,
-    status: 'active',
-    title: { en: 'Weekly clinic visits' },
-    sector: 'health',
-    classification: 'confidential',
-    personal_data: 'indirect',
-    deidentification: 'pseudonymised',
-    subject_groups: ['adults', 'patients'],
-    subject_count: 3,
-    lawful_basis: 'consent',
-    consent: { model: 'individual', withdrawal_filterable: false },
-    permitted_purposes: ['outbreak_forecasting'],
-    storage_policy: 'rw_only',
-    retention_until: '2028-12-31',
-    sovereignty: { outputs_allowed: ['statistics'], foreign_jurisdiction: 'forbid' },
-  };
+  const body = { id, ...clinicVisits };
   await good(service.ask('POST', '/v1/datasets', { ...STEWARD, body }));
   for (const subject of ['p-1', 'p-2']) await say(id, subject, 'given');
   return id;

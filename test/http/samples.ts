@@ -360,3 +360,21 @@ export const samples: Readonly<Record<string, (service: TestService) => Promise<
     },
   }),
 };
+
+/** A dataset of people who are asked for their consent one by one; without an id. */
+export const clinicVisits = {
+  status: 'active',
+  title: { en: 'Weekly clinic visits' },
+  sector: 'health',
+  classification: 'confidential',
+  personal_data: 'indirect',
+  deidentification: 'pseudonymised',
+  subject_groups: ['adults', 'patients'],
+  subject_count: 3,
+  lawful_basis: 'consent',
+  consent: { model: 'individual', withdrawal_filterable: false },
+  permitted_purposes: ['outbreak_forecasting'],
+  storage_policy: 'rw_only',
+  retention_until: '2028-12-31',
+  sovereignty: { outputs_allowed: ['statistics'], foreign_jurisdiction: 'forbid' },
+} as const;
