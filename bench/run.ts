@@ -29,10 +29,13 @@ interface Row {
   readonly evaluations: Rate;
   readonly inserts: Rate;
   readonly bareHono: Rate;
+  /** The same rows and the same bytes, with nothing decided: see `floor.ts`. */
+  readonly floor: Rate;
   /** Medians over the rounds of what was measured side by side. */
   readonly toInserts: number;
   readonly evaluationsToInserts: number;
   readonly toBareHono: number;
+  readonly floorToInserts: number;
 }
 
 async function main(): Promise<void> {
@@ -59,14 +62,23 @@ async function main(): Promise<void> {
   const bareLoad: Load = { ...load, url: `${bare}/` };
 
   console.log(
-    '(b) requests decided, logged and durable over HTTP; (c) single-row durable inserts; a bare Hono route',
+    '(b) requests decided, logged and durable over HTTP; (c) single-row durable inserts; a bare Hono route; a route that writes and answers as much and decides nothing (floor)',
   );
   await loadHttp(load, 8, 3_000);
   await loadHttp(evaluationLoad, 8, 2_000);
   await loadHttp(bareLoad, 8, 1_000);
+  const floor = await startChild(
+    stack,
+    ['bench/floor.ts', url, String(POOL), String(await sizeOfAnswer(load))],
+    {},
+  );
+  const floorLoad: Load = { ...load, url: `${floor}/` };
+  await loadHttp(floorLoad, 8, 1_000);
   const rows: Row[] = [];
   for (const connections of CONNECTIONS)
-    rows.push(await measureRow(connections, { load, evaluationLoad, bareLoad, inserts }));
+    rows.push(
+      await measureRow(connections, { load, evaluationLoad, bareLoad, floorLoad, inserts }),
+    );
   console.table(
     rows.map((row) => ({
       connections: row.connections,
@@ -76,9 +88,11 @@ async function main(): Promise<void> {
       'evaluations/s': Math.round(row.evaluations.perSecond),
       'inserts/s': Math.round(row.inserts.perSecond),
       'bare Hono/s': Math.round(row.bareHono.perSecond),
+      'floor/s': Math.round(row.floor.perSecond),
       'requests : inserts': round(row.toInserts),
       'evaluations : inserts': round(row.evaluationsToInserts),
       'requests : bare Hono': round(row.toBareHono),
+      'floor : inserts': round(row.floorToInserts),
     })),
   );
 
@@ -114,18 +128,19 @@ async function main(): Promise<void> {
   console.log(`Written to ${file.slice(ROOT.length + 1)}`);
 }
 
-type Contestant = 'requests' | 'evaluations' | 'inserts' | 'bareHono';
+type Contestant = 'requests' | 'evaluations' | 'inserts' | 'bareHono' | 'floor';
 
 interface Contestants {
   readonly load: Load;
   readonly evaluationLoad: Load;
   readonly bareLoad: Load;
+  readonly floorLoad: Load;
   readonly inserts: (callers: number, ms: number) => Promise<Rate>;
 }
 
 async function measureRow(
   connections: number,
-  { load, evaluationLoad, bareLoad, inserts }: Contestants,
+  { load, evaluationLoad, bareLoad, floorLoad, inserts }: Contestants,
 ): Promise<Row> {
   const rounds: Record<Contestant, Rate>[] = [];
   for (let i = 0; i < ROUNDS; i++) {
@@ -134,6 +149,7 @@ async function measureRow(
       evaluations: await loadHttp(evaluationLoad, connections, ROUND_MS),
       inserts: await inserts(connections, ROUND_MS),
       bareHono: await loadHttp(bareLoad, connections, ROUND_MS / 2),
+      floor: await loadHttp(floorLoad, connections, ROUND_MS),
     });
   }
   const middle = (of: (round: (typeof rounds)[number]) => number): number =>
@@ -149,9 +165,11 @@ async function measureRow(
     evaluations: typical('evaluations'),
     inserts: typical('inserts'),
     bareHono: typical('bareHono'),
+    floor: typical('floor'),
     toInserts: middle((each) => each.requests.perSecond / each.inserts.perSecond),
     evaluationsToInserts: middle((each) => each.evaluations.perSecond / each.inserts.perSecond),
     toBareHono: middle((each) => each.requests.perSecond / each.bareHono.perSecond),
+    floorToInserts: middle((each) => each.floor.perSecond / each.inserts.perSecond),
   };
 }
 
@@ -240,6 +258,12 @@ async function requestLoad(url: string, dataDir: string): Promise<Load> {
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body: JSON.stringify(body),
   };
+}
+
+/** Of what the service answers to a request, in bytes. */
+async function sizeOfAnswer({ url, ...request }: Load): Promise<number> {
+  const answer = await fetch(url, request);
+  return (await answer.arrayBuffer()).byteLength;
 }
 
 /** The same request, asked as an AuthZEN question. */

@@ -1,4 +1,4 @@
-import { readActiveDatasets } from '../catalogue/store.ts';
+import { isPurposeNamed, readActiveDatasets } from '../catalogue/store.ts';
 import { MAX_TESTS, type Usability } from '../catalogue/usable.ts';
 import { readTotals } from '../consent/store.ts';
 import type { Tx } from '../db/connection.ts';
@@ -131,10 +131,12 @@ export async function usability(
   const purpose = program.vocabulary.canonical('request.purpose', named);
   const today = dayInZone(program.pack.timezone)(now.getTime());
   const known = knownPurposes(program, registers);
+  const isKnown =
+    known.includes(purpose) || (purpose !== WILDCARD && (await isPurposeNamed(tx, purpose)));
   refuse([
     ...program.vocabulary.checkAt('request', asked),
     ...checkPeriod(asked, today),
-    ...(purpose === WILDCARD ? [unknownPurpose(purpose, known)] : []),
+    ...(isKnown ? [] : [unknownPurpose(purpose, known)]),
   ]);
   const predicates = new Predicates();
   const { and, or, not } = predicates;

@@ -32,6 +32,16 @@ export async function readActiveDatasets(db: Db, ids: readonly string[]): Promis
   return (await query.where('status', '=', 'active').execute()) as Dataset[];
 }
 
+/** Does an active dataset name this purpose, as permitted or as prohibited? */
+export async function isPurposeNamed(db: Db, purpose: string): Promise<boolean> {
+  const { rows } = await sql`
+    select from dataset
+    where status = 'active'
+      and (document -> 'permitted_purposes' ? ${purpose} or document -> 'prohibited_purposes' ? ${purpose})
+    limit 1`.execute(db);
+  return rows.length > 0;
+}
+
 /** The datasets with these ids. */
 export async function readDatasetsById(db: Db, ids: readonly string[]): Promise<Dataset[]> {
   if (ids.length === 0) return [];

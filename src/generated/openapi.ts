@@ -90,7 +90,8 @@ export interface paths {
          *     With `usable_by` the list has only those active datasets that the policies in force would
          *     permit the project to use (with `usable=review`: or send to a person), for the request that
          *     the parameters from `agreement` on describe. They are the facts of an access request and are
-         *     checked as such; `purpose` is required. Where nothing is said of a fact it is unknown, and
+         *     checked as such; `purpose` is required, and one that the pack, the agreement and the active
+         *     datasets do not name is an error. Where nothing is said of a fact it is unknown, and
          *     unknown never permits: of the lists, a parameter without a value (`recipients=`) says that
          *     there are none. An authorisation for one dataset counts for that dataset.
          */

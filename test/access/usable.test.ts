@@ -225,7 +225,11 @@ describe('The list of what a project may use', () => {
     });
     const retired = await service.ask('GET', '/v1/datasets/cattle-active', MOH);
     expect(retired.body.status).toBe('retired');
-    expect(await found(MOH)).toEqual([]);
+    const { status, body: problem } = await list(asked, MOH);
+    expect(status).toBe(400);
+    expect(problem.errors).toEqual([
+      { path: 'purpose', expected: expect.stringMatching(/^one of /) as string },
+    ]);
   });
 
   test('combines with the filters and the text search of the catalogue', async () => {
@@ -288,6 +292,7 @@ describe('The list of what a project may use', () => {
     [{ agreement: 'nobodys' }, 'unknown_reference', 'agreement'],
     [{ agreement: 'agr-illus-16' }, 'unknown_reference', 'agreement'],
     [{ purpose: 'any' }, 'invalid_facts', 'purpose'],
+    [{ purpose: 'academic_reserch' }, 'invalid_facts', 'purpose'],
     [{ role: 'thief' }, 'invalid_facts', 'role'],
     [{ store_in: ['RW', 'XX'] }, 'invalid_facts', 'store_in'],
     [{ process_in: ['RW', 'KE', 'kenya'] }, 'invalid_facts', 'process_in'],
