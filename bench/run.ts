@@ -20,6 +20,7 @@ const ROOT = join(import.meta.dirname, '..');
 const POOL = 10;
 const CONNECTIONS = [1, 8, 32, 128];
 const ROUNDS = 3;
+const BATCH = 100;
 const ROUND_MS = 2_500;
 
 interface Row {
@@ -96,6 +97,11 @@ async function main(): Promise<void> {
     })),
   );
 
+  console.log(
+    'Batches of a hundred evaluations, each decided, logged and durable, beside single-row inserts',
+  );
+  const batches = await measureBatches(await asBatch(evaluationLoad, service), inserts);
+  console.table(batches);
   console.log('One decision among 1,000 and among 100,000 datasets, 8 connections');
   const growth = await measureGrowth(load, url);
   console.table([growth]);
@@ -117,6 +123,7 @@ async function main(): Promise<void> {
     cpu: cpus()[0]?.model,
     decisions,
     rows,
+    batches,
     growth,
     authzen,
     impact,
@@ -171,6 +178,34 @@ async function measureRow(
     toBareHono: middle((each) => each.requests.perSecond / each.bareHono.perSecond),
     floorToInserts: middle((each) => each.floor.perSecond / each.inserts.perSecond),
   };
+}
+
+interface Batches {
+  readonly connections: number;
+  readonly decisionsPerSecond: number;
+  readonly insertsPerSecond: number;
+  /** Median over the rounds. */
+  readonly toInserts: number;
+}
+
+async function measureBatches(batch: Load, inserts: Contestants['inserts']): Promise<Batches[]> {
+  const rows: Batches[] = [];
+  for (const connections of [8, 32]) {
+    const rounds: Omit<Batches, 'connections'>[] = [];
+    for (let i = 0; i < ROUNDS; i++) {
+      const decisionsPerSecond = BATCH * (await loadHttp(batch, connections, ROUND_MS)).perSecond;
+      const insertsPerSecond = (await inserts(connections, ROUND_MS)).perSecond;
+      const toInserts = round(decisionsPerSecond / insertsPerSecond);
+      rounds.push({
+        decisionsPerSecond: Math.round(decisionsPerSecond),
+        insertsPerSecond: Math.round(insertsPerSecond),
+        toInserts,
+      });
+    }
+    const typical = rounds.toSorted((a, b) => a.toInserts - b.toInserts)[Math.floor(ROUNDS / 2)];
+    if (typical) rows.push({ connections, ...typical });
+  }
+  return rows;
 }
 
 async function measureGrowth(
@@ -282,6 +317,17 @@ function asEvaluation({ url, body, ...load }: Load): Load {
       context,
     }),
   };
+}
+
+/** A hundred of the same question, each about another dataset of the catalogue, as far as they go. */
+async function asBatch({ url, headers, body, method }: Load, service: string): Promise<Load> {
+  const { resource: _resource, ...shared } = JSON.parse(body) as Record<string, unknown>;
+  const answer = await fetch(`${service}/v1/datasets?limit=${BATCH}`, { headers });
+  const { items } = (await answer.json()) as { items: { id: string }[] };
+  const evaluations = Array.from({ length: BATCH }, (_, i) => ({
+    resource: { type: 'dataset', id: items[i % items.length]?.id },
+  }));
+  return { url: `${url}s`, method, headers, body: JSON.stringify({ ...shared, evaluations }) };
 }
 
 function round(value: number): number {
