@@ -1,6 +1,6 @@
 /** A space that does not log, beside a bare Hono route that parses the same body, in turns. */
 import { demoToken } from '../src/demo.ts';
-import { type Load, loadHttp, type Rate } from './client.ts';
+import { type Load, loadHttp, median, type Rate } from './client.ts';
 
 const ENTITIES = 100_000;
 const AT_ONCE = 10_000;
@@ -92,8 +92,8 @@ export async function measureAuthzen(
     return round((await loadHttp(asked, 1, ROUND_MS)).p50Ms);
   };
   return {
-    evaluation: median(rounds.map(({ bare: b, one }) => b.perSecond / one.perSecond)),
-    batchOf100: median(rounds.map(({ one, hundred }) => one.perSecond / hundred.perSecond)),
+    evaluation: round(median(rounds.map(({ bare: b, one }) => b.perSecond / one.perSecond))),
+    batchOf100: round(median(rounds.map(({ one, hundred }) => one.perSecond / hundred.perSecond))),
     searchAllMs: await search('user-0'),
     searchFewMs: await search('user-7'),
     searchNoneMs: await search('user-none'),
@@ -129,10 +129,6 @@ async function fill(post: (path: string, body: object) => Promise<void>): Promis
     }));
     await post(`/v1/spaces/${SPACE}/entities`, { put });
   }
-}
-
-function median(values: readonly number[]): number {
-  return round(values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0);
 }
 
 function round(value: number): number {

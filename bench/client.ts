@@ -69,6 +69,11 @@ export async function loadHttp(load: Load, connections: number, ms: number): Pro
   return rate;
 }
 
+/** The middle one of some measurements; 0 of none. */
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
+
 /** How often `work` completes a second with `callers` callers at once, for `ms` milliseconds. */
 export async function repeat(
   callers: number,

@@ -1,20 +1,21 @@
 /**
  * The reference for what a request writes and answers: parses the same JSON body, commits the same
  * rows in groups like the service's, into copies of its tables, and answers as much. Nobody is
- * authenticated, nothing is checked, decided, hashed, signed or sequenced: more than this rate is
- * out of reach on this machine, whatever the service does.
+ * authenticated, nothing is checked, decided, hashed, signed or sequenced. More than this rate is out
+ * of reach for one process that writes and answers as much, whatever it decides.
  *
- * Run with the database's address and the pool's size, where one request was made already.
+ * Run with the database's address, the pool's size and the bytes of the service's answer, where one
+ * request was made already.
  */
 import { serve } from '@hono/node-server';
 import { Hono } from 'hono';
 import pg from 'pg';
+import { BATCHES } from '../src/access/submit-access-request.ts';
 import { bytesArray, textArray, uuidArray } from '../src/db/arrays.ts';
 import { batched } from '../src/db/batch.ts';
 import { newId } from '../src/ids.ts';
 
-/** Bytes of the service's answer to the same request. */
-const ANSWER = Number(process.argv[4]);
+const [, , connectionString, poolSize, answerSize] = process.argv;
 const TABLES = ['decision', 'access_request', 'audit_event', 'audit_pending'];
 
 interface Ids {
@@ -32,10 +33,11 @@ interface Row {
 
 const INSERT = `
   with input as materialized (
-    select i.*, like_this.* from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
+    select i.*, r.effect, r.dataset, r.project, r.created_by, r.agreement, r.purpose, r.type, r.actor, r.role,
+      r.subject_ids, r.disclosures
+    from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
         $6::bytea[], $7::bytea[], $8::bytea[])
-      as i (id, decision, event_id, document, request, leaf, body, leaf_hash),
-      floor_row as like_this
+      as i (id, decision, event_id, document, request, leaf, body, leaf_hash), floor_row r
   ), a as (
     insert into floor_decision (id, simulation, evaluation, effect, dataset, project, created_by, created_at, document, event_id)
     select decision, false, false, effect, dataset, project, created_by, now(), document, event_id from input
@@ -49,24 +51,15 @@ const INSERT = `
   ), d as (insert into floor_audit_pending (event_id, leaf_hash) select event_id, leaf_hash from input)
   select id from input`;
 
-const pool = new pg.Pool({ connectionString: process.argv[2], max: Number(process.argv[3]) });
-const statements = [
-  ...TABLES.map((table) => `create table floor_${table} (like ${table} including all)`),
-  `create table floor_row as
-    select d.effect, d.dataset, d.project, d.created_by, r.agreement, r.purpose, e.type, e.actor, e.role,
-      e.subject_ids, e.disclosures
+const pool = new pg.Pool({ connectionString, max: Number(poolSize) });
+await pool.query(`
+  ${TABLES.map((table) => `create table floor_${table} (like ${table} including all);`).join('\n')}
+  create table floor_row as
+    select d.effect, d.dataset, d.project, d.created_by, d.document, r.agreement, r.purpose,
+      r.request::text as request, e.type, e.actor, e.role, e.subject_ids, e.disclosures, e.leaf, e.body
     from access_request r join decision d on d.id = r.decision join audit_event e on e.event_id = d.event_id
-    order by r.id desc limit 1`,
-];
-for (const statement of statements) {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other, once
-  await pool.query(statement);
-}
-const { rows } = await pool.query<Row>(
-  `select d.document, r.request::text, e.leaf, e.body
-   from access_request r join decision d on d.id = r.decision join audit_event e on e.event_id = d.event_id
-   order by r.id desc limit 1`,
-);
+    order by r.id desc limit 1`);
+const { rows } = await pool.query<Row>('select document, request, leaf, body from floor_row');
 const [row] = rows;
 if (!row) throw new Error('there is no request to copy');
 const leafHash = Buffer.alloc(32, 1);
@@ -87,17 +80,10 @@ const insert = batched<Ids, undefined>(
     await pool.query({ name: 'floor', text: INSERT, values });
     return all.map(() => ({ ok: true, value: undefined }));
   },
-  // As in `submit-access-request.ts`.
-  {
-    max: 64,
-    lanes: 2,
-    waiting: 4_096,
-    overflow: () => new Error('too many wait'),
-    mayRunAgain: () => false,
-  },
+  { ...BATCHES, overflow: () => new Error('too many wait'), mayRunAgain: () => false },
 );
 
-const answer = JSON.stringify({ text: 'x'.repeat(ANSWER - '{"text":""}'.length) });
+const answer = JSON.stringify({ text: 'x'.repeat(Number(answerSize) - '{"text":""}'.length) });
 const app = new Hono();
 app.post('/', async (context) => {
   await context.req.json();

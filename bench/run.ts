@@ -10,7 +10,7 @@ import pg from 'pg';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { demoToken } from '../src/demo.ts';
 import { measureAuthzen } from './authzen.ts';
-import { type Load, loadHttp, type Rate } from './client.ts';
+import { type Load, loadHttp, median, type Rate } from './client.ts';
 import { measureDecisions } from './decisions.ts';
 import { measureImpact } from './impact.ts';
 import { measureUsable } from './usable.ts';
@@ -159,8 +159,7 @@ async function measureRow(
       floor: await loadHttp(floorLoad, connections, ROUND_MS),
     });
   }
-  const middle = (of: (round: (typeof rounds)[number]) => number): number =>
-    rounds.map(of).toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0;
+  const middle = (of: (round: (typeof rounds)[number]) => number): number => median(rounds.map(of));
   const typical = (key: Contestant): Rate => ({
     perSecond: middle((each) => each[key].perSecond),
     p50Ms: middle((each) => each[key].p50Ms),
@@ -180,30 +179,30 @@ async function measureRow(
   };
 }
 
+/** Medians over the rounds. */
 interface Batches {
   readonly connections: number;
   readonly decisionsPerSecond: number;
   readonly insertsPerSecond: number;
-  /** Median over the rounds. */
   readonly toInserts: number;
 }
 
 async function measureBatches(batch: Load, inserts: Contestants['inserts']): Promise<Batches[]> {
   const rows: Batches[] = [];
   for (const connections of [8, 32]) {
-    const rounds: Omit<Batches, 'connections'>[] = [];
+    const rounds: { decisions: number; rows: number }[] = [];
     for (let i = 0; i < ROUNDS; i++) {
-      const decisionsPerSecond = BATCH * (await loadHttp(batch, connections, ROUND_MS)).perSecond;
-      const insertsPerSecond = (await inserts(connections, ROUND_MS)).perSecond;
-      const toInserts = round(decisionsPerSecond / insertsPerSecond);
       rounds.push({
-        decisionsPerSecond: Math.round(decisionsPerSecond),
-        insertsPerSecond: Math.round(insertsPerSecond),
-        toInserts,
+        decisions: BATCH * (await loadHttp(batch, connections, ROUND_MS)).perSecond,
+        rows: (await inserts(connections, ROUND_MS)).perSecond,
       });
     }
-    const typical = rounds.toSorted((a, b) => a.toInserts - b.toInserts)[Math.floor(ROUNDS / 2)];
-    if (typical) rows.push({ connections, ...typical });
+    rows.push({
+      connections,
+      decisionsPerSecond: Math.round(median(rounds.map(({ decisions }) => decisions))),
+      insertsPerSecond: Math.round(median(rounds.map((each) => each.rows))),
+      toInserts: round(median(rounds.map((each) => each.decisions / each.rows))),
+    });
   }
   return rows;
 }

@@ -9,6 +9,7 @@ import { withExtensions } from '../src/pdp/compose.ts';
 import type { Extension, Program } from '../src/pdp/program.ts';
 import { Programs } from '../src/policies/programs.ts';
 import type { Principal } from '../src/principal.ts';
+import { median } from './client.ts';
 
 const DATASETS = 100_000;
 const ROUNDS = 9;
@@ -65,13 +66,11 @@ export async function measureUsable(url: string): Promise<UsableRow[]> {
       const asked = await timed(() => page(question));
       rounds.push({ ms: asked.ms, ratio: asked.ms / plain.ms, found: asked.value });
     }
-    const median = (key: 'ms' | 'ratio'): number =>
-      rounds.map((each) => each[key]).toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0;
     rows.push({
       case: name,
       found: rounds[0]?.found ?? 0,
-      ms: Math.round(median('ms') * 10) / 10,
-      ratio: Math.round(median('ratio') * 10) / 10,
+      ms: Math.round(median(rounds.map(({ ms }) => ms)) * 10) / 10,
+      ratio: Math.round(median(rounds.map(({ ratio }) => ratio)) * 10) / 10,
     });
   }
   return rows;

@@ -54,7 +54,7 @@ export type Submitted =
 
 // Measured with `npm run bench`: two lanes keep the database busy while the next batch is decided;
 // larger batches gain nothing once one sync serves 64 callers.
-const BATCHES = { max: 64, lanes: 2, waiting: 4_096 };
+export const BATCHES = { max: 64, lanes: 2, waiting: 4_096 };
 
 /** Decides and makes one request; those that come together go together. */
 export type Submit = (submission: Submission) => Promise<Submitted>;

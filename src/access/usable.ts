@@ -131,8 +131,8 @@ export async function usability(
   const purpose = program.vocabulary.canonical('request.purpose', named);
   const today = dayInZone(program.pack.timezone)(now.getTime());
   const known = knownPurposes(program, registers);
-  const isKnown =
-    known.includes(purpose) || (purpose !== WILDCARD && (await isPurposeNamed(tx, purpose)));
+  const isCommon = known.includes(purpose);
+  const isKnown = isCommon || (purpose !== WILDCARD && (await isPurposeNamed(tx, purpose)));
   refuse([
     ...program.vocabulary.checkAt('request', asked),
     ...checkPeriod(asked, today),
@@ -147,7 +147,7 @@ export async function usability(
     return { usable: and(rest.allowed, or(rest.permitted, rest.review)), review: rest.review };
   };
   const { usable, review, leftOut } = fairly(program, left);
-  const nameable = known.includes(purpose) ? predicates.always : namedBy(purpose, predicates);
+  const nameable = isCommon ? predicates.always : namedBy(purpose, predicates);
   const { pack, packSha256: sha256 } = program;
   return {
     usable: and(usable, nameable, not(publishedBy(leftOut, predicates))),

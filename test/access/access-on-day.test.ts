@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AT_HOME } from '../support/access-request.ts';
+import { clinicVisits } from '../http/samples.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
 
 const OVERSEER = { role: 'authority' } as const;
@@ -43,24 +44,15 @@ describe('access on a day', () => {
   let permitted: { id: string; effect: string; until: string | undefined };
 
   beforeAll(async () => {
+    const { consent: _consent, ...publicDuty } = clinicVisits;
     await service.ask('POST', '/v1/datasets', {
       role: 'steward',
       claims: { organisation: 'moh' },
       body: {
+        ...publicDuty,
         id: 'clinic-visits',
-        status: 'active',
-        title: { en: 'Weekly clinic visits' },
-        sector: 'health',
-        classification: 'confidential',
-        personal_data: 'indirect',
-        deidentification: 'pseudonymised',
-        subject_groups: ['adults', 'patients'],
         subject_count: 1200,
         lawful_basis: 'public_duty',
-        permitted_purposes: ['outbreak_forecasting'],
-        storage_policy: 'rw_only',
-        retention_until: '2028-12-31',
-        sovereignty: { outputs_allowed: ['statistics'], foreign_jurisdiction: 'forbid' },
       },
     });
     permitted = await ask();
