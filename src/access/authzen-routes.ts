@@ -19,7 +19,7 @@ import { nationalPoint, REQUESTABLE_MS } from './national-point.ts';
 import { askedBy } from './questions.ts';
 import { mayReadDecision } from './routes.ts';
 import { readAccessRequest, readDecision } from './store.ts';
-import type { Submit } from './submit-access-request.ts';
+import { type Submit, submitOne } from './submit-access-request.ts';
 
 export interface AuthzenRoutes extends AccessWriter {
   /** Checks a value against a named schema of the contract. @throws ServiceError `invalid_request`. */
@@ -172,7 +172,8 @@ async function requestAccess(
   const request = { ...asked, ...names };
   deps.checkSchema('AccessRequestInput', request);
   const key = headers.idempotencyKey;
-  const submitted = await deps.submit({
+  const submitted = await submitOne(deps.submit, {
+    operation: 'submitAccessRequest',
     principal,
     request,
     idempotent:

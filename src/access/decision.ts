@@ -77,14 +77,16 @@ export interface DecisionText {
 /**
  * Writes a decision, whose facts are those of a dataset and of a request. What its policies and its
  * dataset say is written once for all decisions that share these very objects: nobody may change
- * them.
+ * them. `asked` is the canonical JSON of the facts of the request, where the caller has it.
  */
-export function textOf(decision: StoredDecision): DecisionText {
+export function textOf(
+  decision: StoredDecision,
+  asked: string = canonicalText(decision.facts.request),
+): DecisionText {
   const { facts, policies, ...own } = decision;
-  const { dataset, request } = facts as { readonly dataset: object; readonly request: object };
+  const { dataset } = facts as { readonly dataset: object };
   const { as_of, deny, effect, expiry, missing_facts, obligations, pack, ...rest } = own;
   const before = canonicalText({ as_of, deny, effect, expiry }).slice(0, -1);
-  const asked = canonicalText(request);
   const between = canonicalText({ missing_facts, obligations, pack }).slice(1, -1);
   const after = canonicalText(rest).slice(1);
   const write = (said: string, inForce: string): string =>

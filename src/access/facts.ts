@@ -89,14 +89,15 @@ export function factsOfDataset(
 }
 
 /**
- * By project, what the registers said for it the last time, and which: one entry, since most ask for
- * one dataset again and again.
+ * By project, what the registers said for it the last time, and which: one entry, since most ask
+ * with one agreement, and few authorisations are for one dataset.
  */
 const lastSaid = new WeakMap<
   Registers['project'],
   {
     readonly program: Program;
     readonly registers: Registers;
+    /** Of the authorisations that are for one dataset. */
     readonly datasetId: string | null;
     readonly facts: Readonly<Record<string, unknown>>;
   }
@@ -111,15 +112,17 @@ export function factsOfRegisters(
   registers: Registers,
   datasetId: string | null,
 ): Readonly<Record<string, unknown>> {
-  const last = lastSaid.get(registers.project);
+  const { project, authorisations } = registers;
+  const own = authorisations.some(({ dataset }) => dataset === datasetId) ? datasetId : null;
+  const last = lastSaid.get(project);
   if (
     last?.program === program &&
-    last.datasetId === datasetId &&
+    last.datasetId === own &&
     REGISTERS.every((each) => last.registers[each] === registers[each])
   )
     return last.facts;
-  const facts = inOrder(registerFacts(program, registers, datasetId));
-  lastSaid.set(registers.project, { program, registers, datasetId, facts });
+  const facts = inOrder(registerFacts(program, registers, own));
+  lastSaid.set(project, { program, registers, datasetId: own, facts });
   return facts;
 }
 
@@ -169,30 +172,40 @@ function namedFacts({ name, country, legal_form }: Parties['organisation']): obj
   return { name, country, legal_form };
 }
 
-/** The facts of one case: what is asked, and what the registers know. */
-export function factsOfCase(
+/**
+ * What cases say alike in which the same is asked, and the registers know the same of who asks.
+ * Nobody may change it.
+ */
+export function baseOfCases(
   program: Program,
   asked: Asked,
+  ofRegisters: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  return overlay(asked, ofRegisters, program.vocabulary.blank('request'));
+}
+
+/** What is added to it in each case. */
+export const OF_EACH_CASE = ['as_of', 'id', 'sector'] as const;
+
+/** The facts of one case. `asOf` is RFC 3339, `said` are the dataset's own facts. */
+export function factsOfCase(
+  base: Readonly<Record<string, unknown>>,
   {
     id,
     asOf,
-    registers,
-    dataset,
     said,
   }: {
     readonly id: string;
-    /** RFC 3339. */
     readonly asOf: string;
-    readonly registers: Registers;
-    readonly dataset: string;
-    /** The dataset's own facts. */
     readonly said: Readonly<Record<string, unknown>>;
   },
 ): { dataset: Readonly<Record<string, unknown>>; request: Record<string, unknown> } {
-  const request = program.vocabulary.blank('request');
-  overlay(asked, factsOfRegisters(program, registers, dataset), request);
-  Object.assign(request, { as_of: asOf, id, sector: said['sector'] ?? null });
-  return { dataset: said, request };
+  const own: Record<(typeof OF_EACH_CASE)[number], unknown> = {
+    as_of: asOf,
+    id,
+    sector: said['sector'] ?? null,
+  };
+  return { dataset: said, request: { ...base, ...own } };
 }
 
 export function factsOfAgreement(agreement: Parties['agreement']): Record<string, unknown> {

@@ -1,9 +1,9 @@
-import type { EventInput } from '../audit/event.ts';
 import { change, record } from '../audit/record.ts';
 import { mayRead } from '../catalogue/dataset.ts';
 import { readDatasetsById } from '../catalogue/store.ts';
 import { readUsableDatasets } from '../catalogue/usable.ts';
 import { readTotals } from '../consent/store.ts';
+import { type Settled, valueOf } from '../db/batch.ts';
 import { transact, type Tx } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
 import { newId } from '../ids.ts';
@@ -20,7 +20,14 @@ import type { Answer, DecisionPoint, Found, Page, Question } from '../spaces/aut
 import { answerOf } from '../spaces/space-point.ts';
 import type { AccessWriter } from './access.ts';
 import { summaryOf } from './decision.ts';
-import { checkPeriod, checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
+import {
+  baseOfCases,
+  checkPeriod,
+  checkPurpose,
+  factsOfCase,
+  factsOfDataset,
+  factsOfRegisters,
+} from './facts.ts';
 import { agreementOf, areKnownTypes, askedBy } from './questions.ts';
 import { readSnapshot, registersFor, type Snapshot } from './registers.ts';
 import type { Submit, Submitted } from './submit-access-request.ts';
@@ -42,7 +49,12 @@ export const REQUESTABLE_MS: number = 24 * 3_600_000;
  */
 export function nationalPoint(deps: AccessWriter, asker: Asker): DecisionPoint {
   return {
-    evaluate: (question, explain) => evaluateNational(deps, asker, question, explain),
+    evaluate: async (question, explain) => {
+      const asked = { questions: [question], explain };
+      return valueOf((await evaluateNational(deps, asker, 'evaluateAccess', asked))[0]);
+    },
+    evaluateTogether: (questions, explain) =>
+      evaluateNational(deps, asker, 'evaluateAccesses', { questions, explain }),
     subjects: async (asked, page) => {
       const question = { ...asked, subject: { ...asked.subject, id: '' } };
       const found = areKnownTypes(question) ? await projects(deps, asker, question, page) : NOTHING;
@@ -69,36 +81,69 @@ const NOTHING: Found<never> = { results: [], next: undefined };
 /** What a caller may not see is answered like what is not there: no, and nothing about why. */
 const NOT_THERE: readonly ServiceError['code'][] = ['unknown_reference', 'not_found', 'retired'];
 
+/** Answers the questions of one call: what is there together, and what is not in one event. */
 async function evaluateNational(
   deps: AccessWriter,
   { principal, submit, requestEndpoint }: Asker,
-  question: Question,
-  explain: boolean,
-): Promise<Answer> {
-  try {
-    const { id: project } = question.subject;
-    const { id: dataset } = question.resource;
-    const agreement = agreementOf(question);
-    const submitted = await submit({
-      principal,
-      request: { project, dataset, ...(typeof agreement === 'string' ? { agreement } : {}) },
-      question,
-      idempotent: undefined,
-    });
-    if (submitted.made === 'before') throw new Error('an evaluation has no key to be found by');
-    return nationalAnswer(submitted, requestEndpoint, explain);
-  } catch (error) {
-    if (!(error instanceof ServiceError) || !NOT_THERE.includes(error.code)) throw error;
-    const evaluation_id = newId(deps.clock().getTime());
-    await logAsked(deps, principal, question, {
-      id: evaluation_id,
-      type: 'evaluateAccess',
+  operation: 'evaluateAccess' | 'evaluateAccesses',
+  { questions, explain }: { readonly questions: readonly Question[]; readonly explain: boolean },
+): Promise<Settled<Answer>[]> {
+  const settled = await submit(
+    questions.map((question) => {
+      const { id: project } = question.subject;
+      const { id: dataset } = question.resource;
+      const agreement = agreementOf(question);
+      const request = { project, dataset, ...(typeof agreement === 'string' ? { agreement } : {}) };
+      return { operation, principal, request, question, idempotent: undefined };
+    }),
+  );
+  const isHidden = (each: Settled<Submitted>): boolean => !each.ok && isNotThere(each.error);
+  const hidden = questions.filter((_, i) => isHidden(settled[i] as Settled<Submitted>));
+  const ids = (await logHidden(deps, principal, operation, hidden)).values();
+  return settled.map((each) => {
+    if (isHidden(each)) return { ok: true, value: hiddenAnswer(ids.next().value ?? '') };
+    if (!each.ok) return each;
+    if (each.value.made === 'before') throw new Error('an evaluation has no key to be found by');
+    return { ok: true, value: nationalAnswer(each.value, requestEndpoint, explain) };
+  });
+}
+
+function isNotThere(error: unknown): boolean {
+  return error instanceof ServiceError && NOT_THERE.includes(error.code);
+}
+
+function hiddenAnswer(evaluation_id: string): Answer {
+  const message = 'The request names something that does not exist.';
+  return { decision: false, context: { evaluation_id, error: { status: 404, message } } };
+}
+
+/** Logs questions about what is not there, and gives their evaluations ids. */
+async function logHidden(
+  deps: AccessWriter,
+  { actor, role }: Principal,
+  type: 'evaluateAccess' | 'evaluateAccesses',
+  questions: readonly Question[],
+): Promise<string[]> {
+  const asked = questions.map((question) => ({
+    evaluation: newId(deps.clock().getTime()),
+    ...askedOf(question),
+  }));
+  const ids = asked.map(({ evaluation }) => evaluation);
+  if (asked.length === 0) return ids;
+  await change(deps, (tx) =>
+    record(tx, deps.log, deps.clock().toISOString(), {
+      type,
+      actor,
+      role,
+      subject_ids: ids,
       outcome: 'deny',
-      body: { evaluation: evaluation_id, error: 'unknown_reference' },
-    });
-    const message = 'The request names something that does not exist.';
-    return { decision: false, context: { evaluation_id, error: { status: 404, message } } };
-  }
+      body: {
+        error: 'unknown_reference',
+        ...(type === 'evaluateAccesses' ? { questions: asked } : asked[0]),
+      },
+    }),
+  );
+  return ids;
 }
 
 function nationalAnswer(
@@ -142,35 +187,33 @@ interface Searched {
 
 async function logSearch(
   deps: AccessWriter,
-  { principal }: Asker,
+  { principal: { actor, role } }: Asker,
   { type, question, found: { results } }: Searched,
 ): Promise<void> {
   const id = newId(deps.clock().getTime());
-  const body = { search: id, count: results.length };
-  await logAsked(deps, principal, question, { id, type, outcome: 'success', body });
-}
-
-/** What was asked and leaves no decision, for the record. */
-async function logAsked(
-  deps: AccessWriter,
-  { actor, role }: Principal,
-  { subject, action, resource }: Question,
-  { id, body, ...event }: Pick<EventInput, 'type' | 'outcome' | 'body'> & { readonly id: string },
-): Promise<void> {
   await change(deps, (tx) =>
     record(tx, deps.log, deps.clock().toISOString(), {
-      ...event,
+      type,
       actor,
       role,
       subject_ids: [id],
-      body: {
-        ...body,
-        subject: { type: subject.type, id: subject.id },
-        action: { name: action.name },
-        resource: { type: resource.type, id: resource.id },
-      },
+      outcome: 'success',
+      body: { search: id, count: results.length, ...askedOf(question) },
     }),
   );
+}
+
+/** What the record keeps of a question that leaves no decision. */
+function askedOf({
+  subject,
+  action,
+  resource,
+}: Question): Pick<Question, 'subject' | 'action' | 'resource'> {
+  return {
+    subject: { type: subject.type, id: subject.id },
+    action: { name: action.name },
+    resource: { type: resource.type, id: resource.id },
+  };
 }
 
 /** Datasets for which the policies permit it, newest registration first: as `usable_by` lists them. */
@@ -331,17 +374,10 @@ async function decider(
       if (!registers) return false;
       if (purpose !== undefined && checkPurpose(program, purpose, dataset, registers).length > 0)
         return false;
-      const facts = factsOfCase(
-        program,
-        { ...asked, action },
-        {
-          id: newId(now.getTime()),
-          asOf: now.toISOString(),
-          registers,
-          dataset: id,
-          said,
-        },
-      );
+      const ofRegisters = factsOfRegisters(program, registers, id);
+      const base = baseOfCases(program, { ...asked, action }, ofRegisters);
+      const asOf = now.toISOString();
+      const facts = factsOfCase(base, { id: newId(now.getTime()), asOf, said });
       const bound = boundTo(program, facts);
       return evaluate(bound, loadFacts(bound, facts)).effect === 'permit';
     },

@@ -129,8 +129,10 @@ function boundBy(
     return null;
   }
   const body = boundBody(event);
-  const bound = body?.['decision_sha256'];
-  if (body?.['decision'] === id && typeof bound === 'string') return bound;
+  // One event may be about several evaluations of one call.
+  const about = [body, body?.['decisions']].flat().filter((each) => isObject(each));
+  const bound = about.find((each) => each['decision'] === id)?.['decision_sha256'];
+  if (typeof bound === 'string') return bound;
   const detail = body
     ? 'the event is not about this decision'
     : 'the body of the event is not the one that its leaf binds';

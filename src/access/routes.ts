@@ -24,7 +24,7 @@ import {
   readAccessRequests,
   readDecision,
 } from './store.ts';
-import type { Submit } from './submit-access-request.ts';
+import { type Submit, submitOne } from './submit-access-request.ts';
 
 type AccessOperation =
   | 'listAccessRequests'
@@ -85,7 +85,12 @@ export function accessHandlers(deps: AccessRoutes): Handlers<AccessOperation> {
               key,
               request_sha256: bodySha256(),
             };
-      const submitted = await deps.submit({ principal, request: body, idempotent });
+      const submitted = await submitOne(deps.submit, {
+        operation: 'submitAccessRequest',
+        principal,
+        request: body,
+        idempotent,
+      });
       if (submitted.made === 'before') {
         // The key is the caller's own; whether they may still see the request is looked at again.
         const row = await readAccessRequest(deps.db, submitted.id);

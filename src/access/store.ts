@@ -70,7 +70,9 @@ export interface NewAccessRequest {
   /** Whose project it is. */
   readonly organisation: string;
   readonly document: DecisionText;
+  /** Evaluations that one event is about are made together or not at all. */
   readonly event: SealedEvent;
+  /** Only a request has one, and an event of its own. */
   readonly idempotent: IdempotentCall | undefined;
   /** Revisions of dataset, project, organisation, agreement and pack that were decided on. */
   readonly basis: readonly Revision[];
@@ -82,41 +84,45 @@ const MAKE = `
   with input as materialized (
     select i.*, $1::timestamptz as time
     from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-      $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::text[], $17::bytea[],
-      $18::bytea[], $19::bytea[], $20::text[], $21::text[], $25::text[], $26::text[])
+      $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::text[])
       as i (id, decision, dataset, dataset_version, project, organisation, agreement, purpose,
-        request, outcome, created_by, document, event_id, actor, role, leaf,
-        leaf_hash, body, key, request_sha256, type, disclosures)
+        request, effect, created_by, document, event_id, key, request_sha256)
   ), new_part as (
-    insert into decision_part (sha256, text) select * from unnest($27::bytea[], $28::text[])
+    insert into decision_part (sha256, text) select * from unnest($17::bytea[], $18::text[])
     on conflict do nothing
   ), held as materialized (
     select r.register, r.id
-    from register_revision r join unnest($22::text[], $23::text[], $24::uuid[]) as b (register, id, revision)
+    from register_revision r join unnest($19::text[], $20::text[], $21::uuid[]) as b (register, id, revision)
       on r.register = b.register and r.id = b.id and r.revision = b.revision
     for share of r
+  ), changed as materialized (
+    select event_id from input
+    where not exists (select from held where register = 'pack')
+      or dataset not in (select id from held where register = 'dataset')
+      or project not in (select id from held where register = 'project')
+      or organisation not in (select id from held where register = 'organisation')
+      or agreement is not null and agreement not in (select id from held where register = 'agreement')
   ), holding as materialized (
-    select * from input
-    where exists (select from held where register = 'pack')
-      and dataset in (select id from held where register = 'dataset')
-      and project in (select id from held where register = 'project')
-      and organisation in (select id from held where register = 'organisation')
-      and (agreement is null or agreement in (select id from held where register = 'agreement'))
+    select *, 'submitAccessRequest' as type from input where event_id not in (select event_id from changed)
   ), claimed as (
     ${claimFrom('holding')}
   ), made as materialized (
-    select *, case when id = decision then array[decision::text, dataset, project]
-      else array[id::text, decision::text, dataset, project] end as subject_ids from holding
-    where key is null or id::text in (select resource from claimed)
+    select * from holding where key is null or id::text in (select resource from claimed)
   ), new_decision as (
     insert into decision (id, simulation, evaluation, effect, dataset, project, created_by, created_at, document, event_id)
-    select decision, false, id = decision, outcome, dataset, project, created_by, time, document, event_id from made
+    select decision, false, id = decision, effect, dataset, project, created_by, time, document, event_id from made
   ), new_request as (
     insert into access_request (id, dataset, dataset_version, project, agreement, purpose, request, decision,
       effect, created_at, created_by)
     select id, dataset, dataset_version::integer, project, agreement, purpose, request::jsonb, decision,
-      outcome, time, created_by from made where id <> decision
-  ), ${appendFrom('made')}
+      effect, time, created_by from made where id <> decision
+  ), made_event as materialized (
+    select e.*, $1::timestamptz as time, subjects::text[] as subject_ids
+    from unnest($22::uuid[], $23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::bytea[],
+      $29::bytea[], $30::bytea[], $31::text[])
+      as e (event_id, type, actor, role, outcome, subjects, leaf, leaf_hash, body, disclosures)
+    where event_id in (select event_id from made)
+  ), ${appendFrom('made_event')}
   select id, ${CURRENT_ORIGIN} as origin from made`;
 
 /**
@@ -131,10 +137,13 @@ export async function makeAccessRequests(
 ): Promise<ReadonlyMap<string, string>> {
   const texts = (of: (each: NewAccessRequest) => string | null): Buffer =>
     textArray(made.map((each) => of(each)));
-  const bytes = (of: (each: NewAccessRequest) => Buffer): Buffer =>
-    bytesArray(made.map((each) => of(each)));
   const uuids = (of: (each: NewAccessRequest) => string): Buffer =>
     uuidArray(made.map((each) => of(each)));
+  const events = [...new Set(made.map(({ event }) => event))];
+  const textsOf = (of: (event: SealedEvent) => string): Buffer =>
+    textArray(events.map((event) => of(event)));
+  const bytesOf = (of: (event: SealedEvent) => Buffer): Buffer =>
+    bytesArray(events.map((event) => of(event)));
   const basis = [
     ...new Map(made.flatMap((each) => each.basis).map((each) => [each.revision, each])),
   ];
@@ -164,20 +173,23 @@ export async function makeAccessRequests(
     texts(({ request }) => request.created_by),
     texts(({ document }) => document.kept),
     uuids(({ event }) => event.event_id),
-    texts(({ event }) => event.actor),
-    texts(({ event }) => event.role),
-    bytes(({ event }) => event.leaf),
-    bytes(({ event }) => event.leaf_hash),
-    bytes(({ event }) => event.body),
     texts(({ idempotent }) => idempotent?.key ?? null),
     texts(({ idempotent }) => idempotent?.request_sha256 ?? null),
+    bytesArray(parts.map(([hash]) => Buffer.from(hash, 'hex'))),
+    textArray(parts.map(([, text]) => text)),
     textArray(basis.map(([, { register }]) => register)),
     textArray(basis.map(([, { id }]) => id)),
     uuidArray(basis.map(([revision]) => revision)),
-    texts(({ event }) => event.type),
-    texts(({ event }) => event.disclosures),
-    bytesArray(parts.map(([hash]) => Buffer.from(hash, 'hex'))),
-    textArray(parts.map(([, text]) => text)),
+    uuidArray(events.map(({ event_id }) => event_id)),
+    textsOf(({ type }) => type),
+    textsOf(({ actor }) => actor),
+    textsOf(({ role }) => role),
+    textsOf(({ outcome }) => outcome),
+    textsOf(({ subject_ids }) => `{${subject_ids.map((id) => JSON.stringify(id)).join(',')}}`),
+    bytesOf(({ leaf }) => leaf),
+    bytesOf(({ leaf_hash }) => leaf_hash),
+    bytesOf(({ body }) => body),
+    textsOf(({ disclosures }) => disclosures),
   ];
   const { rows } = await db.executeQuery<{ id: string; origin: string }>(
     CompiledQuery.raw(MAKE, parameters),

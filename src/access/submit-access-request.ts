@@ -1,44 +1,17 @@
-import type { Dataset } from '../catalogue/dataset.ts';
-import { sealEvent, type SealedEvent } from '../audit/event.ts';
+import { type EventInput, sealEvent, type SealedEvent } from '../audit/event.ts';
 import { change, type Recorded, signReceipt } from '../audit/record.ts';
-import { batched, type BatchOptions, type Settled } from '../db/batch.ts';
+import { batched, type BatchOptions, type Settled, valueOf } from '../db/batch.ts';
 import { retrying } from '../db/connection.ts';
 import { ServiceError } from '../errors.ts';
-import { type IdempotentCall, readClaims } from '../idempotency.ts';
-import { dayInZone } from '../pdp/calendar.ts';
-import type { FactProblem } from '../pdp/facts.ts';
-import { newId, sha256 } from '../ids.ts';
-import type { Program } from '../pdp/program.ts';
-import type { Principal } from '../principal.ts';
-import type { Question } from '../spaces/authzen.ts';
+import { readClaims } from '../idempotency.ts';
+import { sha256 } from '../ids.ts';
 import type { AccessWriter } from './access.ts';
-import { type Decided, decide, textOf } from './decision.ts';
-import { type Asked, checkPeriod, checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
+import type { Decided } from './decision.ts';
+import { type Draft, Drafter, type Submission } from './draft.ts';
 import { KnownRegisters } from './known.ts';
-import { type AskedQuestion, askedBy, type Names } from './questions.ts';
-import { datasetFor, holdSnapshot, registersFor, type Said, type Snapshot } from './registers.ts';
-import {
-  type AccessRequestRow,
-  makeAccessRequests,
-  type NewAccessRequest,
-  type Revision,
-} from './store.ts';
-
-/** One call of `submitAccessRequest`, or of `evaluateAccess`, which makes no request. */
-export interface Submission {
-  readonly principal: Principal;
-  /** What the caller sent. */
-  readonly request: Asked & {
-    readonly dataset: string;
-    readonly project: string;
-    readonly agreement?: string;
-    /** Of an evaluation it may be unknown. */
-    readonly purpose?: string;
-  };
-  readonly idempotent: IdempotentCall | undefined;
-  /** Of an evaluation: `request` names what it is about, the rest is in here. */
-  readonly question?: Question;
-}
+import type { AskedQuestion } from './questions.ts';
+import { holdSnapshot } from './registers.ts';
+import { type AccessRequestRow, makeAccessRequests, type NewAccessRequest } from './store.ts';
 
 /** A request that was made now, or the id of the one that the same call made before. */
 export type Submitted =
@@ -56,21 +29,61 @@ export type Submitted =
 // larger batches gain nothing once one sync serves 64 callers.
 export const BATCHES = { max: 64, lanes: 2, waiting: 4_096 };
 
-/** Decides and makes one request; those that come together go together. */
-export type Submit = (submission: Submission) => Promise<Submitted>;
+/** Submissions of one call: those that can be are decided, written and logged together. */
+type Call = readonly Submission[];
+
+/**
+ * So many of one call go together, and are one event at most. Its leaf names each: an entry of a
+ * tile of the log has 64 KiB at most (C2SP tlog-tiles), and this many take less than 15.
+ */
+const TOGETHER = 100;
+
+/**
+ * Decides and makes what a call asks for; calls that come together go together. What is wrong with
+ * one submission is its own error; rejects where nothing of the call was done.
+ */
+export type Submit = (call: Call) => Promise<readonly Settled<Submitted>[]>;
 
 /** The one way in of a process: everything that is decided goes through its batches. */
 export function submitter(writer: AccessWriter): Submit {
   const known = new KnownRegisters();
-  const batches: BatchOptions = {
+  const options: BatchOptions = {
     ...BATCHES,
     overflow: () =>
       new ServiceError('unavailable', 'Too many requests are waiting. Nothing was changed.'),
     mayRunAgain: (error) => !(error instanceof ServiceError && error.code === 'unavailable'),
   };
-  const quick = batched((all: readonly Submission[]) => submitKnown(writer, known, all), batches);
-  const held = batched((all: readonly Submission[]) => submitHeld(writer, known, all), batches);
-  return async (submission) => (await quick(submission)) ?? held(submission);
+  const sizeOf = (call: Call): number => call.length;
+  const quick = batched(
+    (calls: readonly Call[]) => submitKnown(writer, known, calls),
+    options,
+    sizeOf,
+  );
+  const held = batched(
+    (calls: readonly Call[]) => submitHeld(writer, known, calls),
+    options,
+    sizeOf,
+  );
+  const submit: Submit = async (call) => {
+    const made = await quick(call);
+    const others = call.filter((_, i) => made[i] === undefined);
+    if (others.length === 0) return made.filter((each) => each !== undefined);
+    const settled = (await held(others)).values();
+    return made.map((each) => each ?? (settled.next().value as Settled<Submitted>));
+  };
+  return async (call) => {
+    if (call.length <= TOGETHER) return submit(call);
+    const parts = Array.from({ length: Math.ceil(call.length / TOGETHER) }, (_, i) =>
+      call.slice(i * TOGETHER, (i + 1) * TOGETHER),
+    );
+    return (await Promise.all(parts.map((part) => submit(part)))).flat();
+  };
+}
+
+/** As `Submit`, of a call that asks for one thing. */
+export async function submitOne(submit: Submit, submission: Submission): Promise<Submitted> {
+  const [settled] = await submit([submission]);
+  return valueOf(settled);
 }
 
 /**
@@ -81,240 +94,186 @@ export function submitter(writer: AccessWriter): Submit {
 async function submitKnown(
   writer: AccessWriter,
   known: KnownRegisters,
-  submissions: readonly Submission[],
-): Promise<readonly Settled<Submitted | undefined>[]> {
+  calls: readonly Call[],
+): Promise<readonly Settled<readonly (Settled<Submitted> | undefined)[]>[]> {
   const now = writer.clock();
   const inForce = known.program(now);
-  const context = inForce && { writer, ...inForce, snapshot: known, now };
-  const drafts = submissions.map((submission) => context && tryDecide(context, submission));
-  const made = drafts.filter((draft) => draft !== undefined);
-  if (made.length === 0) return submissions.map(() => ({ ok: true, value: undefined }));
-  const { ids, receipts } = await withReceipts(writer, made, () =>
+  const drafter = inForce && new Drafter({ ...inForce, snapshot: known, now });
+  const drafts = calls.map((call) => call.map((submission) => drafter?.tryDraft(submission)));
+  const made = drafts.flatMap((ofCall) =>
+    withEvents(
+      writer,
+      ofCall.filter((draft) => draft !== undefined),
+    ),
+  );
+  if (made.length === 0)
+    return drafts.map((ofCall) => ({ ok: true, value: ofCall.map(() => undefined) }));
+  const results = await settledBy(writer, made, () =>
     retrying(() => makeAccessRequests(writer.db, made)),
   );
   writer.log.wake();
-  return drafts.map((draft) => ({
+  return drafts.map((ofCall) => ({
     ok: true,
-    value: draft && ids.has(draft.request.id) ? submitted(draft, receipts) : undefined,
+    value: ofCall.map((draft) => draft && results.get(draft)),
   }));
 }
 
 /**
  * Decides requests from the registers and makes them, in one transaction that holds what it has
- * read. They see the registers as of one moment (repeatable read). What is wrong with one member
- * is that member's error; an error of the database undoes all, and the batch runs them one by one.
+ * read. They see the registers as of one moment (repeatable read). What is wrong with one
+ * submission is its own error; an error of the database undoes all, and the calls run one by one.
  */
 async function submitHeld(
   writer: AccessWriter,
   known: KnownRegisters,
-  submissions: readonly Submission[],
-): Promise<readonly Settled<Submitted>[]> {
+  calls: readonly Call[],
+): Promise<readonly Settled<readonly Settled<Submitted>[]>[]> {
   return change(
     writer,
     async (tx) => {
       const now = writer.clock();
-      const calls = submissions.flatMap(({ idempotent }) => idempotent ?? []);
+      const all = calls.flat();
       const [snapshot, program, claimed] = await Promise.all([
         holdSnapshot(
           tx,
-          submissions.map(({ request }) => request),
+          all.map(({ request }) => request),
         ),
         writer.inForce(tx, 'held'),
-        readClaims(tx, calls),
+        readClaims(
+          tx,
+          all.flatMap(({ idempotent }) => idempotent ?? []),
+        ),
       ]);
       known.learn(snapshot, program, now);
       const basis = snapshot.revisionOfPack;
       if (!basis) throw new Error('what is in force has no revision');
-      const made: Draft[] = [];
-      const results = submissions.map((submission): Settled<Submitted> | Draft => {
+      const drafter = new Drafter({ program, basis, snapshot, now });
+      const decideHeld = (submission: Submission): Settled<Submitted> | Draft => {
         try {
           const { idempotent } = submission;
           const earlier = idempotent && claimed.resourceOf(idempotent);
           if (earlier !== undefined) return { ok: true, value: { made: 'before', id: earlier } };
-          const draft = decideOne({ writer, program, basis, snapshot, now }, submission);
-          made.push(draft);
+          const draft = drafter.draft(submission);
           if (idempotent) claimed.add(idempotent, draft.request.id);
           return draft;
         } catch (error) {
           if (!(error instanceof ServiceError)) throw error;
           return { ok: false, error };
         }
-      });
-      if (made.length === 0) return results.filter((result) => 'ok' in result);
-      const { ids, receipts } = await withReceipts(writer, made, () =>
-        makeAccessRequests(tx, made),
+      };
+      const settled = calls.map((call) => call.map((submission) => decideHeld(submission)));
+      const made = settled.flatMap((ofCall) =>
+        withEvents(
+          writer,
+          ofCall.flatMap((each) => ('ok' in each ? [] : [each])),
+        ),
       );
-      if (ids.size < made.length) throw new Error('what is held was changed');
-      return results.map((result) =>
-        'ok' in result ? result : { ok: true, value: submitted(result, receipts) },
-      );
+      const results = await settledBy(writer, made, () => makeAccessRequests(tx, made));
+      if (results.size < made.length) throw new Error('what is held was changed');
+      return settled.map((ofCall) => ({
+        ok: true,
+        value: ofCall.map((each) =>
+          'ok' in each ? each : (results.get(each) as Settled<Submitted>),
+        ),
+      }));
     },
     'repeatable read',
   );
 }
 
-interface Draft extends NewAccessRequest {
-  readonly decided: Decided;
-  readonly ignored: AskedQuestion['ignored'];
+interface Made extends NewAccessRequest {
+  readonly draft: Draft;
+}
+
+/**
+ * What a call has decided, with its events: one for all of `evaluateAccesses` that are alike, so
+ * that who looks for a dataset, a project, an effect or a rule finds those that have all of them.
+ */
+function withEvents({ log }: AccessWriter, drafts: readonly Draft[]): Made[] {
+  const groups = drafts.length < 2 ? [drafts] : Map.groupBy(drafts, likeness).values();
+  const made: Made[] = [];
+  for (const alike of groups) {
+    const [first] = alike;
+    if (!first) continue;
+    const event = sealEvent(eventOf(first, alike), first.request.created_at, log.keys.pseudonym);
+    for (const draft of alike) made.push({ ...draft, event, draft });
+  }
+  return made;
+}
+
+/** What the evaluations of one call that share an event have in common. */
+function likeness({ request, decided, questioned }: Draft): string {
+  const { effect, deny, review, obligations } = decided.stored;
+  const ignored = [...(questioned?.ignored.keys() ?? [])];
+  const rules = [deny, review, obligations];
+  return JSON.stringify([request.project, effect, rules, questioned?.carried, ignored]);
+}
+
+/** The event of drafts that are alike, which are one unless they are of `evaluateAccesses`. */
+function eventOf(first: Draft, alike: readonly Draft[]): EventInput {
+  const { submission, request, decided, questioned } = first;
+  const { operation, principal } = submission;
+  const { effect, deny, review, obligations } = decided.stored;
+  const ignored = [...(questioned?.ignored.keys() ?? [])];
+  // In the order in which they are written: in another one they would be sorted first.
+  const decisions = alike.map((draft) => ({
+    dataset: draft.request.dataset,
+    dataset_version: draft.request.dataset_version,
+    decision: draft.request.decision,
+    decision_sha256: sha256(draft.document.whole),
+  }));
+  const { dataset: _dataset, ...only } = decisions[0] ?? {};
+  return {
+    type: operation,
+    actor: principal.actor,
+    role: principal.role,
+    subject_ids: [
+      ...(questioned ? [] : [request.id]),
+      ...decisions.map(({ decision }) => decision),
+      ...new Set(decisions.map(({ dataset }) => dataset)),
+      request.project,
+    ],
+    outcome: effect,
+    body: {
+      ...(questioned ? questioned.carried : { access_request: request.id }),
+      ...(ignored.length > 0 ? { ignored_facts: ignored } : {}),
+      ...(operation === 'evaluateAccesses' ? { decisions } : only),
+      deny,
+      obligations,
+      review,
+    },
+  };
 }
 
 const NONE: AskedQuestion['ignored'] = new Map();
 
-interface Context {
-  readonly writer: AccessWriter;
-  readonly program: Program;
-  /** The revision of what is in force. */
-  readonly basis: Revision;
-  readonly snapshot: Snapshot;
-  readonly now: Date;
-}
-
-/** A decision; undefined where there would be a refusal, which takes more than what is known. */
-function tryDecide(context: Context, submission: Submission): Draft | undefined {
-  try {
-    return decideOne(context, submission);
-  } catch (error) {
-    if (!(error instanceof ServiceError)) throw error;
-    return undefined;
-  }
-}
-
-function decideOne(
-  { writer, program, basis, snapshot, now }: Context,
-  { principal, request: written, idempotent, question }: Submission,
-): Draft {
-  const { vocabulary } = program;
-  const questioned = question && askedBy(vocabulary, question);
-  const { names, asked } = questioned ?? requested(vocabulary.canonical('request', written));
-  const today = dayInZone(program.pack.timezone)(now.getTime());
-  refuse([...program.vocabulary.checkAt('request', asked), ...checkPeriod(asked, today)]);
-  const known = datasetFor(snapshot, principal, names.dataset);
-  const { dataset } = known.said;
-  const registers = registersFor(snapshot, askerFor(principal, dataset, names), names);
-  const { purpose } = asked as { readonly purpose?: string };
-  if (purpose !== undefined) refuse(checkPurpose(program, purpose, dataset, registers));
-  const decisionId = newId(now.getTime());
-  const id = questioned ? decisionId : newId(now.getTime());
-  const asOf = now.toISOString();
-  const datasetFacts = factsOfKnown(known.said, purpose);
-  const facts = factsOfCase(program, asked, {
-    id,
-    asOf,
-    registers,
-    dataset: dataset.id,
-    said: datasetFacts,
-  });
-  const decided = decide(program, facts, { asOf, simulation: false });
-  const document = textOf(decided.stored);
-  const { effect, deny, review, obligations } = decided.stored;
-  const type = questioned ? 'evaluateAccess' : 'submitAccessRequest';
-  const own = questioned ? [decisionId] : [id, decisionId];
-  const ignored = [...(questioned?.ignored.keys() ?? [])];
-  const event = sealEvent(
-    {
-      type,
-      actor: principal.actor,
-      role: principal.role,
-      subject_ids: [...own, dataset.id, registers.project.id],
-      outcome: effect,
-      body: {
-        ...(questioned ? questioned.carried : { access_request: id }),
-        ...(ignored.length > 0 ? { ignored_facts: ignored } : {}),
-        // In the order in which they are written: in another one they would be sorted first.
-        dataset_version: dataset.version,
-        decision: decisionId,
-        decision_sha256: sha256(document.whole),
-        deny,
-        obligations,
-        review,
-      },
-    },
-    asOf,
-    writer.log.keys.pseudonym,
-  );
-  return {
-    request: {
-      id,
-      dataset: dataset.id,
-      dataset_version: dataset.version,
-      project: registers.project.id,
-      agreement: names.agreement ?? null,
-      purpose: purpose ?? '',
-      request: written,
-      decision: decisionId,
-      effect,
-      created_at: asOf,
-      created_by: principal.actor,
-    },
-    organisation: registers.organisation.id,
-    document,
-    event,
-    idempotent,
-    basis: [basis, known.basis, ...registers.basis],
-    decided,
-    ignored: questioned?.ignored ?? NONE,
-  };
-}
-
-function requested({ project, dataset, agreement, ...asked }: Submission['request']): {
-  readonly names: Names;
-  readonly asked: Asked;
-} {
-  const names = { project, dataset };
-  return { names: agreement === undefined ? names : { ...names, agreement }, asked };
-}
-
-type DatasetFacts = Readonly<Record<string, unknown>>;
-
-const factsBySaid = new WeakMap<Said['dataset'], Map<string | undefined, DatasetFacts>>();
-
-/** The holders of a dataset ask before they serve it, whoever's project it is for. */
-function askerFor(principal: Principal, { publisher }: Dataset, { project }: Names): Principal {
-  const isHolder = principal.role === 'holder' && principal.organisation === publisher;
-  return isHolder ? { ...principal, projects: [project] } : principal;
-}
-
-/** The facts of a dataset for a known purpose: one object for all requests that they are the same for. */
-function factsOfKnown(said: Said['dataset'], purpose: string | undefined): DatasetFacts {
-  const byPurpose = factsBySaid.get(said) ?? new Map<string | undefined, DatasetFacts>();
-  factsBySaid.set(said, byPurpose);
-  const facts = byPurpose.get(purpose) ?? factsOfDataset(said.dataset, said.totals, purpose);
-  byPurpose.set(purpose, facts);
-  return facts;
-}
-
-function refuse(problems: readonly FactProblem[]): void {
-  if (problems.length === 0) return;
-  throw new ServiceError(
-    'invalid_facts',
-    'The request has facts with impossible values.',
-    problems,
-  );
-}
-
 /**
- * Signs while the database writes; nobody gets a receipt of what was not written. Where it writes
- * into another shard than this process knows of, the receipts are signed again.
+ * Writes, and gives what was made by its draft. Signs while the database writes; nobody gets a
+ * receipt of what was not written. Where it writes into another shard than this process knows of,
+ * the receipts are signed again.
  */
-async function withReceipts(
+async function settledBy(
   { log }: AccessWriter,
-  made: readonly Draft[],
+  made: readonly Made[],
   write: () => Promise<ReadonlyMap<string, string>>,
-): Promise<{
-  readonly ids: ReadonlyMap<string, string>;
-  readonly receipts: ReadonlyMap<SealedEvent, string>;
-}> {
+): Promise<ReadonlyMap<Draft, Settled<Submitted>>> {
+  if (made.length === 0) return new Map();
   const assumed = log.origin();
-  const [ids, receipts] = await Promise.all([write(), signAll(log, assumed, made)]);
-  const [origin = assumed] = ids.values();
-  return { ids, receipts: origin === assumed ? receipts : await signAll(log, origin, made) };
+  const [origins, signed] = await Promise.all([write(), signAll(log, assumed, made)]);
+  const [origin = assumed] = origins.values();
+  const receipts = origin === assumed ? signed : await signAll(log, origin, made);
+  return new Map(
+    made
+      .filter(({ request }) => origins.has(request.id))
+      .map(({ draft, event }) => [draft, { ok: true, value: submitted(draft, event, receipts) }]),
+  );
 }
 
 /** Receipts by event. */
 async function signAll(
   log: AccessWriter['log'],
   origin: string,
-  made: readonly Draft[],
+  made: readonly Made[],
 ): Promise<ReadonlyMap<SealedEvent, string>> {
   // Nobody is given the receipt of an evaluation: who wants one asks for its event.
   const signed = made
@@ -323,13 +282,16 @@ async function signAll(
   return new Map(await Promise.all(signed));
 }
 
-function submitted(draft: Draft, receipts: ReadonlyMap<SealedEvent, string>): Submitted {
-  const { event, request, decided, ignored } = draft;
+function submitted(
+  { request, decided, questioned }: Draft,
+  event: SealedEvent,
+  receipts: ReadonlyMap<SealedEvent, string>,
+): Submitted {
   const recorded: Recorded = {
     event_id: event.event_id,
     leaf_hash: event.leaf_hash.toString('base64'),
     index: null,
     receipt: receipts.get(event) ?? '',
   };
-  return { made: 'now', request, decided, recorded, ignored };
+  return { made: 'now', request, decided, recorded, ignored: questioned?.ignored ?? NONE };
 }

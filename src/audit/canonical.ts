@@ -18,6 +18,41 @@ export function canonicalText(value: unknown): string {
   return long;
 }
 
+/** Writes an object that differs from others in some members only. */
+export type CanonicalWriter = (object: Readonly<Record<string, unknown>>) => string;
+
+/**
+ * Canonical JSON of objects that are like `shared` in all members but `own`, which each of them has:
+ * what they share is written once. Undefined members are none.
+ */
+export function canonicalWriter(
+  shared: Readonly<Record<string, unknown>>,
+  own: readonly [string, ...string[]],
+): CanonicalWriter {
+  const others = Object.keys(shared).filter(
+    (key) => !own.includes(key) && shared[key] !== undefined,
+  );
+  const names = own.toSorted();
+  /** The shared members whose names are between two of its own. */
+  const between = (from: string | undefined, to: string | undefined): string[] => {
+    const keys = others.filter(
+      (key) => (from === undefined || key > from) && (to === undefined || key < to),
+    );
+    const members = Object.fromEntries(keys.map((key) => [key, shared[key]]));
+    return keys.length > 0 ? [canonicalText(members).slice(1, -1)] : [];
+  };
+  const before = names.map((name, i) => {
+    const members = [...between(names[i - 1], name), `${canonicalText(name)}:`];
+    return `${i === 0 ? '{' : ','}${members.join(',')}`;
+  });
+  const after = `${['', ...between(names.at(-1), undefined)].join(',')}}`;
+  return (object) => {
+    let text = '';
+    for (const [i, name] of names.entries()) text += before[i] + canonicalText(object[name]);
+    return text + after;
+  };
+}
+
 /** A value with its members in the order in which canonical JSON has them: writing it is quicker. */
 export function inOrder<T>(value: T): T {
   const ordered = order(value);

@@ -28,6 +28,7 @@ const ERASABLE: ReadonlyMap<string, true | readonly string[]> = new Map(
     question: true, // subject, resource and context of a question to a decision point of a space
     subject: true, // whom a question, an erasure or a legal hold is about
     resource: true,
+    questions: true, // several of those about what is not there
     processing_activity_id: true, // texts of the caller's choice
     algorithm_id: true,
     note: true,

@@ -160,6 +160,7 @@ export const OCSF_EVENTS: Readonly<Record<string, OcsfEvent>> = {
   turnLog: does('Create', 'Log'),
   submitAccessRequest: does('Create', 'AccessRequest'),
   evaluateAccess: does('Create', 'Decision'),
+  evaluateAccesses: does('Create', 'Decision'),
   evaluateAccessInSpace: does('Create', 'Decision'),
   ...Object.fromEntries(READS.map((type) => [type, READ])),
 };

@@ -45,7 +45,9 @@ export function termsOf(event: Indexed, known: KnownWords = new Map()): Set<stri
     if (Array.isArray(rules)) for (const rule of rules) terms.add(`rule:${String(rule)}`);
   }
   const words = new Set<string>();
-  addWords(body, words, known);
+  // Of many decisions in one event there may be too many words: those of all of them come first.
+  const { decisions, ...others } = body;
+  addWords([others, decisions], words, known);
   for (const word of words) terms.add(`word:${word}`);
   return terms;
 }

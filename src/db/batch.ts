@@ -3,12 +3,21 @@ export type Settled<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: unknown };
 
+/** The value of a result. @throws the error of the member, as it is. */
+export function valueOf<T>(settled: Settled<T> | undefined): T {
+  if (settled?.ok) return settled.value;
+  // oxlint-disable-next-line typescript/only-throw-error -- as whoever settled it has thrown it
+  throw settled?.error ?? new Error(NO_RESULT);
+}
+
+const NO_RESULT = 'a batch has no result for a member';
+
 export interface BatchOptions {
-  /** Members of one batch at most. */
+  /** Size of one batch at most, where it has more than one member. */
   readonly max: number;
   /** Batches that run at once at most. */
   readonly lanes: number;
-  /** Callers that may wait; more are refused at once, so that a slow database makes no queue. */
+  /** Size of all who may wait; more are refused at once, so that a slow database makes no queue. */
   readonly waiting: number;
   /** The error for a caller that is refused. */
   readonly overflow: () => Error;
@@ -31,15 +40,17 @@ interface Waiter<I, O> {
 export function batched<I, O>(
   run: (items: readonly I[]) => Promise<readonly Settled<O>[]>,
   { max, lanes, waiting, overflow, mayRunAgain }: BatchOptions,
+  sizeOf: (item: I) => number = () => 1,
 ): (item: I) => Promise<O> {
   const queue: Waiter<I, O>[] = [];
+  let queued = 0;
   let busy = 0;
 
   const settle = (waiters: readonly Waiter<I, O>[], results: readonly Settled<O>[]): void => {
     waiters.forEach(({ resolve, reject }, i) => {
       const result = results[i];
       if (result?.ok) resolve(result.value);
-      else reject(result?.error ?? new Error('a batch has no result for a member'));
+      else reject(result?.error ?? new Error(NO_RESULT));
     });
   };
 
@@ -54,10 +65,22 @@ export function batched<I, O>(
     }
   };
 
+  const nextBatch = (): readonly Waiter<I, O>[] => {
+    let [members, size] = [0, 0];
+    for (const { item } of queue) {
+      const larger = size + sizeOf(item);
+      if (members > 0 && larger > max) break;
+      members++;
+      size = larger;
+    }
+    queued -= size;
+    return queue.splice(0, members);
+  };
+
   const pump = (): void => {
     while (busy < lanes && queue.length > 0) {
       busy++;
-      void runOne(queue.splice(0, max)).finally(() => {
+      void runOne(nextBatch()).finally(() => {
         busy--;
         pump();
       });
@@ -66,11 +89,13 @@ export function batched<I, O>(
 
   return (item) =>
     new Promise((resolve, reject) => {
-      if (queue.length >= waiting) {
+      const size = sizeOf(item);
+      if (queued > 0 && queued + size > waiting) {
         reject(overflow());
         return;
       }
       queue.push({ item, resolve, reject });
+      queued += size;
       // After this turn of the event loop, so that callers of the same turn share a batch.
       if (queue.length === 1) setImmediate(pump);
     });

@@ -297,10 +297,11 @@ export async function readPrunable(
         where later.subject_ids @> e.subject_ids
           and replace(later.type, 'change', 'register') = replace(e.type, 'change', 'register')
           and at.log_id = l.log_id and at.idx > l.idx))
-      and not (e.outcome = 'permit' and e.type in ('submitAccessRequest', 'evaluateAccess') and exists (
+      and not (e.outcome = 'permit' and e.type in ('submitAccessRequest', 'evaluateAccess', 'evaluateAccesses')
+        and exists (
         select from decision d
-        where d.id = e.subject_ids[case e.type when 'submitAccessRequest' then 2 else 1 end]::uuid
-          and coalesce(d.document::jsonb #>> '{expiry,date}', '9999') >= ${today}))
+        where d.id in (select id::uuid from unnest(e.subject_ids) id where id ~ ${UUID.source})
+          and d.event_id = e.event_id and coalesce(d.document::jsonb #>> '{expiry,date}', '9999') >= ${today}))
     order by l.idx limit ${limit}`.execute(db);
   return rows;
 }

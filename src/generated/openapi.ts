@@ -1070,7 +1070,13 @@ export interface paths {
         };
         readonly get?: never;
         readonly put?: never;
-        /** AuthZEN: several evaluations in one, under the nation's policies */
+        /**
+         * AuthZEN: several evaluations in one, under the nation's policies
+         * @description Each is a decision of its own, stored and reproducible. Those of one call that are alike (same
+         *     project, effect and rules; a hundred at most) are one event on the log, whose body lists them
+         *     in `decisions`. With another `evaluations_semantic` than `execute_all` each is asked, and
+         *     logged, as a single evaluation.
+         */
         readonly post: operations["evaluateAccesses"];
         readonly delete?: never;
         readonly options?: never;

@@ -1,4 +1,5 @@
 import { canonicalText } from '../audit/canonical.ts';
+import type { Settled } from '../db/batch.ts';
 import { ServiceError } from '../errors.ts';
 import { sha256 } from '../ids.ts';
 import type { BodyOf, AnswerOf } from '../operation.ts';
@@ -48,6 +49,11 @@ type EntityKey = Pick<Entity, 'type' | 'id'>;
 export interface DecisionPoint {
   /** @throws ServiceError where the question cannot be answered at all. */
   evaluate(question: Question, explain: boolean): Promise<Answer> | Answer;
+  /** Several questions of one call, where that is less than one after the other; rejects where none was answered. */
+  evaluateTogether?(
+    questions: readonly Question[],
+    explain: boolean,
+  ): Promise<readonly Settled<Answer>[]>;
   subjects(question: Omit<Question, 'subject'> & Searched, page: Page): Promise<Found<EntityKey>>;
   resources(question: Omit<Question, 'resource'> & Wanted, page: Page): Promise<Found<EntityKey>>;
   actions(question: Omit<Question, 'action'>, page: Page): Promise<Found<Pick<Action, 'name'>>>;
@@ -81,10 +87,22 @@ export async function evaluateAll(
       throw new ServiceError('invalid_request', 'This is no evaluation.', [question.wrong]);
     return point.evaluate(question, explain);
   }
-  const ask = (item: unknown): Answer | Promise<Answer> => {
-    const question = isObject(item) ? questionOf(overDefaults(item, body)) : NO_QUESTION;
-    if ('wrong' in question)
-      return refused(400, `${question.wrong.path}: ${question.wrong.expected}`);
+  const questions = evaluations.map((item) =>
+    isObject(item) ? questionOf(overDefaults(item, body)) : NO_QUESTION,
+  );
+  if (semantic === 'execute_all' && point.evaluateTogether) {
+    const asked = questions.flatMap((question) => ('wrong' in question ? [] : [question]));
+    const settled = (await point.evaluateTogether(asked, explain)).values();
+    return {
+      evaluations: questions.map((question) => {
+        if ('wrong' in question) return refusedFor(question);
+        const answer = settled.next().value as Settled<Answer>;
+        return answer.ok ? answer.value : refusedBy(answer.error);
+      }),
+    };
+  }
+  const ask = (question: Question | Wrong): Answer | Promise<Answer> => {
+    if ('wrong' in question) return refusedFor(question);
     try {
       const answer = point.evaluate(question, explain);
       return answer instanceof Promise ? answer.catch(refusedBy) : answer;
@@ -93,17 +111,17 @@ export async function evaluateAll(
     }
   };
   if (semantic === 'execute_all') {
-    const asked = evaluations.map(ask);
+    const asked = questions.map(ask);
     // Waiting for what is there already costs as much as deciding it.
     const waits = asked.some((answer) => answer instanceof Promise);
     if (!waits) return { evaluations: asked as Answer[] };
     return { evaluations: await Promise.all(asked.map(async (answer) => answer)) };
   }
   const answers: Answer[] = [];
-  for (const item of evaluations) {
+  for (const question of questions) {
     // One after the other: what comes after the item that decides must not be asked at all.
     // oxlint-disable-next-line no-await-in-loop
-    const answer = await ask(item);
+    const answer = await ask(question);
     const isLast = answer.decision === (semantic === 'permit_on_first_permit');
     const context = { ...answer.context, code: '200', reason: semantic };
     answers.push(isLast ? { ...answer, context } : answer);
@@ -142,6 +160,10 @@ const STATUS: Partial<Record<ServiceError['code'], number>> = {
 
 function messageOf({ message, errors }: ServiceError): string {
   return [message, ...errors.map(({ path, expected }) => `${path}: ${expected}`)].join(' ');
+}
+
+function refusedFor({ wrong: { path, expected } }: Wrong): Answer {
+  return refused(400, `${path}: ${expected}`);
 }
 
 function refused(status: number, message: string): Answer {

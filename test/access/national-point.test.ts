@@ -4,8 +4,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StoredDecision } from '../../src/access/decision.ts';
 import { bodyOf } from '../../src/audit/event.ts';
+import { sha256 } from '../../src/ids.ts';
 import { type Answer, type Ask, startTestService, type TestService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -279,6 +282,231 @@ describe('what is not there for the caller', () => {
 });
 
 describe('several evaluations', () => {
+  const AUTHORITY = { role: 'authority' } as const;
+  const AUDITOR = { role: 'auditor' } as const;
+
+  interface Recorded {
+    readonly event_id: string;
+    readonly outcome: string;
+    readonly subject_ids: string[];
+    readonly leaf: Buffer;
+    readonly body: Record<string, unknown> & { readonly decisions: Record<string, unknown>[] };
+  }
+
+  /** What `work` answers, and the events that it leaves, whose type is `evaluateAccesses`. */
+  async function logged(work: () => Promise<Answer>): Promise<[Answer, Recorded[]]> {
+    const { rows: before } = await database.query('select event_id from audit_event');
+    const answer = await work();
+    const { rows } = await database.query<
+      Omit<Recorded, 'body'> & { body: Buffer; disclosures: string }
+    >(
+      `select event_id, outcome, subject_ids, leaf, body, disclosures from audit_event
+       where type = 'evaluateAccesses' and event_id <> all($1) order by event_id`,
+      [before.map(({ event_id }: { event_id: string }) => event_id)],
+    );
+    return [answer, rows.map((row) => ({ ...row, body: bodyOf(row) as Recorded['body'] }))];
+  }
+
+  /** A decision as it is stored, by its id. */
+  async function storedOf(id: unknown) {
+    const { rows } = await database.query<{
+      event_id: string;
+      dataset: string;
+      project: string;
+      document: string;
+    }>(
+      'select event_id, dataset, project, whole_document(document) as document from decision where id = $1',
+      [id],
+    );
+    const [row] = rows;
+    if (!row) throw new Error(`no decision ${String(id)}`);
+    return { ...row, stored: JSON.parse(row.document) as StoredDecision };
+  }
+
+  test('are answered as each is alone, and those that are alike are in one event', async () => {
+    const alone = [];
+    for (const request of demo.requests) {
+      const body = { ...questionOf(request), options: { explain: true } };
+      // oxlint-disable-next-line no-await-in-loop
+      alone.push(await service.ask('POST', '/access/v1/evaluation', { ...AUTHORITY, body }));
+    }
+    const evaluations = [...demo.requests, ...demo.requests].map((each) => questionOf(each));
+    const [answer, recorded] = await logged(() =>
+      service.ask('POST', '/access/v1/evaluations', {
+        ...AUTHORITY,
+        body: { evaluations, options: { explain: true } },
+      }),
+    );
+    const told = (answers: readonly Answer['body'][]) =>
+      answers.map(({ decision, context }) => {
+        const { evaluation_id, evaluated_at, event_id, access_request, ...same } = context;
+        expect([evaluation_id, evaluated_at, event_id]).not.toContain(undefined);
+        return { decision, review: access_request?.endpoint, same: withoutInstants(same) };
+      });
+    const once = told(alone.map(({ body }) => body));
+    expect(told(answer.body.evaluations)).toEqual([...once, ...once]);
+
+    const likeness = new Set<string>();
+    const named: unknown[] = [];
+    for (const { event_id, outcome, subject_ids, body } of recorded) {
+      const { decisions, deny, review, obligations } = body;
+      const datasets = new Set(decisions.map(({ dataset }) => dataset));
+      const ids = decisions.map(({ decision }) => decision);
+      named.push(...ids);
+      for (const { decision, decision_sha256, dataset } of decisions) {
+        // oxlint-disable-next-line no-await-in-loop
+        const { document, stored, ...row } = await storedOf(decision);
+        expect(row).toMatchObject({ event_id, dataset });
+        expect(sha256(document)).toBe(decision_sha256);
+        expect(stored).toMatchObject({ effect: outcome, deny, review, obligations });
+        expect(subject_ids).toEqual([...ids, ...datasets, row.project]);
+        likeness.add(JSON.stringify([row.project, outcome, deny, review, obligations]));
+        // oxlint-disable-next-line no-await-in-loop
+        const replay = await service.ask(
+          'GET',
+          `/v1/decisions/${String(decision)}/replay`,
+          AUDITOR,
+        );
+        expect(replay.body, replay.text).toMatchObject({ same: true, event_id });
+      }
+    }
+    const given = answer.body.evaluations.map(
+      ({ context }: { context: { evaluation_id: string } }) => context.evaluation_id,
+    );
+    expect(named).toHaveLength(given.length);
+    expect(new Set(named)).toEqual(new Set(given));
+    expect(recorded).toHaveLength(likeness.size);
+    expect(likeness.size).toBeLessThanOrEqual(demo.requests.length);
+  });
+
+  test('of more than a hundred are in several events, each small enough for the log', async () => {
+    const { rows } = await database.query<{ id: string }>(
+      "select id from dataset where status = 'active' order by id",
+    );
+    const request = await requestThatIs('deny');
+    const { resource: _resource, ...shared } = questionOf(request);
+    const evaluations = Array.from({ length: 430 }, (_, i) => {
+      if (i % 50 === 7) return { resource: { type: 'dataset', id: `none-${i}` } };
+      if (i % 50 === 9) return { resource: { type: 'dataset' } };
+      if (i % 50 === 11)
+        return {
+          action: { name: 'use', properties: { purpose: 'any' } },
+          resource: { type: 'dataset', id: rows[0]?.id },
+        };
+      return { resource: { type: 'dataset', id: rows[i % rows.length]?.id } };
+    });
+    const [answer, recorded] = await logged(() =>
+      service.ask('POST', '/access/v1/evaluations', {
+        ...partnerOf(request.project),
+        body: { ...shared, evaluations, options: { explain: true } },
+      }),
+    );
+    expect(answer.body.evaluations).toHaveLength(evaluations.length);
+    const decided = new Map<unknown, string>();
+    for (const [i, { decision, context }] of answer.body.evaluations.entries()) {
+      const status = { 7: 404, 9: 400, 11: 400 }[i % 50];
+      if (status !== undefined)
+        expect({ decision, context }).toMatchObject({
+          decision: false,
+          context: { error: { status } },
+        });
+      else decided.set(context.evaluation_id, rows[i % rows.length]?.id ?? '');
+    }
+    const [unknown, others] = [
+      recorded.filter(({ body }) => body['error'] !== undefined),
+      recorded.filter(({ body }) => body['error'] === undefined),
+    ];
+    const named = others.flatMap(({ body: { decisions } }) =>
+      decisions.map(({ decision, dataset }) => [decision, dataset] as const),
+    );
+    expect(new Map(named)).toEqual(decided);
+    expect(named).toHaveLength(decided.size);
+    for (const { leaf, body } of others) {
+      expect(body.decisions.length).toBeLessThanOrEqual(100);
+      expect(leaf.length).toBeLessThan(65_536);
+    }
+    const asked = evaluations.flatMap(({ resource }, i) => (i % 50 === 7 ? [resource] : []));
+    expect(unknown).toMatchObject([
+      {
+        outcome: 'deny',
+        body: { error: 'unknown_reference', questions: asked.map((resource) => ({ resource })) },
+      },
+    ]);
+    expect(unknown[0]?.subject_ids).toHaveLength(asked.length);
+  });
+
+  test('are found by what one of them has: dataset, effect and rule together', async () => {
+    const evaluations = demo.requests.map((each) => questionOf(each));
+    const [{ body }] = await logged(() =>
+      service.ask('POST', '/access/v1/evaluations', { ...AUTHORITY, body: { evaluations } }),
+    );
+    expect(body.evaluations).toHaveLength(demo.requests.length);
+    await until(async () => {
+      const { rows } = await database.query('select from audit_pending limit 1');
+      return rows.length === 0;
+    });
+    const { rows } = await database.query<{
+      event_id: string;
+      outcome: string;
+      dataset: string;
+      document: string;
+    }>(
+      `select e.event_id, e.outcome, d.dataset, d.document from decision d join audit_event e using (event_id)
+       where e.type = 'evaluateAccesses'`,
+    );
+    const [datasets, rules] = [new Set<string>(), new Set<string>()];
+    const has = new Map<string, Set<string>>();
+    for (const { event_id, outcome, dataset, document } of rows) {
+      const { deny, review, obligations } = JSON.parse(document) as StoredDecision;
+      datasets.add(dataset);
+      for (const rule of [...deny, ...review, ...obligations]) {
+        rules.add(rule);
+        const key = `${dataset} ${outcome} ${rule}`;
+        has.set(key, (has.get(key) ?? new Set()).add(event_id));
+      }
+    }
+    const some = <T>(all: Iterable<T>): T[] => [...all].filter((_, i) => i % 3 === 0);
+    for (const dataset of some(datasets)) {
+      for (const rule of some(rules)) {
+        for (const effect of ['permit', 'deny', 'review']) {
+          const query = new URLSearchParams({
+            dataset,
+            rule,
+            effect,
+            type: 'evaluateAccesses',
+            limit: '100',
+          });
+          // oxlint-disable-next-line no-await-in-loop
+          const found = await service.ask('GET', `/v1/audit/search?${query.toString()}`, AUDITOR);
+          const ids = found.body.items.map(({ event_id }: { event_id: string }) => event_id);
+          expect(new Set(ids)).toEqual(has.get(`${dataset} ${effect} ${rule}`) ?? new Set());
+        }
+      }
+    }
+  });
+
+  test('of a project are read by its partner, in the record too', async () => {
+    const request = await requestThatIs('deny');
+    const [{ body }] = await logged(() =>
+      service.ask('POST', '/access/v1/evaluations', {
+        ...partnerOf(request.project),
+        body: {
+          evaluations: [questionOf(request), questionOf(request)],
+          options: { explain: true },
+        },
+      }),
+    );
+    const [first, second] = body.evaluations;
+    expect(first.context.event_id).toBe(second.context.event_id);
+    const path = `/v1/audit/events/${first.context.event_id}`;
+    expect((await service.ask('GET', path, partnerOf(request.project))).status).toBe(200);
+    const stranger = demo.projects.find(({ id }) => id !== request.project)?.id ?? '';
+    expect((await service.ask('GET', path, partnerOf(stranger))).status).toBe(404);
+    const subject = second.context.evaluation_id;
+    const found = await service.ask('GET', `/v1/audit/events?subject=${subject}`, AUDITOR);
+    expect(found.body.items).toMatchObject([{ event_id: first.context.event_id }]);
+  });
+
   test('after the one that ends the batch nothing is decided, and nothing is on the record', async () => {
     const yes = await requestThatIs('permit');
     const no = demo.requests.find(({ scenario }) => scenario !== yes.scenario) as DemoRequest;

@@ -3,7 +3,7 @@
 import canonicalize from 'canonicalize';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { canonicalText, inOrder } from '../../src/audit/canonical.ts';
+import { canonicalText, canonicalWriter, inOrder } from '../../src/audit/canonical.ts';
 
 const text = fc.oneof(
   fc.string(),
@@ -65,6 +65,32 @@ test('of a value that was put in order is the same', () => {
       // Nobody's object is changed.
       expect(JSON.stringify(object)).toBe(before);
     }),
+    { numRuns: 1_000 },
+  );
+});
+
+test('of objects that differ in some members is that of each of them', () => {
+  const own = fc.uniqueArray(text, { minLength: 1, maxLength: 4 });
+  const shared = fc.dictionary(text, fc.jsonValue(), { maxKeys: 8 });
+  fc.assert(
+    fc.property(
+      own,
+      shared,
+      fc.array(fc.jsonValue(), { minLength: 4 }),
+      (names, others, values) => {
+        const write = (): string => {
+          const [first = '', ...rest] = names;
+          const writer = canonicalWriter(others, [first, ...rest]);
+          return writer(object);
+        };
+        const members = [
+          ...Object.entries(others).filter(([name]) => !names.includes(name)),
+          ...names.map((name, i) => [name, values[i]] as const),
+        ];
+        const object = Object.fromEntries(members);
+        expect(outcome(write)).toBe(outcome(() => canonicalize(object)));
+      },
+    ),
     { numRuns: 1_000 },
   );
 });

@@ -17,7 +17,6 @@ const SRC = join(import.meta.dirname, '../../src');
 const NO_EVENT: Readonly<Record<string, string>> = {
   importPolicy: 'reads a text and keeps nothing',
   comparePolicies: 'compares two texts and keeps nothing',
-  evaluateAccesses: 'leaves one of evaluateAccess for each question',
   evaluateAccessesInSpace: 'leaves one of evaluateAccessInSpace for each question',
   requestAccess: 'leaves one of submitAccessRequest',
 };

@@ -265,9 +265,11 @@ describe('once it is approved', () => {
 test('a hold that came after the approval keeps its events, and a permit that has not ended its own', async () => {
   // As if each had been permitted, and the second shard's erasure approved.
   await database.query('set session_replication_role = replica');
-  await database.query("update audit_event set outcome = 'permit' where event_id = any($1)", [
+  await database.query(
+    `update audit_event set outcome = 'permit',
+       type = case event_id when $1 then type else 'evaluateAccesses' end where event_id in ($1, $2)`,
     requested,
-  ]);
+  );
   for (const [i, date] of ['2018-01-01', '2030-01-01'].entries()) {
     await database.query(
       `update decision set effect = 'permit',
@@ -295,7 +297,7 @@ test('a hold that came after the approval keeps its events, and a permit that ha
       `select e.event_id = $1 as permit, 'newer' = any(e.subject_ids) as held, s.status
        from log_leaf l join audit_event e using (event_id), erasure s
        where log_id = 2 and body is not null and s.scope ->> 'shard' = '2017'
-         and e.type in ('registerDataset', 'submitAccessRequest')`,
+         and e.type in ('registerDataset', 'submitAccessRequest', 'evaluateAccesses')`,
       [requested[1]],
     );
     return rows;

@@ -98,6 +98,16 @@ describe('callers', () => {
     expect([most, largest]).toEqual([OPTIONS.lanes, OPTIONS.max]);
   });
 
+  test('that ask for more than others share a batch as far as its size allows, and wait as many', async () => {
+    const seen: number[][] = [];
+    const submit = batched(doubling(seen), { ...OPTIONS, lanes: 1, waiting: 25 }, (item) => item);
+    const asked = [3, 5, 1, 9, 4, 4, 2];
+    const results = await outcomes(submit, asked);
+    expect(results).toEqual([6, 10, 2, 18, 8, 'too many wait', 4]);
+    expect(seen).toEqual([[3, 5], [1], [9], [4, 2]]);
+    expect(await submit(40)).toBe(80);
+  });
+
   test('beyond the limit are refused at once, and those who wait are served', async () => {
     const submit = batched(doubling([]), { ...OPTIONS, max: 1, lanes: 1, waiting: 5 });
     const results = await outcomes(submit, [1, 2, 3, 4, 5, 6, 7]);

@@ -66,6 +66,11 @@ async function waiting(many: number): Promise<void> {
   throw new Error('nobody waits for anybody');
 }
 
+/** The body of an event of several evaluations. */
+interface Evaluated {
+  readonly decisions?: readonly { readonly dataset: string; readonly dataset_version: number }[];
+}
+
 /** A change of each table that a decision reads, its undoing, and what only one of the two says. */
 const CHANGES: Readonly<Record<string, readonly [change: string, undo: string, mark: RegExp]>> = {
   'a dataset': [
@@ -171,13 +176,30 @@ describe.each(Object.entries(CHANGES))('%s that is changed', (_what, [change, un
   });
 });
 
-test('a dataset that is retired while requests pour in gets no decision after its retirement, in the log', async () => {
+test('a dataset that is retired while requests and evaluations pour in gets no decision after its retirement, in the log', async () => {
   const steward = { role: 'steward', claims: { organisation: 'moh' } } as const;
   await decide();
   const load = { on: true };
   const answers: Answer[] = [];
   const lanes = Array.from({ length: 12 }, async () => {
     while (load.on) answers.push(await submit());
+  });
+  const { dataset, project, agreement, ...asked } = REQUEST;
+  const batches: Answer[] = [];
+  const several = Array.from({ length: 4 }, async () => {
+    while (load.on)
+      batches.push(
+        await service.ask('POST', '/access/v1/evaluations', {
+          role: 'partner',
+          body: {
+            subject: { type: 'project', id: project },
+            action: { name: 'use', properties: { ...asked, agreement } },
+            evaluations: [dataset, 'nisr-study-120', dataset, 'nisr-study-119'].map((id) => ({
+              resource: { type: 'dataset', id },
+            })),
+          },
+        }),
+      );
   });
   const path = `/v1/datasets/${DATASET}`;
   for (let i = 0; i < 12; i++) {
@@ -197,7 +219,7 @@ test('a dataset that is retired while requests pour in gets no decision after it
   });
   expect(retired.status).toBe(200);
   load.on = false;
-  await Promise.all(lanes);
+  await Promise.all([...lanes, ...several]);
   expect((await submit()).status).toBe(422);
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201, 422]));
 
@@ -212,14 +234,28 @@ test('a dataset that is retired while requests pour in gets no decision after it
     where e.subject_ids @> array['${DATASET}'] order by l.idx`);
   let version = 0;
   let decisions = 0;
+  let evaluated = 0;
   for (const row of rows) {
     if (row.version !== null) version = row.version;
-    if (row.type !== 'submitAccessRequest') continue;
-    const { dataset_version } = JSON.parse(row.body) as { dataset_version: number };
-    expect(dataset_version).toBe(version);
-    decisions++;
+    if (row.type === 'evaluateAccesses') {
+      const body = JSON.parse(row.body) as Evaluated;
+      const own = (body.decisions ?? []).filter((each) => each.dataset === DATASET);
+      for (const each of own) expect(each.dataset_version).toBe(version);
+      evaluated += own.length;
+    } else if (row.type === 'submitAccessRequest') {
+      const { dataset_version } = JSON.parse(row.body) as { dataset_version: number };
+      expect(dataset_version).toBe(version);
+      decisions++;
+    }
   }
   expect(rows.at(-1)?.type).toBe('retireDataset');
   expect(version).toBeGreaterThan(12);
   expect(decisions).toBeGreaterThan(12);
+  // Each answer that was no error is in the log, once.
+  const answered = batches.flatMap(({ status, body }) => {
+    expect(status).toBe(200);
+    return [0, 2].filter((i) => body.evaluations[i].context?.error === undefined);
+  });
+  expect(evaluated).toBe(answered.length);
+  expect(evaluated).toBeGreaterThan(12);
 });
