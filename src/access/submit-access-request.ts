@@ -40,7 +40,8 @@ const TOGETHER = 100;
 
 /**
  * Decides and makes what a call asks for; calls that come together go together. What is wrong with
- * one submission is its own error; rejects where nothing of the call was done.
+ * one submission is its own error. Rejects where it is unknown, or known not to be, that all was
+ * written: a part of a call may be.
  */
 export type Submit = (call: Call) => Promise<readonly Settled<Submitted>[]>;
 

@@ -49,7 +49,7 @@ type EntityKey = Pick<Entity, 'type' | 'id'>;
 export interface DecisionPoint {
   /** @throws ServiceError where the question cannot be answered at all. */
   evaluate(question: Question, explain: boolean): Promise<Answer> | Answer;
-  /** Several questions of one call, where that is less than one after the other; rejects where none was answered. */
+  /** Several questions of one call, where that is less work than one after the other. */
   evaluateTogether?(
     questions: readonly Question[],
     explain: boolean,

@@ -22,7 +22,12 @@ import { Witnesses } from '../../src/audit/witnesses.ts';
 import { connect, transact } from '../../src/db/connection.ts';
 import { demoToken } from '../../src/demo.ts';
 import { openCheckpoint } from '../../src/tlog/checkpoint.ts';
-import { type Acknowledged, requestAccess } from '../support/access-request.ts';
+import {
+  type Acknowledged,
+  type Evaluated,
+  evaluateTogether,
+  requestAccess,
+} from '../support/access-request.ts';
 import { copyDatabase, createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -32,6 +37,8 @@ import { type ServiceProcess, spawnService } from './process.ts';
 const ORIGIN = 'log.test.example/faults/2026';
 const KILLS = 9;
 const LANES = 8;
+/** Alike but for their datasets, of which one is asked about twice. */
+const DATASETS = ['nhic-idsr-cases', 'nisr-study-120', 'nisr-study-119', 'nhic-idsr-cases'];
 
 /** Three replicas on one database, of which one is killed and started again, again and again. */
 class Replicas implements AsyncDisposable {
@@ -93,6 +100,18 @@ test('three replicas killed at random moments lose and double nothing, and never
       }
     }
   });
+  const evaluated: Evaluated[] = [];
+  const several = Array.from({ length: 2 }, async () => {
+    while (load.on) {
+      try {
+        evaluated.push(
+          ...(await evaluateTogether(await replicas.url(randomInt(3)), token, DATASETS)),
+        );
+      } catch {
+        await sleep(20);
+      }
+    }
+  });
   const watcher = (async () => {
     while (load.on) {
       const note = await replicas
@@ -112,7 +131,7 @@ test('three replicas killed at random moments lose and double nothing, and never
     await replicas.start(victim);
   }
   load.on = false;
-  await Promise.all([...lanes, watcher]);
+  await Promise.all([...lanes, ...several, watcher]);
 
   await using connection = connect(database.connectionString, 2);
   const { db } = connection;
@@ -146,6 +165,24 @@ test('three replicas killed at random moments lose and double nothing, and never
   );
   const [{ requests, events, keys, once }] = counts;
   expect([events, once, Number(keys)]).toEqual([requests, true, acknowledged.size]);
+
+  // What one event says of several evaluations is all there, and nothing else of it.
+  const { rows: decisions } = await client.query<Evaluated>(
+    'select id as evaluation_id, event_id from decision where evaluation',
+  );
+  const bodies = await client.query<{ event_id: string; body: Buffer }>(
+    "select event_id, body from audit_event join log_leaf using (event_id) where type = 'evaluateAccesses'",
+  );
+  const said = bodies.rows.flatMap(({ event_id, body }) => {
+    const { decisions: of } = JSON.parse(body.toString()) as { decisions: { decision: string }[] };
+    return of.map(({ decision }) => `${decision} ${event_id}`);
+  });
+  const made = decisions.map(({ evaluation_id, event_id }) => `${evaluation_id} ${event_id}`);
+  expect(said.toSorted()).toEqual(made.toSorted());
+  const madeOnce = new Set(made);
+  const told = evaluated.map(({ evaluation_id, event_id }) => `${evaluation_id} ${event_id}`);
+  expect(told.filter((each) => !madeOnce.has(each))).toEqual([]);
+  expect(new Set(told).size).toBeGreaterThan(KILLS * DATASETS.length);
 
   const signers = (await loadLogKeys(join(dataDir, 'keys'))).checkpoints(ORIGIN);
   const report = await verifyStoredLog(db, { verifiers: signers, trustedCheckpoints: checkpoints });
