@@ -30,6 +30,7 @@ grant insert on audit_event, audit_pending, log_leaf, log_tile, log_checkpoint, 
 grant update (body, disclosures) on audit_event to umutungo_service;
 grant update (document) on dataset_version to umutungo_service;
 grant update (created_by) on decision, access_request, space_version to umutungo_service;
+grant execute on function erase_facts to umutungo_service;
 -- The queue, and what only grows, by the triggers.
 grant delete on audit_pending to umutungo_service;
 grant insert on log_head to umutungo_service;

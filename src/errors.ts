@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'older_than_recorded'
   | 'not_requestable'
   | 'expired_denial'
+  | 'facts_erased'
   | 'invalid_policy'
   | 'unavailable'
   | 'internal';

@@ -38,8 +38,9 @@ export interface PermittedInScope {
   readonly dataset: string;
   readonly project: string;
   readonly agreement: string | null;
-  /** What the caller sent; of an evaluation all facts of the request. */
+  /** What the caller sent; of an evaluation all facts of the request. Empty or null once erased. */
   readonly request: Readonly<Record<string, unknown>>;
+  readonly facts_erased: boolean;
   /** `YYYY-MM-DD`; null where nothing that it rests on ends. */
   readonly until: string | null;
 }
@@ -54,7 +55,7 @@ export async function readPermittedInScope(
   const { rows } = await sql<PermittedInScope>`
     select r.id, r.decision, r.is_evaluation, r.dataset, r.project, r.agreement,
       coalesce(r.request, d.document::jsonb #> '{facts,request}') as request,
-      d.document::jsonb #>> '{expiry,date}' as until
+      d.facts_erased, d.document::jsonb #>> '{expiry,date}' as until
     from ${REQUESTS_AND_EVALUATIONS} join decision d on d.id = r.decision
     where ${inScope(scope)}
       ${after === null ? sql`` : sql`and r.id > ${after}`}
@@ -99,10 +100,11 @@ export async function readFallen(
 ): Promise<FallenDecision[]> {
   const { rows } = await sql<FallenDecision>`
     select c.access_request, c.decision, d.dataset, d.project, d.created_at,
-      d.document::jsonb #>> '{facts,request,agreement,id}' as agreement,
-      d.document::jsonb #>> '{facts,request,purpose}' as purpose,
+      coalesce(r.agreement, d.document::jsonb #>> '{facts,request,agreement,id}') as agreement,
+      coalesce(nullif(r.purpose, ''), d.document::jsonb #>> '{facts,request,purpose}') as purpose,
       c.outcome, c.effect, c.rules, c.rules_removed, c.refusal, c.until
     from cut_off_decision c join decision d on d.id = c.decision
+      left join access_request r on r.id = c.access_request
     where c.run = ${run}
       ${outcome === undefined ? sql`` : sql`and c.outcome = ${outcome}`}
       ${after ? sql`and (c.outcome, c.decision) > (${after.outcome}, ${after.decision}::uuid)` : sql``}

@@ -173,7 +173,8 @@ function outcomeOf(
   const { until } = row;
   // Dates of one length compare as they sort.
   if (until !== null && until < cut.day) return { outcome: 'ended', until };
-  if ([before, after].some(({ unknown }) => isUnknown(row, unknown))) return { outcome: 'unknown' };
+  if (row.facts_erased || [before, after].some(({ unknown }) => isUnknown(row, unknown)))
+    return { outcome: 'unknown' };
   const old = evaluatedAt(row, cut, before);
   if ('refusal' in old) return { outcome: 'refused_before', refusal: old.refusal };
   if (old.verdict.effect !== 'permit') {

@@ -1,6 +1,7 @@
 import { canonicalText } from '../audit/canonical.ts';
 import type { Recorded } from '../audit/record.ts';
 import { counted } from '../counted.ts';
+import { ServiceError } from '../errors.ts';
 import { sha256 } from '../ids.ts';
 import { boundTo } from '../pdp/compose.ts';
 import { explain, type Explanation, type Expiry } from '../pdp/explain.ts';
@@ -135,12 +136,23 @@ export function wholeOf(kept: string, partWith: (sha256: string) => string | und
   return whole + kept.slice(from);
 }
 
-/** What a whole document says. @throws Error where what its dataset said is gone. */
+/**
+ * What a whole document says.
+ * @throws Error where what its dataset said is gone, ServiceError `facts_erased` where all facts are.
+ */
 export function storedIn(document: string): StoredDecision {
   const stored = JSON.parse(document) as StoredDecision;
+  if (!('facts' in stored)) throw factsErased(stored);
   if (typeof stored.facts.dataset === 'string')
     throw new Error(`what the dataset of a decision said is gone: ${stored.facts.dataset}`);
   return stored;
+}
+
+function factsErased({ effect, as_of }: Omit<StoredDecision, 'facts'>): ServiceError {
+  return new ServiceError(
+    'facts_erased',
+    `What was asked has been erased, and what it was decided from. The decision of ${as_of} was "${effect}".`,
+  );
 }
 
 const knownParts = new WeakMap<object, DecisionPart>();

@@ -26,6 +26,7 @@ export interface ReplayDifference {
     | 'version_damaged'
     | 'version_missing'
     | 'document_damaged'
+    | 'facts_erased'
     | 'event_missing'
     | 'event_damaged'
     | 'event_erased'
@@ -75,12 +76,12 @@ export async function replayDecision(
     differences.push(...versions.flatMap(damageOf));
     if (differences.every(({ at }) => !versions.some((each) => nameOf(each) === at)))
       recomputed = await decideAgain({ db, programs }, stored, differences);
+  } else if (row.facts_erased) {
+    const detail = 'what it was decided from was erased, as the body of its event was';
+    differences.push({ code: 'facts_erased', at: 'document', detail });
   } else {
-    differences.push({
-      code: 'document_damaged',
-      at: 'document',
-      detail: 'the stored decision is no JSON of a decision',
-    });
+    const detail = 'the stored decision is no JSON of a decision';
+    differences.push({ code: 'document_damaged', at: 'document', detail });
   }
   if (stored && recomputed !== null && recomputed !== row.document)
     differences.push(...compare(stored, JSON.parse(recomputed) as StoredDecision));

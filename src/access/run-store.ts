@@ -69,8 +69,8 @@ export interface Scope {
   readonly beforeEvent?: string;
 }
 
-/** The requests that were made, as rows `r`. */
-export const REQUESTS: RawBuilder<unknown> = sql`access_request r`;
+/** The requests that were made, as rows `r`: those of which it is still known what was asked. */
+export const REQUESTS: RawBuilder<unknown> = sql`(select * from access_request where request <> '{}') r`;
 
 /**
  * The requests, and the evaluations of the decision point, as rows `r`; an evaluation has no

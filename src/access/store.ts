@@ -14,8 +14,9 @@ export interface DecisionRow {
   readonly project: string | null;
   readonly created_by: string;
   readonly created_at: string;
-  /** Canonical JSON (RFC 8785) of a `StoredDecision`, whole. */
+  /** Canonical JSON (RFC 8785) of a `StoredDecision`, whole; without its facts where they were erased. */
   readonly document: string;
+  readonly facts_erased: boolean;
   readonly event_id: string;
 }
 
@@ -59,7 +60,10 @@ export async function holdRevisions(
   return rows;
 }
 
-export async function insertDecision(tx: Tx, row: DecisionRow): Promise<void> {
+export async function insertDecision(
+  tx: Tx,
+  row: Omit<DecisionRow, 'facts_erased'>,
+): Promise<void> {
   await tx.insertInto('decision').values(row).execute();
 }
 
@@ -206,7 +210,10 @@ export async function readAccessRequest(db: Db, id: string): Promise<AccessReque
   return db.selectFrom('access_request').selectAll().where('id', '=', id).executeTakeFirst();
 }
 
-/** Requests with what was decided of them, oldest first: of one publisher's datasets, or of all. */
+/**
+ * Requests with what was decided of them, oldest first: of one publisher's datasets, or of all;
+ * not those whose facts were erased.
+ */
 export async function readRecorded(
   db: Db,
   {
@@ -224,6 +231,7 @@ export async function readRecorded(
     .selectFrom('access_request')
     .innerJoin('decision', 'decision.id', 'access_request.decision')
     .select(['access_request.id', 'access_request.effect', 'decision.document'])
+    .where('decision.facts_erased', '=', false)
     .orderBy('access_request.id')
     .limit(limit);
   if (after !== null) query = query.where('access_request.id', '>', after);
@@ -324,7 +332,10 @@ export interface PermittedAccess {
   readonly document: string;
 }
 
-/** What was permitted of a publisher's datasets, ended or not, by dataset and project. */
+/**
+ * What was permitted of a publisher's datasets, ended or not, by dataset and project, where what it
+ * was decided from is still known.
+ */
 export async function readPermittedAccess(
   db: Db,
   { publisher, dataset }: { readonly publisher: string; readonly dataset: string | undefined },
@@ -335,7 +346,7 @@ export async function readPermittedAccess(
       r.agreement, r.decision, d.event_id, r.created_at, d.document,
       count(*) over (partition by r.dataset, r.project, r.agreement, r.request) as requests
     from access_request r join decision d on d.id = r.decision join dataset s on s.id = r.dataset
-    where s.publisher = ${publisher} and r.effect = 'permit'
+    where s.publisher = ${publisher} and r.effect = 'permit' and not d.facts_erased
       ${dataset === undefined ? sql`` : sql`and r.dataset = ${dataset}`}
     order by r.dataset, r.project, r.agreement, r.request, r.id desc limit ${limit}`.execute(db);
   return withWhole(db, rows);

@@ -234,6 +234,8 @@ export interface DecisionTable {
   created_at: Instant;
   /** With the hashes of its parts in their places: `whole_document` has them back. */
   document: string;
+  /** What it was made from is gone, with the body of its event. */
+  facts_erased: Generated<boolean>;
   event_id: string;
 }
 

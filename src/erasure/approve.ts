@@ -17,6 +17,7 @@ import {
   deleteConsents,
   type Erasure,
   eraseActor,
+  eraseFacts,
   eraseFromVersions,
   eraseHeldPerson,
   eraseTraces,
@@ -225,6 +226,12 @@ async function eraseCopies(
       .map((path) => ({ event_id: event.event_id, member: path.slice(DATASET.length) })),
   );
   if (members.length > 0) await eraseFromVersions(tx, members);
+  // An older event that loses its actor loses its body with it: what it is about stays in force.
+  const whole = (values ? targets : []).filter(({ paths }) => paths === undefined);
+  await eraseFacts(
+    tx,
+    whole.map(({ event }) => event.event_id),
+  );
   const eventsWithout = (path: string) =>
     targets.filter((each) => takes(each, path)).map(({ event }) => event);
   await eraseTraces(tx, eventsWithout(ACTOR));

@@ -17,6 +17,7 @@ import {
   addErased,
   endPruning,
   type Erasure,
+  eraseFacts,
   eraseTraces,
   heldInShard,
   lastTimeIn,
@@ -154,6 +155,10 @@ function takeStep(
     if (targets.length > 0) {
       await erase(tx, targets, { erased_at: now, erased_by });
       await eraseTraces(tx, free);
+      await eraseFacts(
+        tx,
+        free.map(({ event_id }) => event_id),
+      );
       await addErased(tx, id, takenFrom(targets).length);
     }
     return { next: last.idx + 1, isHeld: free.length < there.length };

@@ -147,6 +147,14 @@ export async function eraseFromVersions(
     where v.event_id = gone.event_id`.execute(tx);
 }
 
+/**
+ * Takes what decisions were made from out of them, and what was sent out of their requests, for events
+ * that have lost their whole body.
+ */
+export async function eraseFacts(tx: Tx, events: readonly string[]): Promise<void> {
+  if (events.length > 0) await sql`select erase_facts(${[...events]}::uuid[])`.execute(tx);
+}
+
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**

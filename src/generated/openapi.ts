@@ -1732,6 +1732,11 @@ export interface paths {
          *     some of it, `retention_runs` where who did what has to be kept. An actor's name goes out of
          *     1,000 events at most: while the erasure stays `requested`, approve it again.
          *
+         *     Of a decision whose event loses its whole body the facts go too, and what was sent with its
+         *     request: reading it is 410 `facts_erased`, a replay says so, cut-offs find it `unknown` unless it had
+         *     ended, and neither the impact of a policy nor the record of processing counts it any more.
+         *     Its effect, rules, policies and dates stay.
+         *
          *     Of a shard the bodies go once the pack's retention has passed for all of its events and no
          *     hold covers any, whatever the reason; the erasure is `approved` until the last one has gone.
          *     What stays: what was erased and held, what the shard says last of each party, registration
@@ -2171,6 +2176,7 @@ export interface components {
              *     - `older_than_recorded`: 409, a later statement of the person is on record
              *     - `not_requestable`: 400, the evaluation named is no review of this question by this caller
              *     - `expired_denial`: 410, the evaluation named is too old; evaluate again
+             *     - `facts_erased`: 410, what it was decided from has been erased, with the body of its event
              *     - `precondition_failed`: 412, it was changed since it was read
              *     - `body_too_large`: 413
              *     - `unsupported_media_type`: 415
@@ -2182,7 +2188,7 @@ export interface components {
              *     - `unavailable`: 503, not now; nothing was done
              * @enum {string}
              */
-            readonly code: "malformed_request" | "invalid_request" | "invalid_facts" | "unauthenticated" | "invalid_token" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "already_exists" | "not_sequenced" | "second_person_required" | "authority_required" | "wrong_status" | "legal_hold" | "retention_runs" | "retired" | "older_than_recorded" | "not_requestable" | "expired_denial" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "unknown_reference" | "idempotency_key_reused" | "invalid_policy" | "precondition_required" | "internal" | "unavailable";
+            readonly code: "malformed_request" | "invalid_request" | "invalid_facts" | "unauthenticated" | "invalid_token" | "forbidden" | "not_found" | "method_not_allowed" | "not_acceptable" | "already_exists" | "not_sequenced" | "second_person_required" | "authority_required" | "wrong_status" | "legal_hold" | "retention_runs" | "retired" | "older_than_recorded" | "not_requestable" | "expired_denial" | "facts_erased" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "unknown_reference" | "idempotency_key_reused" | "invalid_policy" | "precondition_required" | "internal" | "unavailable";
             readonly detail?: string;
             readonly errors?: readonly {
                 /** @description JSON pointer into the body, or the name of a parameter; for a file, file:line:column. */
@@ -2784,7 +2790,7 @@ export interface components {
         /**
          * @description `cut_off`: permitted just before the event, and not just after it. `refused_before`: not
          *     permitted any more already, for another reason. `ended`: its answer had ended before that
-         *     day. `unknown`: what the registers said then is not known any more.
+         *     day. `unknown`: what the registers said then, or what was asked, is not known any more.
          * @enum {string}
          */
         readonly CutOffOutcome: "cut_off" | "refused_before" | "ended" | "unknown";
@@ -3534,7 +3540,7 @@ export interface components {
             }[];
             readonly differences: readonly {
                 /** @enum {string} */
-                readonly code: "version_damaged" | "version_missing" | "document_damaged" | "event_missing" | "event_damaged" | "event_erased" | "document_differs_from_event" | "cannot_decide" | "answer_differs" | "row_differs_from_document" | "fact_differs_from_register";
+                readonly code: "version_damaged" | "version_missing" | "document_damaged" | "facts_erased" | "event_missing" | "event_damaged" | "event_erased" | "document_differs_from_event" | "cannot_decide" | "answer_differs" | "row_differs_from_document" | "fact_differs_from_register";
                 /** @description The member of the decision, the fact, the column, or the version. */
                 readonly at: string;
                 readonly detail: string;
@@ -3589,7 +3595,7 @@ export interface components {
         readonly ErasureScope: {
             readonly values?: readonly {
                 readonly event_id: components["schemas"]["Uuid"];
-                /** @description As in `values` of the event. Without it the whole body goes. */
+                /** @description As in `values` of the event. Without it the whole body goes, and what a decision was made from. */
                 readonly paths?: readonly string[];
             }[];
             /**

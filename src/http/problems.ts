@@ -29,6 +29,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, ProblemKind>> = {
   retired: { status: 409, title: 'The dataset is retired' },
   older_than_recorded: { status: 409, title: 'A later statement is on record' },
   expired_denial: { status: 410, title: 'The denial is too old to be made a request' },
+  facts_erased: { status: 410, title: 'What it was decided from has been erased' },
   precondition_failed: { status: 412, title: 'It was changed in the meantime' },
   body_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The type of the body is not accepted' },

@@ -868,7 +868,8 @@ describe('The stored facts of datasets', () => {
         drop table space_entity, space_version, space;
         drop table log_signed, log_published, witnessed_log, event_block, event_term;
         drop function refuse_shrinking;
-        alter table decision drop column evaluation;
+        alter table decision drop column evaluation, drop column facts_erased;
+        drop function erase_facts;
         drop table cut_off_decision, cut_off, consent_total_version;
         drop table erased_value, erasure, legal_hold;
         drop function refuse_all_but_erasing, refuse_all_but_lifting, is_erased cascade;

@@ -164,6 +164,16 @@ describe('what is recorded stays', () => {
     }
     expect((await owner.query('select count(*) from audit_event')).rows).toEqual(before.rows);
   });
+
+  test('a decision keeps its facts while its event has its body', async () => {
+    const picture = () => owner.query('select id, document from decision order by id');
+    const before = (await picture()).rows;
+    expect(before.length).toBeGreaterThan(0);
+    await role.query(
+      'select erase_facts(array(select event_id from audit_event where body is not null))',
+    );
+    expect((await picture()).rows).toEqual(before);
+  });
 });
 
 /**

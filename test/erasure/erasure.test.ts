@@ -1,7 +1,7 @@
 /** Erasing from the record: what goes, what stays provable, and what may not go. */
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +9,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { canonicalText } from '../../src/audit/canonical.ts';
 import { bodyOf, readLeaf } from '../../src/audit/event.ts';
+import type { StoredDecision } from '../../src/access/decision.ts';
 import { verifyStoredLog } from '../../src/audit/verify.ts';
 import { connect, type Database } from '../../src/db/connection.ts';
 import { counted } from '../../src/counted.ts';
@@ -462,6 +463,162 @@ describe('an actor', () => {
       OVERSEER,
     );
     expect(replay.body).toMatchObject({ same: true });
+  });
+});
+
+describe('what a decision was made from', () => {
+  const MARK = 'Umurerwa of Karongi 31';
+  const partner = {
+    role: 'partner',
+    claims: { organisation: 'jp-engineering', projects: ['idsr-forecasting'] },
+  } as const;
+  const recipients = [{ name: MARK, role: 'processor', country: 'RW' }];
+  const { project, dataset, agreement, purpose, ...asked } = { ...accessRequest, recipients };
+  const question = {
+    subject: { type: 'project', id: project },
+    action: { name: 'use', properties: { ...asked, agreement, purpose } },
+    resource: { type: 'dataset', id: dataset },
+    options: { explain: true },
+  };
+
+  /** Asks in each way that is decided; gives decisions with their events. */
+  async function decided(): Promise<{ id: string; event_id: string }[]> {
+    const post = async (path: string, body: object): Promise<Answer['body']> => {
+      const answer = await service.ask('POST', path, { ...partner, body });
+      expect([200, 201], answer.text).toContain(answer.status);
+      return answer.body;
+    };
+    const request = await post('/v1/access-requests', { ...accessRequest, recipients });
+    const simulated = await post('/v1/decisions/simulate', {
+      dataset,
+      request: { ...asked, project, agreement, purpose },
+    });
+    const one = await post('/access/v1/evaluation', question);
+    const { evaluations } = await post('/access/v1/evaluations', {
+      ...question,
+      evaluations: [{}, {}],
+    });
+    const contexts = [one, ...evaluations].map(({ context }) => ({
+      id: context.evaluation_id,
+      event_id: context.event_id,
+    }));
+    requestId = request.id;
+    return [request.decision, simulated, ...contexts].map(({ id, event_id }) => ({ id, event_id }));
+  }
+  let requestId = '';
+
+  test('goes with the whole body of its event, wherever it stands, and nothing else does', async () => {
+    const decisions = await decided();
+    const kept = await service.ask('POST', '/v1/access-requests', {
+      ...partner,
+      body: accessRequest,
+    });
+    expect(await placesOf(MARK)).toEqual(expect.arrayContaining(['access_request', 'decision']));
+    const read = async (path: string): Promise<Answer> => service.ask('GET', path, OVERSEER);
+    const listed = await read(`/v1/access-requests?limit=200&dataset=${dataset}`);
+    const recordOf = '/v1/organisations/moh/record-of-processing';
+    const before = await read(recordOf);
+
+    const events = new Set(decisions.map(({ event_id }) => event_id));
+    for (const event of events) await sequenced(event);
+    const answer = await erased(
+      { values: [...events].map((event_id) => ({ event_id })) },
+      'recorded_in_error',
+    );
+    expect(answer.status, answer.text).toBe(200);
+    expect(await placesOf(MARK)).toEqual([]);
+
+    for (const { id } of decisions) {
+      for (const path of [`/v1/decisions/${id}`, `/v1/decisions/${id}/explanation`])
+        expect(await read(path)).toMatchObject({ status: 410, body: { code: 'facts_erased' } });
+      const replay = await read(`/v1/decisions/${id}/replay`);
+      expect(replay.body).toMatchObject({
+        same: false,
+        differences: [{ code: 'event_erased' }, { code: 'facts_erased', at: 'document' }],
+      });
+    }
+    expect((await read(`/v1/access-requests/${requestId}`)).body.code).toBe('facts_erased');
+    // What was decided stays known: for what, for whom, by which rules and policies.
+    const again = await read(`/v1/access-requests?limit=200&dataset=${dataset}`);
+    const nameless = ({ body }: Answer) =>
+      body.items.map(({ created_by: _name, ...item }: Record<string, unknown>) => item);
+    expect(nameless(again)).toEqual(nameless(listed));
+    const { rows } = await database.query<{ document: string }>(
+      'select document from decision where id = any($1)',
+      [decisions.map(({ id }) => id)],
+    );
+    expect(rows).toHaveLength(decisions.length);
+    for (const { document } of rows) {
+      const { policies, pack, deny } = JSON.parse(document) as StoredDecision;
+      expect([pack.pack, policies.length > 0, Array.isArray(deny)]).toEqual(['rwanda', true, true]);
+    }
+    // Nobody trips over what is not there any more, nor counts it.
+    expect((await read(recordOf)).status).toBe(before.status);
+    const { rows: permits } = await database.query<{ erased: boolean; many: number }>(
+      `select facts_erased as erased, count(*)::int as many from decision
+       where effect = 'permit' and dataset = $1 and not simulation group by 1 order by 1`,
+      [dataset],
+    );
+    expect(permits).toMatchObject([{ erased: false }, { erased: true }]);
+    const [{ many: there } = { many: 0 }, { many: gone } = { many: 0 }] = permits;
+    const withdrawn = await service.ask('POST', `/v1/datasets/${dataset}/consent-records`, {
+      role: 'steward',
+      body: { ...consent, subject: 'p-another', status: 'withdrawn' },
+    });
+    const cutOffs = `/v1/audit/events/${await sequenced(withdrawn.body.event_id)}/cut-offs`;
+    const run = (await service.ask('POST', cutOffs, OVERSEER)).body;
+    await expect
+      .poll(async () => (await read(`${cutOffs}/${run.id}`)).body)
+      .toMatchObject({ status: 'done', total: there + gone, unknown: gone });
+    const fell = await read(`${cutOffs}/${run.id}/requests?outcome=unknown`);
+    expect(fell.body.items).toHaveLength(gone);
+    expect(fell.body.items).toContainEqual(
+      expect.objectContaining({ access_request: requestId, agreement, purpose }),
+    );
+    const { body } = await read(`/v1/decisions/${kept.body.decision.id}/replay`);
+    expect(body).toMatchObject({ same: true });
+  });
+
+  test('stays while the body does: of no other event the database lets it go', async () => {
+    const [first] = await decided();
+    await database.query('select erase_facts(array(select event_id from audit_event))');
+    expect(await placesOf(MARK)).toEqual(expect.arrayContaining(['access_request', 'decision']));
+    const replay = await service.ask('GET', `/v1/decisions/${first?.id}/replay`, OVERSEER);
+    expect(replay.body).toMatchObject({ same: true });
+  });
+
+  test('went with the upgrade where the body had gone before', async () => {
+    const decisions = await decided();
+    const ids = decisions.map(({ id }) => id);
+    const picture = async () => {
+      const { rows } = await database.query(
+        `select d.document, d.facts_erased, r.request from decision d
+         left join access_request r on r.decision = d.id where d.id = any($1) order by d.id`,
+        [ids],
+      );
+      return rows;
+    };
+    const whole = await picture();
+    const events = new Set(decisions.map(({ event_id }) => event_id));
+    for (const event of events) await sequenced(event);
+    await erased({ values: [...events].map((event_id) => ({ event_id })) }, 'recorded_in_error');
+    const after = await picture();
+    expect(after).not.toEqual(whole);
+    // As the release before left them.
+    for (const [i, id] of ids.toSorted().entries()) {
+      const { document, request } = whole[i] as { document: string; request: unknown };
+      await database.query('update decision set document = $2 where id = $1', [id, document]);
+      await database.query(
+        'update access_request set request = coalesce($2, request) where decision = $1',
+        [id, request],
+      );
+    }
+    await database.query(
+      'alter table decision drop column facts_erased; drop function erase_facts',
+    );
+    const file = join(import.meta.dirname, '../../migrations/0016_erased_facts.sql');
+    await database.query(`begin; ${await readFile(file, 'utf8')}; commit`);
+    expect(await picture()).toEqual(after);
   });
 });
 

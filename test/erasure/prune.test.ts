@@ -304,14 +304,15 @@ test('a hold that came after the approval keeps its events, and a permit that ha
   };
   await run();
   const { rows: askers } = await database.query(
-    `select d.event_id, d.created_by = e.actor as nameless, r.created_by = d.created_by as alike
+    `select d.event_id, d.created_by = e.actor as nameless, r.created_by = d.created_by as alike,
+       d.facts_erased as factless, r.request = '{}' as silent
      from decision d join audit_event e using (event_id) join access_request r on r.decision = d.id
      where d.event_id = any($1) order by array_position($1::uuid[], d.event_id)`,
     [requested],
   );
   expect(askers).toEqual([
-    { event_id: requested[0], nameless: true, alike: true },
-    { event_id: requested[1], nameless: false, alike: true },
+    { event_id: requested[0], nameless: true, alike: true, factless: true, silent: true },
+    { event_id: requested[1], nameless: false, alike: true, factless: false, silent: false },
   ]);
   const permitted = { permit: true, held: false };
   expect(await left()).toEqual(

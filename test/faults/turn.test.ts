@@ -325,7 +325,8 @@ test('a database of the release before becomes the first shard as it is, and the
     url,
     `drop trigger log_head_final on log_head; drop trigger log_head_no_delete on log_head;
      drop function refuse_changing_final; alter table log_head drop column year, drop column base;
-     alter table decision drop column evaluation;
+     alter table decision drop column evaluation, drop column facts_erased;
+     drop function erase_facts;
      alter table cut_off_decision drop constraint cut_off_decision_pkey;
      alter table cut_off_decision drop column decision;
      alter table cut_off_decision add constraint cut_off_request_pkey primary key (run, outcome, access_request);
