@@ -5,6 +5,7 @@ import type { CutOffTally, Fallen } from './cut-off.ts';
 import {
   inScope,
   type Progress,
+  AGREEMENT_OF_EVALUATION,
   REQUESTS_AND_EVALUATIONS,
   type Scope,
   updateRun,
@@ -100,8 +101,8 @@ export async function readFallen(
 ): Promise<FallenDecision[]> {
   const { rows } = await sql<FallenDecision>`
     select c.access_request, c.decision, d.dataset, d.project, d.created_at,
-      coalesce(r.agreement, d.document::jsonb #>> '{facts,request,agreement,id}') as agreement,
-      coalesce(nullif(r.purpose, ''), d.document::jsonb #>> '{facts,request,purpose}') as purpose,
+      coalesce(r.agreement, ${AGREEMENT_OF_EVALUATION}) as agreement,
+      coalesce(nullif(r.purpose, ''), d.document::jsonb #>> '{facts,request,purpose}', d.document::jsonb ->> 'purpose') as purpose,
       c.outcome, c.effect, c.rules, c.rules_removed, c.refusal, c.until
     from cut_off_decision c join decision d on d.id = c.decision
       left join access_request r on r.id = c.access_request

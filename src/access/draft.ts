@@ -123,6 +123,9 @@ export class Drafter {
     const said = factsOfKnown(known.said, purpose);
     const facts = factsOfCase(base.said, { id, asOf: this.#asOf, said });
     const decided = decide(program, facts, { asOf: this.#asOf, simulation: false });
+    const document = textOf(decided.stored, base.write?.(facts.request));
+    if (submission.operation === 'evaluateAccesses' && document.kept.length > MOST_OF_SEVERAL)
+      throw tooLarge();
     return {
       request: {
         id,
@@ -138,7 +141,7 @@ export class Drafter {
         created_by: principal.actor,
       },
       organisation: registers.organisation.id,
-      document: textOf(decided.stored, base.write?.(facts.request)),
+      document,
       idempotent,
       basis: [basis, known.basis, ...registers.basis],
       submission,
@@ -183,6 +186,16 @@ export class Drafter {
     known.set(isHolder, registers);
     return registers;
   }
+}
+
+/** In characters; a decision takes some 2,500. What one call says once is kept for each of a thousand. */
+const MOST_OF_SEVERAL = 20_000;
+
+function tooLarge(): ServiceError {
+  return new ServiceError(
+    'body_too_large',
+    `What is asked in one of several evaluations takes at most ${MOST_OF_SEVERAL} characters.`,
+  );
 }
 
 /** Is all the same that is asked, but for which dataset? */

@@ -97,11 +97,12 @@ async function evaluateNational(
       return { operation, principal, request, question, idempotent: undefined };
     }),
   );
-  const isHidden = (each: Settled<Submitted>): boolean => !each.ok && isNotThere(each.error);
-  const hidden = questions.filter((_, i) => isHidden(settled[i] as Settled<Submitted>));
-  const ids = (await logHidden(deps, principal, operation, hidden)).values();
+  const isHidden = (each: Settled<Submitted> | undefined): boolean =>
+    each?.ok === false && isNotThere(each.error);
+  const hidden = questions.filter((_, i) => isHidden(settled[i]));
+  const answers = (await hiddenAnswers(deps, principal, operation, hidden)).values();
   return settled.map((each) => {
-    if (isHidden(each)) return { ok: true, value: hiddenAnswer(ids.next().value ?? '') };
+    if (isHidden(each)) return answers.next().value as Settled<Answer>;
     if (!each.ok) return each;
     if (each.value.made === 'before') throw new Error('an evaluation has no key to be found by');
     return { ok: true, value: nationalAnswer(each.value, requestEndpoint, explain) };
@@ -112,38 +113,49 @@ function isNotThere(error: unknown): boolean {
   return error instanceof ServiceError && NOT_THERE.includes(error.code);
 }
 
-function hiddenAnswer(evaluation_id: string): Answer {
-  const message = 'The request names something that does not exist.';
-  return { decision: false, context: { evaluation_id, error: { status: 404, message } } };
-}
+/** So many of one call are in one event. */
+const HIDDEN_TOGETHER = 100;
 
-/** Logs questions about what is not there, and gives their evaluations ids. */
-async function logHidden(
+/** Logs questions about what is not there, and answers them; none whose event is not written. */
+async function hiddenAnswers(
   deps: AccessWriter,
   { actor, role }: Principal,
   type: 'evaluateAccess' | 'evaluateAccesses',
   questions: readonly Question[],
-): Promise<string[]> {
+): Promise<Settled<Answer>[]> {
   const asked = questions.map((question) => ({
     evaluation: newId(deps.clock().getTime()),
     ...askedOf(question),
   }));
-  const ids = asked.map(({ evaluation }) => evaluation);
-  if (asked.length === 0) return ids;
-  await change(deps, (tx) =>
-    record(tx, deps.log, deps.clock().toISOString(), {
-      type,
-      actor,
-      role,
-      subject_ids: ids,
-      outcome: 'deny',
-      body: {
-        error: 'unknown_reference',
-        ...(type === 'evaluateAccesses' ? { questions: asked } : asked[0]),
-      },
-    }),
-  );
-  return ids;
+  try {
+    for (let from = 0; from < asked.length; from += HIDDEN_TOGETHER) {
+      const some = asked.slice(from, from + HIDDEN_TOGETHER);
+      // oxlint-disable-next-line no-await-in-loop -- each has an event of its own
+      await change(deps, (tx) =>
+        record(tx, deps.log, deps.clock().toISOString(), {
+          type,
+          actor,
+          role,
+          subject_ids: some.map(({ evaluation }) => evaluation),
+          outcome: 'deny',
+          body: {
+            error: 'unknown_reference',
+            ...(type === 'evaluateAccesses' ? { questions: some } : some[0]),
+          },
+        }),
+      );
+    }
+  } catch (error) {
+    return asked.map(() => ({ ok: false, error }));
+  }
+  const message = 'The request names something that does not exist.';
+  return asked.map(({ evaluation }) => ({
+    ok: true,
+    value: {
+      decision: false,
+      context: { evaluation_id: evaluation, error: { status: 404, message } },
+    },
+  }));
 }
 
 function nationalAnswer(
@@ -203,16 +215,20 @@ async function logSearch(
   );
 }
 
+/** Nothing has a longer name; one call may ask for the same a thousand times. */
+const MOST_OF_A_NAME = 200;
+
 /** What the record keeps of a question that leaves no decision. */
 function askedOf({
   subject,
   action,
   resource,
 }: Question): Pick<Question, 'subject' | 'action' | 'resource'> {
+  const name = (text: string): string => text.slice(0, MOST_OF_A_NAME).toWellFormed();
   return {
-    subject: { type: subject.type, id: subject.id },
-    action: { name: action.name },
-    resource: { type: resource.type, id: resource.id },
+    subject: { type: name(subject.type), id: name(subject.id) },
+    action: { name: name(action.name) },
+    resource: { type: name(resource.type), id: name(resource.id) },
   };
 }
 

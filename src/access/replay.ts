@@ -76,7 +76,7 @@ export async function replayDecision(
     differences.push(...versions.flatMap(damageOf));
     if (differences.every(({ at }) => !versions.some((each) => nameOf(each) === at)))
       recomputed = await decideAgain({ db, programs }, stored, differences);
-  } else if (row.facts_erased) {
+  } else if (row.facts_erased && differences.some(({ code }) => code === 'event_erased')) {
     const detail = 'what it was decided from was erased, as the body of its event was';
     differences.push({ code: 'facts_erased', at: 'document', detail });
   } else {

@@ -72,6 +72,11 @@ export interface Scope {
 /** The requests that were made, as rows `r`: those of which it is still known what was asked. */
 export const REQUESTS: RawBuilder<unknown> = sql`(select * from access_request where request <> '{}') r`;
 
+/** The agreement that an evaluation was for; beside its facts where they were erased. */
+export const AGREEMENT_OF_EVALUATION: RawBuilder<string | null> = sql<
+  string | null
+>`coalesce(document::jsonb #>> '{facts,request,agreement,id}', document::jsonb ->> 'agreement')`;
+
 /**
  * The requests, and the evaluations of the decision point, as rows `r`; an evaluation has no
  * `request`, and its id is that of its decision.
@@ -80,8 +85,7 @@ export const REQUESTS_AND_EVALUATIONS: RawBuilder<unknown> = sql`(
   select id, decision, dataset, project, agreement, effect, created_at, request, false as is_evaluation
   from access_request
   union all
-  select id, id, dataset, project, document::jsonb #>> '{facts,request,agreement,id}', effect, created_at,
-    null, true
+  select id, id, dataset, project, ${AGREEMENT_OF_EVALUATION}, effect, created_at, null, true
   from decision where evaluation) r`;
 
 /** The condition on such rows `r`. */

@@ -14,7 +14,7 @@ export interface DecisionRow {
   readonly project: string | null;
   readonly created_by: string;
   readonly created_at: string;
-  /** Canonical JSON (RFC 8785) of a `StoredDecision`, whole; without its facts where they were erased. */
+  /** Canonical JSON (RFC 8785) of a `StoredDecision`, whole; JSON without its facts where they were erased. */
   readonly document: string;
   readonly facts_erased: boolean;
   readonly event_id: string;
@@ -88,9 +88,9 @@ const MAKE = `
   with input as materialized (
     select i.*, $1::timestamptz as time
     from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-      $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::text[])
+      $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::text[], $32::text[])
       as i (id, decision, dataset, dataset_version, project, organisation, agreement, purpose,
-        request, effect, created_by, document, event_id, key, request_sha256)
+        request, effect, created_by, document, event_id, key, request_sha256, type)
   ), new_part as (
     insert into decision_part (sha256, text) select * from unnest($17::bytea[], $18::text[])
     on conflict do nothing
@@ -107,7 +107,7 @@ const MAKE = `
       or organisation not in (select id from held where register = 'organisation')
       or agreement is not null and agreement not in (select id from held where register = 'agreement')
   ), holding as materialized (
-    select *, 'submitAccessRequest' as type from input where event_id not in (select event_id from changed)
+    select * from input where event_id not in (select event_id from changed)
   ), claimed as (
     ${claimFrom('holding')}
   ), made as materialized (
@@ -121,7 +121,7 @@ const MAKE = `
     select id, dataset, dataset_version::integer, project, agreement, purpose, request::jsonb, decision,
       effect, time, created_by from made where id <> decision
   ), made_event as materialized (
-    select e.*, $1::timestamptz as time, subjects::text[] as subject_ids
+    select e.*, $1::timestamptz as time, array(select json_array_elements_text(subjects::json)) as subject_ids
     from unnest($22::uuid[], $23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::bytea[],
       $29::bytea[], $30::bytea[], $31::text[])
       as e (event_id, type, actor, role, outcome, subjects, leaf, leaf_hash, body, disclosures)
@@ -189,11 +189,12 @@ export async function makeAccessRequests(
     textsOf(({ actor }) => actor),
     textsOf(({ role }) => role),
     textsOf(({ outcome }) => outcome),
-    textsOf(({ subject_ids }) => `{${subject_ids.map((id) => JSON.stringify(id)).join(',')}}`),
+    textsOf(({ subject_ids }) => JSON.stringify(subject_ids)),
     bytesOf(({ leaf }) => leaf),
     bytesOf(({ leaf_hash }) => leaf_hash),
     bytesOf(({ body }) => body),
     textsOf(({ disclosures }) => disclosures),
+    texts(({ idempotent }) => idempotent?.operation ?? null),
   ];
   const { rows } = await db.executeQuery<{ id: string; origin: string }>(
     CompiledQuery.raw(MAKE, parameters),

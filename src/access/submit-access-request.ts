@@ -40,8 +40,7 @@ const TOGETHER = 100;
 
 /**
  * Decides and makes what a call asks for; calls that come together go together. What is wrong with
- * one submission is its own error. Rejects where it is unknown, or known not to be, that all was
- * written: a part of a call may be.
+ * one submission, or with what was written together with it, is its own error.
  */
 export type Submit = (call: Call) => Promise<readonly Settled<Submitted>[]>;
 
@@ -66,11 +65,11 @@ export function submitter(writer: AccessWriter): Submit {
     sizeOf,
   );
   const submit: Submit = async (call) => {
-    const made = await quick(call);
+    const made = await settled(quick, call);
     const others = call.filter((_, i) => made[i] === undefined);
     if (others.length === 0) return made.filter((each) => each !== undefined);
-    const settled = (await held(others)).values();
-    return made.map((each) => each ?? (settled.next().value as Settled<Submitted>));
+    const rest = (await settled(held, others)).values();
+    return made.map((each) => each ?? (rest.next().value as Settled<Submitted>));
   };
   return async (call) => {
     if (call.length <= TOGETHER) return submit(call);
@@ -81,10 +80,18 @@ export function submitter(writer: AccessWriter): Submit {
   };
 }
 
+/** What becomes of a call; where none of it could be done, that is what becomes of each. */
+async function settled<T extends Settled<Submitted> | undefined>(
+  work: (call: Call) => Promise<readonly T[]>,
+  call: Call,
+): Promise<readonly (T | Settled<Submitted>)[]> {
+  return work(call).catch((error: unknown) => call.map(() => ({ ok: false, error })));
+}
+
 /** As `Submit`, of a call that asks for one thing. */
 export async function submitOne(submit: Submit, submission: Submission): Promise<Submitted> {
-  const [settled] = await submit([submission]);
-  return valueOf(settled);
+  const [only] = await submit([submission]);
+  return valueOf(only);
 }
 
 /**
@@ -162,8 +169,8 @@ async function submitHeld(
           return { ok: false, error };
         }
       };
-      const settled = calls.map((call) => call.map((submission) => decideHeld(submission)));
-      const made = settled.flatMap((ofCall) =>
+      const decided = calls.map((call) => call.map((submission) => decideHeld(submission)));
+      const made = decided.flatMap((ofCall) =>
         withEvents(
           writer,
           ofCall.flatMap((each) => ('ok' in each ? [] : [each])),
@@ -171,7 +178,7 @@ async function submitHeld(
       );
       const results = await settledBy(writer, made, () => makeAccessRequests(tx, made));
       if (results.size < made.length) throw new Error('what is held was changed');
-      return settled.map((ofCall) => ({
+      return decided.map((ofCall) => ({
         ok: true,
         value: ofCall.map((each) =>
           'ok' in each ? each : (results.get(each) as Settled<Submitted>),

@@ -1073,9 +1073,11 @@ export interface paths {
         /**
          * AuthZEN: several evaluations in one, under the nation's policies
          * @description Each is a decision of its own, stored and reproducible. Those of one call that are alike (same
-         *     project, effect and rules; a hundred at most) are one event on the log, whose body lists them
-         *     in `decisions`. With another `evaluations_semantic` than `execute_all` each is asked, and
-         *     logged, as a single evaluation.
+         *     project, effect, rules, references and ignored facts) share events on the log, a hundred at
+         *     most in each, whose body lists them in `decisions`. What is asked in one takes at most 20,000
+         *     characters. Where only some could be decided, the others have an `error` with status 503; the
+         *     call itself is 503 where none was. With another `evaluations_semantic` than `execute_all` each
+         *     is asked, and logged, as a single evaluation.
          */
         readonly post: operations["evaluateAccesses"];
         readonly delete?: never;
@@ -1732,7 +1734,7 @@ export interface paths {
          *     some of it, `retention_runs` where who did what has to be kept. An actor's name goes out of
          *     1,000 events at most: while the erasure stays `requested`, approve it again.
          *
-         *     Of a decision whose event loses its whole body the facts go too, and what was sent with its
+         *     Of a decision whose event is erased as a whole the facts go too, and what was sent with its
          *     request: reading it is 410 `facts_erased`, a replay says so, cut-offs find it `unknown` unless it had
          *     ended, and neither the impact of a policy nor the record of processing counts it any more.
          *     Its effect, rules, policies and dates stay.

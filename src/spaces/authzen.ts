@@ -92,12 +92,18 @@ export async function evaluateAll(
   );
   if (semantic === 'execute_all' && point.evaluateTogether) {
     const asked = questions.flatMap((question) => ('wrong' in question ? [] : [question]));
-    const settled = (await point.evaluateTogether(asked, explain)).values();
+    const all = await point.evaluateTogether(asked, explain);
+    const settled = all.values();
+    // Where some of it is done and on the record, what is not says so itself.
+    const isPartly = all.some(({ ok }) => ok);
     return {
       evaluations: questions.map((question) => {
         if ('wrong' in question) return refusedFor(question);
         const answer = settled.next().value as Settled<Answer>;
-        return answer.ok ? answer.value : refusedBy(answer.error);
+        if (answer.ok) return answer.value;
+        return isPartly && isUnavailable(answer.error)
+          ? refused(503, messageOf(answer.error))
+          : refusedBy(answer.error);
       }),
     };
   }
@@ -151,7 +157,12 @@ function refusedBy(error: unknown): Answer {
   return refused(STATUS[error.code] ?? 400, messageOf(error));
 }
 
+function isUnavailable(error: unknown): error is ServiceError {
+  return error instanceof ServiceError && error.code === 'unavailable';
+}
+
 const STATUS: Partial<Record<ServiceError['code'], number>> = {
+  body_too_large: 413,
   forbidden: 403,
   not_found: 404,
   unknown_reference: 404,

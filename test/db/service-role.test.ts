@@ -174,6 +174,22 @@ describe('what is recorded stays', () => {
     );
     expect((await picture()).rows).toEqual(before);
   });
+
+  test.each(['table', 'view'])(
+    'nor does a %s of its own stand for what was erased',
+    async (kind) => {
+      const picture = () => owner.query('select id, document from decision order by id');
+      const before = (await picture()).rows;
+      await role.query('begin');
+      const said = 'select event_id, null::text as path from audit_event';
+      await role.query(`create temporary ${kind} erased_value as ${said}`);
+      await role.query(`create temporary ${kind} audit_event as select * from public.audit_event`);
+      await role.query('grant select on pg_temp.erased_value, pg_temp.audit_event to public');
+      await role.query('select erase_facts(array(select event_id from public.audit_event))');
+      await role.query('commit; discard temp');
+      expect((await picture()).rows).toEqual(before);
+    },
+  );
 });
 
 /**

@@ -575,6 +575,21 @@ describe('what a decision was made from', () => {
     expect(fell.body.items).toContainEqual(
       expect.objectContaining({ access_request: requestId, agreement, purpose }),
     );
+    // Of an agreement too, which evaluations name in their facts alone.
+    const at = await read(`/v1/agreements/${agreement}`);
+    const changed = await service.ask('PATCH', `/v1/agreements/${agreement}`, {
+      ...OVERSEER,
+      headers: { 'if-match': at.headers.get('etag') ?? '' },
+      body: { valid_until: '2029-12-31' },
+    });
+    expect(changed.status, changed.text).toBe(200);
+    const ofAgreement = `/v1/audit/events/${await sequenced(changed.body.event_id)}/cut-offs`;
+    const second = (await service.ask('POST', ofAgreement, OVERSEER)).body;
+    await expect
+      .poll(async () => (await read(`${ofAgreement}/${second.id}`)).body)
+      .toMatchObject({ status: 'done', total: there + gone, unknown: gone });
+    const unknown = await read(`${ofAgreement}/${second.id}/requests?outcome=unknown`);
+    for (const item of unknown.body.items) expect(item).toMatchObject({ agreement, purpose });
     const { body } = await read(`/v1/decisions/${kept.body.decision.id}/replay`);
     expect(body).toMatchObject({ same: true });
   });

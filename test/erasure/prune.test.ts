@@ -278,6 +278,15 @@ test('a hold that came after the approval keeps its events, and a permit that ha
       [requested[i], date],
     );
   }
+  // Of several in one event it is enough that one has not ended.
+  await database.query(
+    `with other as (
+       insert into decision select gen_random_uuid(), simulation, effect, dataset, project, created_by, created_at,
+         (document::jsonb || '{"expiry": {"date": "2018-01-01"}}')::text, event_id
+       from decision where event_id = $1 returning id
+     ) update audit_event set subject_ids = array[(select id::text from other)] || subject_ids where event_id = $1`,
+    [requested[1]],
+  );
   await database.query(
     `insert into erasure select gen_random_uuid(), 'approved', '{"shard": 2017}', reason, reference, requested_by,
        requested_at, request_event, approved_by, approved_at, event_id, 0 from erasure where id = $1`,
