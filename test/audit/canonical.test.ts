@@ -71,10 +71,10 @@ test('of a value that was put in order is the same', () => {
 
 test('of objects that differ in some members is that of each of them', () => {
   // Few names, so that a member is its own and shared, and some of none.
-  const name = fc.oneof(text, fc.constantFrom('a', 'b', 'c', 'd', 'e'));
-  const own = fc.uniqueArray(name, { minLength: 1, maxLength: 4 });
+  const naming = fc.oneof(text, fc.constantFrom('a', 'b', 'c', 'd', 'e'));
+  const own = fc.uniqueArray(naming, { minLength: 1, maxLength: 4 });
   const value = fc.oneof(fc.jsonValue(), fc.constant(undefined));
-  const shared = fc.dictionary(name, value, { maxKeys: 8 });
+  const shared = fc.dictionary(naming, value, { maxKeys: 8 });
   fc.assert(
     fc.property(
       own,
