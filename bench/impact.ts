@@ -152,7 +152,7 @@ async function fill(client: pg.Client): Promise<void> {
       returning id, effect
     )
     insert into access_request (id, dataset, dataset_version, project, purpose, request, decision, effect, created_at, created_by)
-    select uuidv7(), 'nhic-idsr-cases', 1, 'idsr-forecasting', 'outbreak_forecasting', '{}', id, effect, now(), 'bench' from made`,
+    select uuidv7(), 'nhic-idsr-cases', 1, 'idsr-forecasting', 'outbreak_forecasting', '{"dataset": "nhic-idsr-cases"}', id, effect, now(), 'bench' from made`,
     [JSON.stringify(rows), REQUESTS],
   );
   await client.query('analyze');
