@@ -8,13 +8,7 @@ import { loadFacts, type Program } from '../pdp/program.ts';
 import type { Principal } from '../principal.ts';
 import { type PermittedInScope, readPermittedInScope } from './cut-off-store.ts';
 import { askedBy } from './questions.ts';
-import {
-  baseOfCases,
-  checkPurpose,
-  factsOfCase,
-  factsOfDataset,
-  factsOfRegisters,
-} from './facts.ts';
+import { checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
 import { type Evaluated, turnBetween, winning } from './impact.ts';
 import { type Names, readRegistersAt, type RegistersAt } from './moment.ts';
 import { datasetFor, registersFor } from './registers.ts';
@@ -245,9 +239,13 @@ function evaluatedAt(
     ];
     if (problems.length > 0) return { refusal: 'invalid_facts' };
     const said = factsOfDataset(dataset, totals, purpose);
-    const ofRegisters = factsOfRegisters(program, registers, dataset.id);
-    const base = baseOfCases(program, asked, ofRegisters);
-    const facts = factsOfCase(base, { id: row.id, asOf: at, said });
+    const facts = factsOfCase(program, asked, {
+      id: row.id,
+      asOf: at,
+      registers,
+      dataset: dataset.id,
+      said,
+    });
     const bound = boundTo(program, facts);
     return { program: bound, facts, verdict: evaluate(bound, loadFacts(bound, facts)) };
   } catch (error) {

@@ -13,9 +13,9 @@ import {
   baseOfCases,
   checkPeriod,
   checkPurpose,
-  factsOfCase,
   factsOfDataset,
   factsOfRegisters,
+  factsOn,
   OF_EACH_CASE,
 } from './facts.ts';
 import { type AskedQuestion, askedBy, type Names } from './questions.ts';
@@ -121,7 +121,7 @@ export class Drafter {
     const id = questioned ? decision : newId(now.getTime());
     const base = this.#baseOf(prepared, factsOfRegisters(program, registers, dataset.id));
     const said = factsOfKnown(known.said, purpose);
-    const facts = factsOfCase(base.said, { id, asOf: this.#asOf, said });
+    const facts = factsOn(base.said, { id, asOf: this.#asOf, said });
     const decided = decide(program, facts, { asOf: this.#asOf, simulation: false });
     const document = textOf(decided.stored, base.write?.(facts.request));
     if (submission.operation === 'evaluateAccesses' && document.kept.length > MOST_OF_SEVERAL)

@@ -4,7 +4,7 @@ import type { ConsentTotal } from '../consent/consent.ts';
 import { consentFacts } from '../consent/consent.ts';
 import { type Parties, recordSpecs } from '../parties/party.ts';
 import { parseDate } from '../pdp/calendar.ts';
-import { type FactProblem, isObject, suggestion } from '../pdp/facts.ts';
+import { type FactProblem, type Facts, isObject, suggestion } from '../pdp/facts.ts';
 import type { Program } from '../pdp/program.ts';
 
 /** What a caller of a request may say; everything else comes from the registers. */
@@ -187,25 +187,44 @@ export function baseOfCases(
 /** What is added to it in each case. */
 export const OF_EACH_CASE = ['as_of', 'id', 'sector'] as const;
 
-/** The facts of one case. `asOf` is RFC 3339, `said` are the dataset's own facts. */
-export function factsOfCase(
+/** What of a case is its own. */
+interface OwnOfCase {
+  readonly id: string;
+  /** RFC 3339. */
+  readonly asOf: string;
+  /** The dataset's own facts. */
+  readonly said: Readonly<Record<string, unknown>>;
+}
+
+interface CaseFacts extends Facts {
+  readonly dataset: Readonly<Record<string, unknown>>;
+  readonly request: Record<string, unknown>;
+}
+
+/** The facts of one case that has this base. */
+export function factsOn(
   base: Readonly<Record<string, unknown>>,
-  {
-    id,
-    asOf,
-    said,
-  }: {
-    readonly id: string;
-    readonly asOf: string;
-    readonly said: Readonly<Record<string, unknown>>;
-  },
-): { dataset: Readonly<Record<string, unknown>>; request: Record<string, unknown> } {
+  { id, asOf, said }: OwnOfCase,
+): CaseFacts {
   const own: Record<(typeof OF_EACH_CASE)[number], unknown> = {
     as_of: asOf,
     id,
     sector: said['sector'] ?? null,
   };
   return { dataset: said, request: { ...base, ...own } };
+}
+
+/** The facts of one case: what is asked, and what the registers know. */
+export function factsOfCase(
+  program: Program,
+  asked: Asked,
+  {
+    registers,
+    dataset,
+    ...own
+  }: OwnOfCase & { readonly registers: Registers; readonly dataset: string },
+): CaseFacts {
+  return factsOn(baseOfCases(program, asked, factsOfRegisters(program, registers, dataset)), own);
 }
 
 export function factsOfAgreement(agreement: Parties['agreement']): Record<string, unknown> {

@@ -20,17 +20,10 @@ import type { Answer, DecisionPoint, Found, Page, Question } from '../spaces/aut
 import { answerOf } from '../spaces/space-point.ts';
 import type { AccessWriter } from './access.ts';
 import { summaryOf } from './decision.ts';
-import {
-  baseOfCases,
-  checkPeriod,
-  checkPurpose,
-  factsOfCase,
-  factsOfDataset,
-  factsOfRegisters,
-} from './facts.ts';
+import { checkPeriod, checkPurpose, factsOfCase, factsOfDataset } from './facts.ts';
 import { agreementOf, areKnownTypes, askedBy } from './questions.ts';
 import { readSnapshot, registersFor, type Snapshot } from './registers.ts';
-import type { Submit, Submitted } from './submit-access-request.ts';
+import { inParts, type Submit, type Submitted } from './submit-access-request.ts';
 import { usability } from './usable.ts';
 
 interface Asker {
@@ -113,9 +106,6 @@ function isNotThere(error: unknown): boolean {
   return error instanceof ServiceError && NOT_THERE.includes(error.code);
 }
 
-/** So many of one call are in one event. */
-const HIDDEN_TOGETHER = 100;
-
 /** Logs questions about what is not there, and answers them; none whose event is not written. */
 async function hiddenAnswers(
   deps: AccessWriter,
@@ -128,8 +118,7 @@ async function hiddenAnswers(
     ...askedOf(question),
   }));
   try {
-    for (let from = 0; from < asked.length; from += HIDDEN_TOGETHER) {
-      const some = asked.slice(from, from + HIDDEN_TOGETHER);
+    for (const some of inParts(asked)) {
       // oxlint-disable-next-line no-await-in-loop -- each has an event of its own
       await change(deps, (tx) =>
         record(tx, deps.log, deps.clock().toISOString(), {
@@ -346,7 +335,7 @@ async function unlessHidden<T>(find: () => Promise<Found<T>>): Promise<Found<T>>
   try {
     return await find();
   } catch (error) {
-    if (error instanceof ServiceError && NOT_THERE.includes(error.code)) return NOTHING;
+    if (isNotThere(error)) return NOTHING;
     throw error;
   }
 }
@@ -390,10 +379,17 @@ async function decider(
       if (!registers) return false;
       if (purpose !== undefined && checkPurpose(program, purpose, dataset, registers).length > 0)
         return false;
-      const ofRegisters = factsOfRegisters(program, registers, id);
-      const base = baseOfCases(program, { ...asked, action }, ofRegisters);
-      const asOf = now.toISOString();
-      const facts = factsOfCase(base, { id: newId(now.getTime()), asOf, said });
+      const facts = factsOfCase(
+        program,
+        { ...asked, action },
+        {
+          id: newId(now.getTime()),
+          asOf: now.toISOString(),
+          registers,
+          dataset: id,
+          said,
+        },
+      );
       const bound = boundTo(program, facts);
       return evaluate(bound, loadFacts(bound, facts)).effect === 'permit';
     },
@@ -408,7 +404,7 @@ function registersOf(
   try {
     return registersFor(snapshot, principal, names);
   } catch (error) {
-    if (error instanceof ServiceError && NOT_THERE.includes(error.code)) return undefined;
+    if (isNotThere(error)) return undefined;
     throw error;
   }
 }

@@ -71,13 +71,14 @@ export function submitter(writer: AccessWriter): Submit {
     const rest = (await settled(held, others)).values();
     return made.map((each) => each ?? (rest.next().value as Settled<Submitted>));
   };
-  return async (call) => {
-    if (call.length <= TOGETHER) return submit(call);
-    const parts = Array.from({ length: Math.ceil(call.length / TOGETHER) }, (_, i) =>
-      call.slice(i * TOGETHER, (i + 1) * TOGETHER),
-    );
-    return (await Promise.all(parts.map((part) => submit(part)))).flat();
-  };
+  return async (call) => (await Promise.all(inParts(call).map((part) => submit(part)))).flat();
+}
+
+/** What of one call goes together, in its order. */
+export function inParts<T>(items: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(items.length / TOGETHER) }, (_, i) =>
+    items.slice(i * TOGETHER, (i + 1) * TOGETHER),
+  );
 }
 
 /** What becomes of a call; where none of it could be done, that is what becomes of each. */
@@ -122,7 +123,7 @@ async function submitKnown(
   writer.log.wake();
   return drafts.map((ofCall) => ({
     ok: true,
-    value: ofCall.map((draft) => draft && results.get(draft)),
+    value: ofCall.map((draft) => draft && results.get(draft.request.id)),
   }));
 }
 
@@ -181,7 +182,7 @@ async function submitHeld(
       return decided.map((ofCall) => ({
         ok: true,
         value: ofCall.map((each) =>
-          'ok' in each ? each : (results.get(each) as Settled<Submitted>),
+          'ok' in each ? each : (results.get(each.request.id) as Settled<Submitted>),
         ),
       }));
     },
@@ -189,9 +190,7 @@ async function submitHeld(
   );
 }
 
-interface Made extends NewAccessRequest {
-  readonly draft: Draft;
-}
+type Made = Draft & NewAccessRequest;
 
 /**
  * What a call has decided, with its events: one for all of `evaluateAccesses` that are alike, so
@@ -204,7 +203,7 @@ function withEvents({ log }: AccessWriter, drafts: readonly Draft[]): Made[] {
     const [first] = alike;
     if (!first) continue;
     const event = sealEvent(eventOf(first, alike), first.request.created_at, log.keys.pseudonym);
-    for (const draft of alike) made.push({ ...draft, event, draft });
+    for (const draft of alike) made.push({ ...draft, event });
   }
   return made;
 }
@@ -256,7 +255,7 @@ function eventOf(first: Draft, alike: readonly Draft[]): EventInput {
 const NONE: AskedQuestion['ignored'] = new Map();
 
 /**
- * Writes, and gives what was made by its draft. Signs while the database writes; nobody gets a
+ * Writes, and gives what was made by the id of its request. Signs while the database writes; nobody gets a
  * receipt of what was not written. Where it writes into another shard than this process knows of,
  * the receipts are signed again.
  */
@@ -264,7 +263,7 @@ async function settledBy(
   { log }: AccessWriter,
   made: readonly Made[],
   write: () => Promise<ReadonlyMap<string, string>>,
-): Promise<ReadonlyMap<Draft, Settled<Submitted>>> {
+): Promise<ReadonlyMap<string, Settled<Submitted>>> {
   if (made.length === 0) return new Map();
   const assumed = log.origin();
   const [origins, signed] = await Promise.all([write(), signAll(log, assumed, made)]);
@@ -273,7 +272,7 @@ async function settledBy(
   return new Map(
     made
       .filter(({ request }) => origins.has(request.id))
-      .map(({ draft, event }) => [draft, { ok: true, value: submitted(draft, event, receipts) }]),
+      .map((each) => [each.request.id, { ok: true, value: submitted(each, receipts) }]),
   );
 }
 
@@ -291,8 +290,7 @@ async function signAll(
 }
 
 function submitted(
-  { request, decided, questioned }: Draft,
-  event: SealedEvent,
+  { request, decided, questioned, event }: Made,
   receipts: ReadonlyMap<SealedEvent, string>,
 ): Submitted {
   const recorded: Recorded = {

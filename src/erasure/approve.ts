@@ -230,7 +230,7 @@ async function eraseCopies(
   const whole = (values ? targets : []).filter(({ paths }) => paths === undefined);
   await eraseFacts(
     tx,
-    whole.map(({ event }) => event.event_id),
+    whole.map(({ event }) => event),
   );
   const eventsWithout = (path: string) =>
     targets.filter((each) => takes(each, path)).map(({ event }) => event);

@@ -155,10 +155,7 @@ function takeStep(
     if (targets.length > 0) {
       await erase(tx, targets, { erased_at: now, erased_by });
       await eraseTraces(tx, free);
-      await eraseFacts(
-        tx,
-        free.map(({ event_id }) => event_id),
-      );
+      await eraseFacts(tx, free);
       await addErased(tx, id, takenFrom(targets).length);
     }
     return { next: last.idx + 1, isHeld: free.length < there.length };

@@ -151,8 +151,12 @@ export async function eraseFromVersions(
  * Takes what decisions were made from out of them, and what was sent out of their requests, for events
  * that have lost their whole body.
  */
-export async function eraseFacts(tx: Tx, events: readonly string[]): Promise<void> {
-  if (events.length > 0) await sql`select erase_facts(${[...events]}::uuid[])`.execute(tx);
+export async function eraseFacts(
+  tx: Tx,
+  events: readonly Pick<EventRow, 'event_id'>[],
+): Promise<void> {
+  if (events.length === 0) return;
+  await sql`select erase_facts(${events.map(({ event_id }) => event_id)}::uuid[])`.execute(tx);
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
